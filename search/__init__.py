@@ -1,0 +1,1 @@
+"""The search: catalog, study, sampler, stopper, and the four commands."""

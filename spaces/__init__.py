@@ -1,0 +1,1 @@
+"""Search spaces: one file per experiment, each a define-by-run function `space(trial)` and its DEFAULTS."""
