@@ -1,0 +1,58 @@
+# One line per task; `make` prints them. All run in .venv, which `make install` makes.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+# What mypy checks; ruff checks every file.
+TYPED := analysis search spaces trainables tools $(if $(wildcard benchmarks/*.py),benchmarks)
+# Further arguments: make search ARGS="--trials 4", make test ARGS="-k lenet -x"
+ARGS ?=
+
+.PHONY: help install search test slow lint format lock clean distclean remake
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## make .venv with the exact versions of requirements.lock (PYTHON=...: with which)
+
+# Remade where .venv was moved or its Python is gone; in place where the lock has changed.
+USABLE := $(shell tools/install.sh --usable && echo yes)
+$(STAMP): requirements.lock pyproject.toml $(if $(USABLE),,remake)
+	@PYTHON="$(PYTHON)" tools/install.sh
+
+search: $(STAMP) ## search lenet_beans on embedded data: the main job, in minutes
+	$(RUN) -m search.run lenet_beans --preset quick --data embedded $(ARGS)
+
+test: $(STAMP) ## run the tests, without the slow ones
+	$(RUN) -m pytest $(ARGS)
+
+slow: $(STAMP) ## run the tests marked slow
+	$(RUN) -m pytest -m slow --timeout 1200 $(ARGS)
+
+lint: $(STAMP) ## check style, format and types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy $(TYPED)
+
+format: $(STAMP) ## format the code and mend what ruff can mend
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+lock: ## rewrite requirements.lock with the newest versions inside pyproject.toml's ranges
+	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
+	"$$(PYTHON="$(PYTHON)" tools/find_python.sh)" -m venv "$$work/venv"; \
+	"$$work/venv/bin/python" -m pip --disable-pip-version-check install --editable ".[dev]"; \
+	"$$work/venv/bin/python" tools/lock.py > "$$work/lock"; \
+	cp "$$work/lock" requirements.lock; git --no-pager diff --stat requirements.lock
+
+clean: ## remove caches and build outputs; .venv and results stay
+	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean ## remove .venv too
+	rm -rf $(VENV)

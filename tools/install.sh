@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Make .venv hold just what requirements.lock says, and the project itself, editable. Run by
+# `make install`, from the root. The stamp is written last: a half-finished install is resumed.
+# With --usable: only tell, by the exit status, whether .venv was made here and its Python runs.
+set -euo pipefail
+
+venv=.venv
+stamp=$venv/.installed
+log=$venv/install.log
+
+# Python's own record says where the environment was made: moved, its scripts are dead.
+usable() {
+  grep -q "^command = .* $(pwd -P)/$venv\$" $venv/pyvenv.cfg 2>/dev/null &&
+    PYTHON=$venv/bin/python tools/find_python.sh >/dev/null 2>&1
+}
+
+pip() {
+  $venv/bin/python -m pip --disable-pip-version-check --no-input "$@"
+}
+
+# Turn pip's lines into a sign of life: one line rewritten on a terminal, else one now and then.
+show() {
+  local line count=0
+  while IFS= read -r line; do
+    case $line in
+      Collecting* | "Requirement already"*) count=$((count + 1)) ;;
+      "Installing collected"*) line="installing them all (a minute or two)" count=$((count + 1)) ;;
+      *) continue ;;
+    esac
+    if [ -t 2 ]; then
+      printf '\r\033[K  %3d  %.70s' $count "$line" >&2
+    elif [ $((count % 25)) = 1 ] || [ "${line%% *}" = installing ]; then
+      printf '  %3d  %.70s\n' $count "$line" >&2
+    fi
+  done
+  [ ! -t 2 ] || printf '\r\033[K' >&2
+}
+
+make_environment() {
+  local python
+  python=$(tools/find_python.sh)
+  [ ! -e $venv ] || echo "$venv is incomplete, damaged or was made elsewhere: making it anew" >&2
+  rm -rf $venv
+  echo "making $venv with $("$python" --version)" >&2
+  "$python" -m venv $venv
+}
+
+if [ "${1:-}" = --usable ]; then
+  usable
+  exit
+fi
+
+rm -f $stamp
+if ! usable || ! pip --version >/dev/null 2>&1; then
+  make_environment
+fi
+echo "installing requirements.lock into $venv (the first time: minutes; log in $log)" >&2
+if ! pip install --root-user-action ignore -r requirements.lock 2>&1 | tee $log | show; then
+  tail -n 20 $log >&2
+  echo "installing requirements.lock failed: the end of $log is above" >&2
+  exit 1
+fi
+# The lock holds setuptools: nothing is fetched to build the project.
+pip install --root-user-action ignore --quiet --no-deps --no-build-isolation --editable .
+touch $stamp
+echo "installed in $SECONDS s" >&2
