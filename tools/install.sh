@@ -23,7 +23,7 @@ show() {
   local line count=0
   while IFS= read -r line; do
     case $line in
-      Collecting* | "Requirement already"*) count=$((count + 1)) ;;
+      Collecting* | Processing* | "Requirement already"*) count=$((count + 1)) ;;
       "Installing collected"*) line="installing them all (a minute or two)" count=$((count + 1)) ;;
       *) continue ;;
     esac

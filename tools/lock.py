@@ -11,7 +11,6 @@ from importlib import metadata
 from itertools import product
 from pathlib import Path
 
-from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -70,7 +69,7 @@ def wanted(requirement: Requirement, environment: Environment, extra: str) -> bo
     if requirement.name.startswith(BROUGHT_BY_TORCH):
         return False
     python, platform = environment
-    values = default_environment() | {
+    values = {
         "python_version": python,
         "python_full_version": f"{python}.0",
         "sys_platform": platform,

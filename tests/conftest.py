@@ -1,0 +1,32 @@
+"""Every test runs beside the user's own caches and data, never on them."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Set while pytest starts, before any module of ours or of a library reads them; commands that
+# tests start inherit them. The folder goes when the process ends.
+_SCRATCH = tempfile.TemporaryDirectory(prefix="trellis-tests-", ignore_cleanup_errors=True)
+os.environ["TRELLIS_CACHE"] = str(Path(_SCRATCH.name, "cache"))
+os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(Path(_SCRATCH.name, "hypothesis"))
+os.environ.pop("TFDS_DATA_DIR", None)
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # no network from a test
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("OMP_NUM_THREADS", "2")  # small tensors: more threads only wait
+
+from hypothesis import settings  # noqa: E402  (reads its environment variable when imported)
+
+# A busy machine makes any deadline per example fail now and then; pytest-timeout guards the rest.
+settings.register_profile("trellis", deadline=None, database=None)
+settings.load_profile("trellis")
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The folder with real data and weights beside the repository; skips where there is none."""
+    path = Path(__file__).resolve().parents[2] / "shared"
+    if not path.is_dir():
+        pytest.skip(f"no real data: {path} is absent")
+    return path

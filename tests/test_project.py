@@ -1,0 +1,213 @@
+"""The project's own files: the lock, the rule of dependence, sizes, targets, a fast start."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("analysis", "search", "spaces", "trainables")
+RAY_FILES = {"search/runner.py", "search/searcher.py", "search/stopper.py"}
+# What each package may import of ours. `search` reads no results page; `analysis` draws no trial.
+ALLOWED = {
+    "analysis": {"analysis", "search", "trainables"},
+    "search": {"search", "spaces", "trainables"},
+    "spaces": {"spaces"},
+    "trainables": {"trainables"},
+}
+# Tests, benchmarks and tools may import anything of ours.
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+FILES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+NAMES = [str(path.relative_to(ROOT)) for path in FILES]
+
+
+def locked() -> dict[str, Requirement]:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    parsed = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    by_name: dict[str, Requirement] = {canonicalize_name(each.name): each for each in parsed}
+    assert len(by_name) == len(parsed), "a package stands twice in requirements.lock"
+    return by_name
+
+
+def direct() -> list[Requirement]:
+    project = PROJECT["project"]
+    lines = project["dependencies"] + project["optional-dependencies"]["dev"]
+    return [Requirement(line) for line in lines + PROJECT["build-system"]["requires"]]
+
+
+def imports(path: Path) -> set[str]:
+    """Every module imported anywhere in the file, functions included, as an absolute name."""
+    package = path.relative_to(ROOT).parent.parts
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*above, *filter(None, [node.module])))
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def roots(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports(path)}
+
+
+def package_files(package: str) -> Iterator[Path]:
+    return (path for path in FILES if path.relative_to(ROOT).parts[0] == package)
+
+
+def test_lock_holds_exact_public_versions() -> None:
+    assert len(locked()) > 100
+    for requirement in locked().values():
+        pins = list(requirement.specifier)
+        assert [pin.operator for pin in pins] == ["=="], requirement
+        assert Version(pins[0].version).local is None, requirement
+        assert "*" not in pins[0].version, requirement
+
+
+def test_lock_is_inside_the_ranges_of_pyproject() -> None:
+    pins = locked()
+    assert len(direct()) > 20
+    for requirement in direct():
+        pin = next(iter(pins[canonicalize_name(requirement.name)].specifier))
+        assert requirement.specifier.contains(pin.version), f"{requirement} has {pin}"
+
+
+def test_lock_has_no_tensorflow_and_leaves_cuda_to_torch() -> None:
+    tensorflow = {name for name in locked() if name.startswith(("tensorflow", "tf-", "keras"))}
+    assert tensorflow == {"tensorflow-datasets", "tensorflow-metadata"}
+    assert not [name for name in locked() if name.startswith(("nvidia", "cuda", "triton"))]
+
+
+def test_lock_marks_what_only_linux_has() -> None:
+    marker = locked()["array-record"].marker
+    assert marker is not None
+    assert marker.evaluate({"sys_platform": "linux"})
+    assert not marker.evaluate({"sys_platform": "darwin"})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="array-record is installed on Linux only")
+def test_lock_is_what_the_lock_tool_finds_installed() -> None:
+    command = [sys.executable, "tools/lock.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (ROOT / "requirements.lock").read_text()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_import_only_what_the_rule_of_dependence_allows(package: str) -> None:
+    files = list(package_files(package))
+    assert files
+    forbidden = set(PACKAGES) - ALLOWED[package] | {"benchmarks", "tests", "tools", "tensorflow"}
+    broken = {str(path.relative_to(ROOT)): roots(path) & forbidden for path in files}
+    assert not {name: found for name, found in broken.items() if found}
+
+
+def test_trainables_know_neither_ray_nor_optuna() -> None:
+    files = list(package_files("trainables"))
+    assert len(files) > 2
+    assert not [str(path) for path in files if roots(path) & {"ray", "optuna"}]
+
+
+def test_ray_is_imported_by_three_files_only() -> None:
+    assert len(FILES) > 5
+    users = {name for name, path in zip(NAMES, FILES, strict=True) if "ray" in roots(path)}
+    assert users <= RAY_FILES
+
+
+def test_analysis_starts_no_cluster() -> None:
+    modules = {name.removesuffix(".py").replace("/", ".") for name in RAY_FILES}
+    files = list(package_files("analysis"))
+    assert files
+    assert not [str(path) for path in files if imports(path) & modules]
+
+
+def test_imports_are_read_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (
+        "import ray.tune\nfrom . import errors\ndef f():\n    from ..spaces import lenet_beans\n"
+    )
+    monkeypatch.setattr(Path, "read_text", lambda _: text)
+    found = imports(ROOT / "search" / "deep" / "module.py")
+    assert {"ray.tune", "search.deep.errors", "search.spaces.lenet_beans"} <= found
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_module_says_what_it_is_for_in_under_300_lines(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 300
+    assert (ast.get_docstring(ast.parse(text)) or "").strip()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_alone_lists_every_target() -> None:
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = set(re.findall(r"^make (\w+) ", done.stdout, re.MULTILINE))
+    wanted = {"install", "search", "test", "slow", "lint", "format", "lock", "clean", "help"}
+    assert wanted <= listed
+
+
+@pytest.mark.parametrize("script", [".ci/run", "tools/find_python.sh", "tools/install.sh"])
+def test_scripts_are_executable_bash(script: str) -> None:
+    path = ROOT / script
+    assert path.stat().st_mode & 0o111
+    assert path.read_text().startswith("#!/usr/bin/env bash\n")
+    assert "set -euo pipefail" in path.read_text()
+    subprocess.run(["bash", "-n", path], check=True)
+
+
+def test_a_python_out_of_range_is_refused_with_the_way_on(tmp_path: Path) -> None:
+    fake = tmp_path / "python3.13"
+    fake.write_text("#!/bin/sh\nexit 1\n")  # as a version check that fails, or a dead shim
+    fake.chmod(0o755)
+    done = subprocess.run(
+        ["tools/find_python.sh"],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "PYTHON": str(fake)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert re.search(r"no usable Python among: .*python3\.13.*PYTHON=", done.stderr)
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
+def test_no_path_of_one_machine_is_committed() -> None:
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    names = [name.decode() for name in done.stdout.split(b"\0") if name]
+    assert len(names) > 10
+    # Written in two parts, so that this file does not hold what it looks for.
+    pattern = re.compile(rb"(?<![\w.~])/" + rb"(root|tmp/w|work|opt/wheels|opt/pypi)\b")
+    texts = {name: (ROOT / name).read_bytes() for name in names if (ROOT / name).is_file()}
+    assert not [name for name, text in texts.items() if pattern.search(text)]
+
+
+def test_help_of_the_main_command_loads_nothing_heavy() -> None:
+    code = """if True:
+        import json, sys
+        from search.run import main
+        try:
+            status = main(["--help"])
+        except SystemExit as stop:
+            status = stop.code
+        heavy = {"torch", "torchvision", "ray", "tensorflow_datasets"} & set(sys.modules)
+        print(json.dumps([status or 0, sorted(heavy)]), file=sys.stderr)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stderr.splitlines()[-1]) == [0, []]
+    assert "--trials" in done.stdout
