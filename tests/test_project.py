@@ -194,20 +194,23 @@ def test_no_path_of_one_machine_is_committed() -> None:
     assert not [name for name, text in texts.items() if pattern.search(text)]
 
 
-def test_help_of_the_main_command_loads_nothing_heavy() -> None:
-    code = """if True:
-        import json, sys
-        from search.run import main
+@pytest.mark.parametrize(
+    ("module", "option"), [("search.run", "--trials"), ("analysis.table", "--by")]
+)
+def test_help_loads_nothing_heavy(module: str, option: str) -> None:
+    code = f"""if True:
+        import json, runpy, sys
+        sys.argv = ["{module}", "--help"]
         try:
-            status = main(["--help"])
+            runpy.run_module("{module}", run_name="__main__", alter_sys=True)
         except SystemExit as stop:
-            status = stop.code
-        heavy = {"torch", "torchvision", "ray", "tensorflow_datasets"} & set(sys.modules)
-        print(json.dumps([status or 0, sorted(heavy)]), file=sys.stderr)
+            status = stop.code or 0
+        heavy = {{"torch", "torchvision", "ray", "tensorflow_datasets"}} & set(sys.modules)
+        print(json.dumps([status, sorted(heavy)]), file=sys.stderr)
     """
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stderr.splitlines()[-1]) == [0, []]
-    assert "--trials" in done.stdout
+    assert option in done.stdout
