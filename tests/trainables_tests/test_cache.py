@@ -1,0 +1,421 @@
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock, Timeout
+
+from trainables.data.cache import cache_root, ensure, resize
+from trainables.data.parallel import in_order
+from trainables.errors import DataError
+
+PRINT = "f" * 64
+NAME = PRINT[:32] + "-train"
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRELLIS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "images"
+
+
+@dataclass
+class Made:
+    """Image i is filled with i, label i % 3; counts the images it gives and may end early."""
+
+    count: int = 7
+    shape: tuple[int, ...] = (8, 6, 3)
+    given: list[int] = field(default_factory=list)
+    stop: int | None = None
+    odd: tuple[int, ...] | None = None  # shape of the last image
+
+    classes = ("a", "b", "c")
+    fingerprint = PRINT
+    notes = ()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {"train": self.count, "validation": 2, "test": 0}
+
+    def images(self, split: str) -> Iterator[tuple[np.ndarray, int]]:
+        for i in range(self.sizes[split]):
+            if i == self.stop:
+                return
+            self.given.append(i)
+            last = self.odd is not None and i == self.sizes[split] - 1
+            yield np.full(self.odd if last else self.shape, i, np.uint8), i % 3
+
+
+def make(source, *sizes, split="train", **options):
+    return ensure(PRINT, split, sizes, lambda: source, **options)
+
+
+def whole(root: Path) -> list[str]:
+    """Return all in the cache but the lock files, which are meant to stay."""
+    return sorted(path.name for path in root.glob("*") if path.suffix != ".lock")
+
+
+# Pixels
+
+
+def test_resizing_is_antialiased():
+    board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
+    for image in (board[:, :, None], np.stack([board] * 3, 2)):
+        half = resize(image, 32)
+        assert half.shape == (32, 32, image.shape[2])
+        # Without antialiasing every pixel would be 0 or 255. 4 is what the border costs.
+        assert abs(half.astype(int) - 127.5).max() <= 4.5
+        assert abs(half[4:-4, 4:-4].astype(int) - 127.5).max() <= 1
+
+
+def test_resizing_keeps_places_and_stretches_to_a_square():
+    image = np.zeros((8, 4, 3), np.uint8)
+    image[:4, :, 0] = 200  # the upper half is red
+    small = resize(image, 2)
+    assert small.shape == (2, 2, 3)
+    assert (small[0, :, 0] > 180).all()
+    assert (small[1, :, 0] < 20).all()
+    assert not small[:, :, 1:].any()
+    large = resize(image, 16)
+    assert (large[:6, :, 0] >= 199).all()
+    assert (large[10:, :, 0] <= 1).all()
+
+
+def test_the_right_size_is_left_alone():
+    image = np.random.default_rng(0).integers(0, 256, (9, 9, 1), np.uint8)
+    assert resize(image, 9) is image
+    assert resize(image, None) is image
+
+
+def test_in_order_reads_only_a_few_items_ahead():
+    read = []
+    items = (read.append(i) or i for i in range(1000))
+    results = in_order(lambda i: i * i, items)
+    assert [next(results) for _ in range(3)] == [0, 1, 4]
+    assert len(read) <= 3 + 2 * (os.cpu_count() or 1)
+    assert list(results)[-1] == 999 * 999
+
+
+# What is stored
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_arrays_hold_images_and_labels_in_order(root, channels):
+    found = make(Made(shape=(8, 6, channels)), 4)
+    images, labels = found.entries[4].images, found.entries[4].labels
+    assert images.shape == (7, 4, 4, channels)
+    assert images.dtype == np.uint8
+    assert (images == np.arange(7)[:, None, None, None]).all()
+    assert labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert labels.dtype == np.int64
+    assert found.entries[4].bytes == 7 * 4 * 4 * channels + 7 * 8
+    assert (found.built, found.notes) == (1, ())
+    assert isinstance(images, np.memmap)
+    for array in (images, labels):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+    assert whole(root) == [f"{NAME}-4-v1"]
+    stored = root / f"{NAME}-4-v1"
+    assert sorted(path.name for path in stored.iterdir()) == [
+        "images.npy",
+        "labels.npy",
+        "meta.json",
+    ]
+    assert np.array_equal(np.load(stored / "images.npy"), images)
+    meta = json.loads((stored / "meta.json").read_text())
+    assert meta["shape"] == [7, 4, 4, channels]
+    assert meta["files"]["images.npy"]["bytes"] == (stored / "images.npy").stat().st_size
+    assert meta["seconds"] >= 0
+
+
+def test_several_sizes_take_one_pass_and_come_from_the_cache_afterwards(root):
+    source = Made()
+    calls = []
+    found = make(source, 4, None, 2, 4, progress=lambda *call: calls.append(call))
+    assert source.given == list(range(7))
+    assert {size: e.images.shape for size, e in found.entries.items()} == {
+        4: (7, 4, 4, 3),
+        None: (7, 8, 6, 3),
+        2: (7, 2, 2, 3),
+    }
+    assert found.built == 3
+    assert calls == [("preparing train images", i, 7) for i in range(1, 8)]
+    again = make(source, 2, None, 5)
+    assert again.built == 1
+    assert len(source.given) == 14  # only for the missing size 5
+    assert whole(root) == [f"{NAME}-{size}-v1" for size in ("2", "4", "5", "native")]
+    assert make(None, 2, 4, 5, verify=True).built == 0
+
+
+def test_other_data_or_another_split_is_another_entry(root):
+    make(Made(), 4)
+    other = Made()
+    assert ensure("e" * 64, "train", [4], lambda: other).built == 1
+    assert make(other, 4, split="validation").entries[4].images.shape == (2, 4, 4, 3)
+    assert len(whole(root)) == 3
+
+
+def test_the_place_of_the_cache(monkeypatch, tmp_path):
+    assert cache_root() == tmp_path / "cache"
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TRELLIS_CACHE", "~/x")
+    assert cache_root() == tmp_path / "home/x"
+    monkeypatch.setenv("TRELLIS_CACHE", "")
+    assert cache_root() == tmp_path / "home/.cache/trellis"
+    monkeypatch.delenv("TRELLIS_CACHE")
+    assert cache_root() == tmp_path / "home/.cache/trellis"
+
+
+# Sources that do not fit
+
+
+def test_native_size_needs_images_of_one_size(root):
+    message = "the images differ in size: 8x6x3 and 8x7x3; give one image size for all"
+    with pytest.raises(DataError, match=message):
+        make(Made(odd=(8, 7, 3)), None, 4)
+    assert whole(root) == []
+    assert make(Made(odd=(8, 7, 3)), 4).built == 1
+
+
+def test_a_source_that_ends_early_leaves_nothing(root):
+    with pytest.raises(DataError, match="the train split has 3 images instead of 7"):
+        make(Made(stop=3), 4)
+    assert whole(root) == []
+
+
+def test_an_empty_split(root):
+    with pytest.raises(DataError, match="the test split holds no images"):
+        make(Made(), 4, split="test")
+
+
+def test_an_error_of_the_source_is_passed_on_and_leaves_nothing(root):
+    class Broken(Made):
+        def images(self, split):
+            yield from list(super().images(split))[:2]
+            raise OSError("the source is gone")
+
+    with pytest.raises(OSError, match="the source is gone"):
+        make(Broken(), 4)
+    assert whole(root) == []
+    assert make(Made(), 4).built == 1  # and the lock is free
+
+
+# Damage
+
+
+def flip(path: Path, place: int = -1) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def replace_meta(**changes):
+    def change(path: Path) -> None:
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "verify", "why"),
+    [
+        ("images.npy", truncate, False, r"images.npy has 463 bytes instead of 464"),
+        ("labels.npy", truncate, False, r"labels.npy has 183 bytes instead of 184"),
+        ("images.npy", flip, True, "images.npy does not match its checksum"),
+        ("labels.npy", flip, True, "labels.npy does not match its checksum"),
+        ("images.npy", lambda path: flip(path, 0), False, "."),
+        ("images.npy", lambda path: flip(path, 20), False, "."),
+        ("labels.npy", lambda path: flip(path, 25), False, "."),
+        ("images.npy", Path.unlink, False, "No such file"),
+        ("labels.npy", Path.unlink, False, "No such file"),
+        ("meta.json", Path.unlink, False, "No such file"),
+        ("meta.json", lambda path: path.write_bytes(b"\xff\0"), False, "."),
+        ("meta.json", lambda path: path.write_text("[]"), False, "lacks what it should say"),
+        ("meta.json", lambda path: path.write_text("{}"), False, "lacks .*fingerprint"),
+        ("meta.json", truncate, False, "."),
+        ("meta.json", replace_meta(fingerprint="0"), False, "is about other data"),
+        ("meta.json", replace_meta(shape=[7, 4, 4, 1]), False, "images.npy has shape"),
+        ("meta.json", replace_meta(files={}), False, "lacks"),
+    ],
+)
+def test_damage_is_found_and_repaired(root, name, damage, verify, why):
+    before = make(Made(), 4, 2).entries[4]
+    damage(root / f"{NAME}-4-v1" / name)
+    source = Made()
+    found = make(source, 4, 2, verify=verify)
+    assert found.built == 1
+    assert len(found.notes) == 1
+    start = f"{root}/{NAME}-4-v1 was damaged and is made again: "
+    assert found.notes[0].startswith(start)
+    assert re.search(why, found.notes[0].removeprefix(start))
+    assert (found.entries[4].images == np.arange(7)[:, None, None, None]).all()
+    assert found.entries[4].labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert before.images.shape == (7, 4, 4, 3)
+    assert make(None, 4, 2, verify=True).built == 0
+    assert whole(root) == [f"{NAME}-2-v1", f"{NAME}-4-v1"]
+
+
+def test_a_flipped_byte_is_left_to_verify(root):
+    make(Made(), 4)
+    flip(root / f"{NAME}-4-v1" / "images.npy")
+    assert make(None, 4).built == 0
+    assert make(Made(), 4, verify=True).built == 1
+
+
+def test_a_file_in_the_place_of_an_entry_is_replaced(root):
+    root.mkdir(parents=True)
+    (root / f"{NAME}-4-v1").write_text("x")
+    assert make(Made(), 4).built == 1
+    assert (root / f"{NAME}-4-v1").is_dir()
+
+
+# A cache that cannot be written
+
+
+def test_a_cache_that_is_a_file(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRELLIS_CACHE", str(tmp_path / "file"))
+    message = (
+        rf"cannot write the image cache in {tmp_path}/file/images: Not a directory;"
+        " make room there or set TRELLIS_CACHE to another folder"
+    )
+    with pytest.raises(DataError, match=message):
+        make(Made(), 4)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_cache_that_is_read_only(tmp_path, root):
+    make(Made(), 4)
+    root.chmod(0o500)
+    try:
+        assert make(None, 4).built == 0
+        with pytest.raises(
+            DataError, match=r"cannot write .*: Permission denied; .*TRELLIS_CACHE"
+        ):
+            make(Made(), 5)
+    finally:
+        root.chmod(0o700)
+
+
+def test_a_full_disk_leaves_nothing_half_written(root):
+    make(Made(), 2)
+    big = Made(count=40, shape=(50, 50, 3))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # the write fails as on a full disk
+    try:
+        with pytest.raises(DataError, match=rf"{root}: File too large; make room .*TRELLIS_CACHE"):
+            make(big, 4, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert 5 < len(big.given) < 40  # it failed midway
+    assert whole(root) == [f"{NAME}-2-v1"]
+    assert make(Made(), 4, None).built == 2
+
+
+# Several processes
+
+WORKER = """
+import os, sys, time
+import numpy as np
+from trainables.data.cache import ensure
+
+pause, log = float(sys.argv[1]), sys.argv[2]
+
+class Slow:
+    classes, fingerprint, notes, sizes = ("a",), "f" * 64, (), {"train": 20}
+    def images(self, split):
+        for i in range(20):
+            with open(log, "a") as file:
+                file.write(f"{os.getpid()}\\n")
+            time.sleep(pause)
+            yield np.full((30, 30, 3), i, np.uint8), 0
+
+def tell(what, done, total):
+    print(what, done, total, flush=True)
+
+found = ensure("f" * 64, "train", [None, 4], Slow, tell)
+print("built", found.built, int(found.entries[4].images[:, 0, 0, 0].sum()), flush=True)
+"""
+
+
+def worker(pause: float, log: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WORKER, str(pause), str(log)]
+    here = Path(__file__).parents[2]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=here)
+
+
+def read_until(process: subprocess.Popen[str], start: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(start):
+            return
+    pytest.fail(f"the process ended without saying {start!r}")
+
+
+def test_two_processes_compute_once(tmp_path, root):
+    log = tmp_path / "log"
+    first = worker(0.15, log)
+    read_until(first, "preparing train images 1 20")
+    second = worker(0.15, log)
+    outputs = [process.communicate(timeout=60)[0].splitlines() for process in (first, second)]
+    assert log.read_text().splitlines() == [str(first.pid)] * 20
+    assert outputs[0][-1] == "built 2 190"
+    assert outputs[1][-1] == "built 0 190"
+    assert "waiting for another process to prepare train images 1 None" in outputs[1]
+    assert not any(line.startswith("preparing") for line in outputs[1])
+    assert whole(root) == [f"{NAME}-4-v1", f"{NAME}-native-v1"]
+
+
+def test_a_killed_process_leaves_nothing_that_looks_whole(tmp_path, root):
+    process = worker(0.05, tmp_path / "log")
+    read_until(process, "preparing train images 10 20")
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    left = whole(root)
+    assert len(left) == 1
+    assert left[0].startswith(f"{NAME}.tmp-")
+    other = Made()
+    assert ensure("e" * 64, "train", [4], lambda: other).built == 1  # sweeps what others left
+    assert whole(root) == ["e" * 32 + "-train-4-v1"]
+    started = time.perf_counter()
+    assert make(Made(), 4).built == 1  # the dead process holds no lock
+    assert time.perf_counter() - started < 1
+
+
+def test_the_scratch_folder_of_a_living_process_is_left_alone(tmp_path, root):
+    process = worker(0.1, tmp_path / "log")
+    read_until(process, "preparing train images 1 20")
+    other = Made()
+    assert ensure("e" * 64, "train", [4], lambda: other).built == 1
+    assert any(".tmp-" in name for name in whole(root))
+    output, _ = process.communicate(timeout=60)
+    assert output.splitlines()[-1] == "built 2 190"
+
+
+def test_scratch_folders_of_the_same_data_are_swept(root):
+    (root / f"{NAME}.tmp-0").mkdir(parents=True)
+    (root / f"{NAME}.tmp-0" / "images.npy").touch()
+    assert make(Made(), 4).built == 1
+    assert whole(root) == [f"{NAME}-4-v1"]
+
+
+def test_the_lock_is_free_afterwards(root):
+    make(Made(), 4)
+    try:
+        with FileLock(root / f"{NAME}.lock").acquire(timeout=0):
+            pass
+    except Timeout:
+        pytest.fail("the lock is still held")

@@ -1,0 +1,137 @@
+"""The data of an experiment: named once, decoded once, shared as read-only arrays.
+
+`open_data` looks at it, `prepare` makes its arrays, `Data.split` hands them out in any process.
+"""
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.data.cache import ensure
+from trainables.data.source import SPLITS, DataSpec, Progress, Source, silent
+from trainables.data.sources import open_source
+from trainables.errors import DataError
+
+__all__ = ["SPLITS", "Data", "DataSpec", "Prepared", "Split", "open_data", "prepare"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split at one size: read-only memory maps, whose memory all processes share."""
+
+    images: NDArray[np.uint8]  # [n, height, width, channels]
+    labels: NDArray[np.int64]  # [n], index into Data.classes
+
+
+@dataclass(frozen=True)
+class Data:
+    """Data that was looked at. Holds no arrays: small enough to send to every worker."""
+
+    spec: DataSpec
+    classes: tuple[str, ...]
+    fingerprint: str  # SHA-256 hex digest over images, labels and splits
+    sizes: dict[str, int] = field(hash=False)  # split -> number of images
+    notes: tuple[str, ...]  # what the user should know, one line each
+
+    @property
+    def real(self) -> bool:
+        """False for the data that this package makes itself."""
+        return self.spec.kind != "embedded"
+
+    def split(self, name: str, size: int | None) -> Split:
+        """Return a split, each image scaled to `size` x `size`; None keeps the images' own size.
+
+        Read from the cache; where it is missing there it is made, from the same data or not at
+        all.
+
+        Raises:
+            DataError: the data changed, or the images have several sizes and `size` is None.
+        """
+        found = ensure(self.fingerprint, name, _sizes([name], [size]), _opener(self, silent))
+        for note in found.notes:
+            _log.warning("%s", note)
+        entry = found.entries[size]
+        return Split(entry.images, entry.labels)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` did."""
+
+    seconds: float  # it took
+    bytes: int  # that the arrays hold
+    built: int  # arrays made
+    reused: int  # arrays that were there
+    notes: tuple[str, ...] = ()  # damaged arrays that were made again, one line each
+
+
+def open_data(spec: DataSpec, progress: Progress = silent) -> Data:
+    """Look at the data: classes, sizes, fingerprint. No array is made.
+
+    Raises:
+        DataError: the data cannot be used; one line for each mistake.
+    """
+    source = open_source(spec, progress)
+    return Data(spec, source.classes, source.fingerprint, dict(source.sizes), source.notes)
+
+
+def prepare(
+    data: Data,
+    sizes: Sequence[int | None],
+    splits: Sequence[str] = ("train", "validation"),
+    progress: Progress = silent,
+    verify: bool = True,
+) -> Prepared:
+    """Make the arrays of `splits` at all `sizes` that are missing: one pass over each split.
+
+    `verify` reads all arrays that are there and checks their checksums.
+
+    Raises:
+        DataError: the data changed, the cache cannot be written, or the images have several
+            sizes and None is among `sizes`.
+    """
+    started = time.perf_counter()
+    wanted = _sizes(splits, sizes)
+    opener = _opener(data, progress)
+    found = [ensure(data.fingerprint, each, wanted, opener, progress, verify) for each in splits]
+    entries = [entry for each in found for entry in each.entries.values()]
+    built = sum(each.built for each in found)
+    return Prepared(
+        seconds=time.perf_counter() - started,
+        bytes=sum(entry.bytes for entry in entries),
+        built=built,
+        reused=len(entries) - built,
+        notes=tuple(note for each in found for note in each.notes),
+    )
+
+
+def _sizes(splits: Sequence[str], sizes: Sequence[int | None]) -> list[int | None]:
+    """Return `sizes` once each, if they and the splits are possible."""
+    for name in splits:
+        if name not in SPLITS:
+            raise ValueError(f"unknown split {name!r}; choose {', '.join(SPLITS)}")
+    for size in sizes:
+        if size is not None and size < 1:
+            raise ValueError(f"image size >= 1 must hold, but got {size}")
+    return list(dict.fromkeys(sizes))
+
+
+def _opener(data: Data, progress: Progress) -> Callable[[], Source]:
+    """Return a function that opens the data again, once, and refuses other data."""
+
+    @functools.cache  # by its full name: `cache` is a module of this package
+    def opener() -> Source:
+        source = open_source(data.spec, progress)
+        if source.fingerprint != data.fingerprint:
+            where = data.spec.location or data.spec.kind
+            raise DataError(f"the data in {where} changed since it was opened; start again")
+        return source
+
+    return opener

@@ -1,0 +1,121 @@
+"""Decodes one image file of any kind to RGB, and checks many of them, each decoded once.
+
+Pillow's decoders are used, without those that need another program or give no pixels.
+"""
+
+import hashlib
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from trainables.data.parallel import in_order
+from trainables.data.source import Progress
+
+_log = logging.getLogger(__name__)
+
+# EPS runs Ghostscript, WMF needs Windows, the others are stubs for decoders that Pillow lacks.
+_REFUSED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+_ALPHA = {"RGBA", "LA", "PA"}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """SHA-256 digests of a readable image: of its file, and of its size and decoded pixels."""
+
+    file: bytes
+    pixels: bytes
+
+
+@cache
+def _formats() -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the formats that are read, and the file name endings that belong to them."""
+    Image.init()
+    formats = tuple(sorted(set(Image.OPEN) - _REFUSED))
+    endings = Image.registered_extensions()
+    return formats, frozenset(ending for ending, name in endings.items() if name in formats)
+
+
+def is_image_name(name: str) -> bool:
+    """Tell whether a file is an image by its name: not hidden, with an ending Pillow knows."""
+    return not name.startswith(".") and Path(name).suffix.lower() in _formats()[1]
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    """Decode an image file to RGB, turned as its EXIF orientation says.
+
+    16-bit gray keeps its high byte; what is transparent shows white; of several frames the
+    first counts.
+
+    Returns:
+        Array [height, width, 3] uint8.
+
+    Raises:
+        Exception: whatever Pillow raises on damaged or oversized images (its decompression-bomb
+            limit is an error here, never a warning).
+    """
+    with Image.open(BytesIO(data), formats=_formats()[0]) as image:
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit is not None and image.width * image.height > limit:
+            raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
+        image.load()
+        return np.asarray(_rgb(ImageOps.exif_transpose(image)))
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        # Pillow would clip at 255, which makes nearly every 16-bit image white.
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 0xFFFF:
+            raise ValueError("32-bit pixels, whose range is not known")
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("floating-point pixels, whose range is not known")
+    if image.mode in _ALPHA or "transparency" in image.info:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+def check(root: Path, paths: Sequence[str], progress: Progress) -> dict[str, Checked | None]:
+    """Decode every image once; None stands for an unreadable one."""
+    results: dict[str, Checked | None] = {}
+    with warnings.catch_warnings():
+        # Pillow warns of what `decode` refuses, and of metadata that nothing here uses.
+        warnings.simplefilter("ignore")
+        for path, result in zip(
+            paths, in_order(_check, [root / path for path in paths]), strict=True
+        ):
+            results[path] = result
+            progress("checking images", len(results), len(paths))
+    return results
+
+
+# Digests by path, inode, size and times: opening a folder again in this process decodes only
+# what has changed since. 200 bytes for each image.
+_known: dict[tuple[str | int, ...], Checked] = {}
+
+
+def _check(path: Path) -> Checked | None:
+    try:
+        if not path.is_file():  # a pipe would never end, a broken link has nothing
+            return None
+        stat = os.stat(path)
+        key = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        if key not in _known:
+            data = path.read_bytes()
+            pixels = decode(data)
+            digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).digest()
+            _known[key] = Checked(hashlib.sha256(data).digest(), digest)
+        return _known[key]
+    except Exception as error:  # on damaged bytes Pillow raises nearly anything; it is told below
+        _log.info("cannot read %s: %r", path, error)
+        return None

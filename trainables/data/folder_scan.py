@@ -1,0 +1,157 @@
+"""Looks at a folder with one sub-folder per class, and at its metadata.csv, and lists the images.
+
+No image is opened here. All mistakes of the layout are reported together.
+"""
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from trainables.data.folder_images import is_image_name
+from trainables.errors import DataError
+
+METADATA = "metadata.csv"
+COLUMNS = ("file", "condition")
+MIN_IMAGES = 3  # of a class: one for each split
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a folder holds. Paths are relative to it, with forward slashes, sorted."""
+
+    classes: tuple[str, ...]
+    files: dict[str, int]  # path -> label
+    conditions: dict[str, str]  # path -> condition; all "" without metadata.csv
+    loose: list[str]  # images beside the class folders, which have no class
+
+
+def shown(path: str) -> str:
+    """Return a path that fits on one line of any terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
+
+
+def listed(paths: Sequence[str], limit: int = 10) -> str:
+    """Return the paths, separated by commas; after `limit` of them only how many more."""
+    text = ", ".join(shown(path) for path in paths[:limit])
+    return text if len(paths) <= limit else f"{text} and {len(paths) - limit} more"
+
+
+def scan(root: Path) -> Layout:
+    """List the images of a folder.
+
+    Hidden files and files that are no images by their name are passed over; folders inside a
+    class folder belong to the class.
+
+    Raises:
+        DataError: one line for each mistake of the folder.
+    """
+    if not root.is_dir():
+        found = "is not a folder" if root.exists() else "does not exist"
+        raise DataError(f"{root} {found}; give a folder with one sub-folder per class")
+    try:
+        return _scan(root)
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename or root}: {error.strerror}") from error
+
+
+def _scan(root: Path) -> Layout:
+    names = sorted(name for name in os.listdir(root) if not name.startswith("."))
+    mistakes: list[str] = []
+    classes = [name for name in names if _is_class(root, name, mistakes)]
+    files: dict[str, int] = {}
+    for label, name in enumerate(classes):
+        paths = _images(root, name, mistakes)
+        if len(paths) < MIN_IMAGES:
+            mistakes.append(too_few(name, len(paths), "image"))
+        files.update(dict.fromkeys(paths, label))
+    if not classes and not mistakes:
+        mistakes.append(f"{root} holds no class folder; put the images into one folder per class")
+    if len(classes) == 1:
+        mistakes.append(f"{root} holds only one class, {classes[0]!r}; at least two are needed")
+    conditions = dict.fromkeys(files, "")
+    if METADATA in names:
+        conditions.update(_conditions(root / METADATA, files, mistakes))
+    if mistakes:
+        raise DataError("\n".join(mistakes))
+    loose = [name for name in names if is_image_name(name) and (root / name).is_file()]
+    return Layout(tuple(classes), files, conditions, loose)
+
+
+def too_few(name: str, count: int, what: str) -> str:
+    """Return the message for a class that cannot be divided into three splits."""
+    if count == 0:
+        return f"class {name!r} is empty: no {what}; remove its folder or add images"
+    plural = what if count == 1 else f"{what}s"
+    return f"class {name!r} has {count} {plural}; at least {MIN_IMAGES} are needed"
+
+
+def _is_class(root: Path, name: str, mistakes: list[str]) -> bool:
+    folder = root / name
+    if folder.is_symlink() and not folder.exists():
+        mistakes.append(f"{shown(name)} is a link to nothing; remove it")
+        return False
+    if not folder.is_dir():
+        return False
+    if not name.isprintable():
+        mistakes.append(
+            f"class folder {shown(name)} has characters that cannot be shown; rename it"
+        )
+        return False
+    if not folder.resolve().is_relative_to(root.resolve()):
+        mistakes.append(
+            f"class folder {name!r} is a link to outside {root}; copy its images there"
+        )
+        return False
+    return True
+
+
+def _images(root: Path, name: str, mistakes: list[str]) -> list[str]:
+    """Return the paths of the images of one class, at any depth."""
+    paths = []
+    for folder, inner, files in os.walk(root / name, onerror=_raise):
+        inner[:] = [each for each in inner if not each.startswith(".")]
+        here = Path(folder).relative_to(root)
+        # A link to a folder could lead outside, or round in a circle.
+        links = [(here / each).as_posix() for each in inner if (Path(folder) / each).is_symlink()]
+        if links:
+            mistakes.append(f"links to folders inside a class: {listed(sorted(links))}; copy them")
+        paths += [(here / each).as_posix() for each in files if is_image_name(each)]
+    return sorted(paths)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _conditions(path: Path, files: Iterable[str], mistakes: list[str]) -> dict[str, str]:
+    """Read metadata.csv and compare it with the images there are."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            if not set(COLUMNS) <= set(columns):
+                found = shown(", ".join(columns)) or "nothing"
+                mistakes.append(f"{METADATA} needs the columns file and condition; found {found}")
+                return {}
+            rows = [tuple((row[name] or "").strip() for name in COLUMNS) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        mistakes.append(f"{METADATA} is not a CSV file in UTF-8: {error}")
+        return {}
+    entries = [(str(PurePosixPath(file)), condition) for file, condition in rows]
+    mistakes += _metadata_mistakes(entries, set(files))
+    return dict(entries)
+
+
+def _metadata_mistakes(entries: Sequence[tuple[str, str]], files: set[str]) -> list[str]:
+    counts = Counter(file for file, _ in entries)
+    wrong = {
+        "lists files that are not among the images": sorted(counts.keys() - files),
+        "does not list these images": sorted(files - counts.keys()),
+        "lists files more than once": sorted(file for file, n in counts.items() if n > 1),
+        "gives no condition for": sorted({file for file, condition in entries if not condition}),
+    }
+    return [f"{METADATA} {what}: {listed(names)}" for what, names in wrong.items() if names]
