@@ -1,0 +1,145 @@
+"""A study folder as data frames: its trials, its curves, its manifest; readable while it runs.
+
+A row counts once its line is whole: what a kill or a running write left of the last is ignored.
+"""
+
+import difflib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from search.errors import StudyFailed
+from trainables.errors import TrellisError
+
+# Ended with a validation accuracy that may be compared.
+FINISHED = ("completed", "stopped")
+STATUSES = (*FINISHED, "infeasible", "failed", "running")
+
+# Int64 keeps a count a whole number beside trials that have none yet.
+TRIAL_TYPES = {
+    "trial": "int64",
+    "status": "str",
+    "epochs": "Int64",
+    "best_epoch": "Int64",
+    "val_accuracy": "float64",
+    "val_loss": "float64",
+    "train_accuracy": "float64",
+    "parameters": "Int64",
+    "trainable_parameters": "Int64",
+    "wall_s": "float64",
+    "peak_memory_mb": "float64",
+    "seed": "Int64",
+    "error": "str",
+}
+CURVE_TYPES = {
+    "trial": "int64",
+    "epoch": "int64",
+    "stage": "str",
+    "train_loss": "float64",
+    "train_accuracy": "float64",
+    "val_loss": "float64",
+    "val_accuracy": "float64",
+    "learning_rate": "float64",
+    "epoch_s": "float64",
+}
+CONFIG = "config."
+
+
+def read_trials(folder: Path) -> pd.DataFrame:
+    """Return `trials.csv`, a row per trial in order of their numbers.
+
+    Columns: those of `TRIAL_TYPES`, then `config.<name>` per hyperparameter, NaN where a trial
+    has none (a strength without a regularizer). Accuracies in [0, 1], seconds, megabytes.
+
+    Raises:
+        StudyFailed: the file is missing.
+        TrellisError: it is damaged, or lacks a column.
+    """
+    frame = _read(folder / "trials.csv", TRIAL_TYPES)
+    return frame.sort_values("trial", ignore_index=True)
+
+
+def read_curves(folder: Path) -> pd.DataFrame:
+    """Return `curves.csv`, a row per trial and epoch (1, 2, ... over all stages), in that order.
+
+    An epoch written twice, by a trial that went on after a kill, counts as written last.
+
+    Raises:
+        StudyFailed: the file is missing.
+        TrellisError: it is damaged, or lacks a column.
+    """
+    frame = _read(folder / "curves.csv", CURVE_TYPES)
+    frame = frame.drop_duplicates(["trial", "epoch"], keep="last")
+    return frame.sort_values(["trial", "epoch"], ignore_index=True)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return `study.json`: experiment, space, budget, seed, data, versions.
+
+    Raises:
+        TrellisError: the file is missing or not a JSON object.
+    """
+    path = folder / "study.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TrellisError(f"{folder} is not a study: it has no study.json") from None
+    except ValueError as error:
+        raise TrellisError(f"{path} is damaged: {error}") from None
+    if not isinstance(manifest, dict):
+        raise TrellisError(f"{path} is damaged: an object was expected, not {manifest!r:.40}")
+    return manifest
+
+
+def resolve_study(text: str, results_dir: Path) -> Path:
+    """Return the folder of the study `text`: its name under `results_dir`, else a path.
+
+    Raises:
+        TrellisError: neither is a folder with a study.json; the nearest names are listed.
+    """
+    places = [results_dir / text, Path(text)] if text else []
+    for place in places:
+        if (place / "study.json").is_file():
+            return place
+    for place in places:
+        if place.is_dir():
+            raise TrellisError(f"{place} is not a study: it has no study.json")
+    known = sorted(path.parent.name for path in results_dir.glob("*/study.json"))
+    near = difflib.get_close_matches(text, known, n=3, cutoff=0.4) or known[-3:]
+    hint = f"nearest: {', '.join(near)}" if near else f"{results_dir} holds no studies"
+    raise TrellisError(f"no study {text!r} in {results_dir}, and no such folder; {hint}")
+
+
+def config_names(trials: pd.DataFrame) -> list[str]:
+    """Return the hyperparameters of `trials`, in the order of their columns."""
+    return [name.removeprefix(CONFIG) for name in trials.columns if name.startswith(CONFIG)]
+
+
+def _read(path: Path, types: dict[str, str]) -> pd.DataFrame:
+    """Return the whole lines of a CSV file; only an empty field and "nan" are missing values."""
+    try:
+        text = _whole_lines(path.read_bytes().decode("utf-8", errors="replace"))
+    except FileNotFoundError:
+        raise StudyFailed(f"{path} is missing: no trial has been written yet") from None
+    header = text.partition("\n")[0].rstrip("\r").split(",")
+    lacking = [name for name in types if name not in header]
+    if lacking:
+        raise TrellisError(f"{path} lacks the column(s) {', '.join(lacking)}")
+    try:
+        return pd.read_csv(
+            io.StringIO(text), dtype=types, keep_default_na=False, na_values=["", "nan"]
+        )
+    except ValueError as error:  # a wrong number of fields, or text where a number belongs
+        what = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        raise TrellisError(f"{path} is damaged: {what}") from None
+
+
+def _whole_lines(text: str) -> str:
+    """Drop what follows the last newline, and a last record whose quotes are still open."""
+    text = text[: text.rfind("\n") + 1]
+    if text.count('"') % 2:
+        text = text[: text.rfind("\n", 0, text.rfind('"')) + 1]
+    return text

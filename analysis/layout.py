@@ -1,0 +1,118 @@
+"""Tables as text: aligned columns that go on below where the line is full, plain or with rich."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+WIDTH = 110  # characters of a line where no terminal says otherwise
+_GAP = "  "
+
+
+class Column(NamedTuple):
+    """A column of text. `key` columns are repeated in every block of a table."""
+
+    name: str
+    cells: list[str]
+    right: bool
+    key: bool = False
+
+    @property
+    def width(self) -> int:
+        """Characters of the widest cell or the name."""
+        return max(len(text) for text in (self.name, *self.cells))
+
+
+Block = list[Column]
+Section = str | Block
+
+
+def show(value: object) -> str:
+    """Return a value for reading: "-" for none, whole numbers whole, others to 4 digits."""
+    if isinstance(value, str):
+        return value
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.4g}"
+    return str(value)
+
+
+def column(name: str, values: pd.Series, form: str = "", key: bool = False) -> Column:
+    """Return `values` as text by the format `form` (default: `show`), numbers to the right."""
+    cells = [form.format(v) if form and pd.notna(v) else show(v) for v in values.tolist()]
+    return Column(name, cells, pd.api.types.is_numeric_dtype(values), key)
+
+
+def blocks(groups: Sequence[Block], width: int = WIDTH) -> list[Block]:
+    """Lay the columns of all `groups` side by side in blocks of at most `width` characters.
+
+    One block if all fit; else every group begins a block, and goes on in a next one where it must.
+    The key columns, all in the first group, begin every block.
+    """
+    keys = [item for item in groups[0] if item.key]
+    rest = [[item for item in group if not item.key] for group in groups]
+    together = [item for group in rest for item in group]
+    if _width([*keys, *together]) <= width:
+        return [[*keys, *together]]
+    return [block for group in rest for block in _packed(keys, group, width)]
+
+
+def _packed(keys: Block, group: Block, width: int) -> list[Block]:
+    done: list[Block] = []
+    for item in group:
+        if not done or _width([*done[-1], item]) > width:
+            done.append([*keys])
+        done[-1].append(item)
+    return done
+
+
+def _width(block: Block) -> int:
+    return sum(item.width for item in block) + len(_GAP) * (len(block) - 1)
+
+
+def plain(sections: Sequence[Section]) -> str:
+    """Return lines and tables as text without control codes, a blank line around each table."""
+    text = ""
+    for before, section in zip((None, *sections), sections, strict=False):
+        text += "\n" if _apart(before, section) else ""
+        text += section + "\n" if isinstance(section, str) else _aligned(section)
+    return text
+
+
+def _apart(before: Section | None, section: Section) -> bool:
+    return before is not None and not (isinstance(before, str) and isinstance(section, str))
+
+
+def _aligned(block: Block) -> str:
+    lines = []
+    for row in zip(*([item.name, *item.cells] for item in block), strict=True):
+        cells = zip(block, row, strict=True)
+        lines.append(_GAP.join(f"{cell:{_side(item)}{item.width}}" for item, cell in cells))
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def _side(item: Column) -> str:
+    return ">" if item.right else "<"
+
+
+def show_on_terminal(sections: Sequence[Section]) -> None:
+    """Print to a terminal with rich: bold headers."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for before, section in zip((None, *sections), sections, strict=False):
+        if _apart(before, section):
+            console.print()
+        if isinstance(section, str):
+            console.print(Text(section))
+            continue
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for item in section:
+            table.add_column(item.name, justify="right" if item.right else "left")
+        for row in zip(*(item.cells for item in section), strict=True):
+            table.add_row(*(Text(cell) for cell in row))
+        console.print(table)

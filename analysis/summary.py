@@ -1,0 +1,88 @@
+"""What the trials of a study say: the best configurations, and one hyperparameter's effect.
+
+Data alone; `analysis.table` prints it.
+"""
+
+import re
+from typing import Any
+
+import pandas as pd
+
+from analysis.frames import CONFIG, FINISHED, STATUSES, config_names
+from analysis.layout import show
+from trainables.errors import TrellisError
+
+MOST_VALUES = 6  # distinct numbers beyond which `marginal` puts them into 4 quantiles
+
+
+def finished(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the completed and stopped trials that have a validation accuracy."""
+    return trials[trials["status"].isin(FINISHED) & trials["val_accuracy"].notna()]
+
+
+def best(trials: pd.DataFrame, top: int) -> pd.DataFrame:
+    """Return the `top` best finished trials, `rank` 1 first, with all columns of `trials`.
+
+    By validation accuracy at the best epoch, equal ones by number: rank 1 is in best.json.
+    """
+    order = finished(trials).sort_values(
+        ["val_accuracy", "trial"], ascending=[False, True], ignore_index=True
+    )
+    order = order.head(top)
+    order.insert(0, "rank", range(1, len(order) + 1))
+    return order
+
+
+def marginal(trials: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return a row per value of the hyperparameter `name`, over whatever the others were.
+
+    Columns: `name` (text; "-" for trials that have none); n, the finished trials; left_out, the
+    infeasible, failed and running ones; mean, std (of a sample: NaN for n = 1) and best of the
+    finished trials' validation accuracy. More than 6 numbers are put into 4 quantiles, each
+    named by the least and the greatest number in it.
+
+    Raises:
+        TrellisError: no such hyperparameter; the valid ones are listed.
+    """
+    name = name.removeprefix(CONFIG)
+    if name not in config_names(trials):
+        valid = ", ".join(config_names(trials)) or "none"
+        raise TrellisError(f"no hyperparameter is called {name!r}: this study has {valid}")
+    groups, order = _groups(trials[CONFIG + name])
+    accuracy = finished(trials)["val_accuracy"].reindex(trials.index)
+    rows = []
+    for group in order:
+        members = accuracy[groups == group]
+        n = int(members.notna().sum())
+        rows.append((group, n, len(members) - n, members.mean(), members.std(), members.max()))
+    return pd.DataFrame(rows, columns=[name, "n", "left_out", "mean", "std", "best"])
+
+
+def _groups(values: pd.Series) -> tuple[pd.Series, list[str]]:
+    """Return the group of every value, as text, and the groups in order: ascending, "-" last."""
+    if pd.api.types.is_numeric_dtype(values) and values.nunique() > MOST_VALUES:
+        bins = pd.qcut(values, 4, labels=False, duplicates="drop")
+        ranges = values.groupby(bins).agg(["min", "max"])
+        names = {i: f"{show(low)} to {show(high)}" for i, low, high in ranges.itertuples()}
+        groups, order = bins.map(names), list(names.values())
+    else:
+        order = [show(value) for value in sorted(values.dropna().unique().tolist(), key=_natural)]
+        groups = pd.Series([show(value) for value in values.tolist()], index=values.index)
+    if values.isna().any():
+        order.append("-")
+    return groups.where(values.notna(), "-"), list(dict.fromkeys(order))
+
+
+def _natural(value: Any) -> Any:
+    """Sort key: numbers in a text count by their value, so 3/8/60 stands before 12/32/240."""
+    if not isinstance(value, str):
+        return value
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", value)]
+
+
+def counts(trials: pd.DataFrame) -> str:
+    """Say how many trials there are of every status."""
+    known = dict.fromkeys([*STATUSES, *trials["status"]])
+    counts = [(int((trials["status"] == status).sum()), status) for status in known]
+    what = ", ".join(f"{n} {status}" for n, status in counts if n)
+    return f"{len(trials)} trials: {what}" if what else "0 trials"
