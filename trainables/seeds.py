@@ -4,8 +4,10 @@ No generator lives longer than one epoch, so nothing random has to be saved for 
 """
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:  # seeds alone need no torch, and the command line starts without it
+    import torch
 
 
 def derive(seed: int, *purpose: str | int) -> int:
@@ -18,7 +20,9 @@ def derive(seed: int, *purpose: str | int) -> int:
 
 
 def generator(
-    seed: int, *purpose: str | int, device: torch.device | str = "cpu"
-) -> torch.Generator:
+    seed: int, *purpose: str | int, device: "torch.device | str" = "cpu"
+) -> "torch.Generator":
     """Return a fresh torch generator on `device` for one purpose (see `derive`)."""
+    import torch
+
     return torch.Generator(device=device).manual_seed(derive(seed, *purpose))

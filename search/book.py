@@ -1,0 +1,175 @@
+"""The study while it runs: what to train next, what came of it, when to stop. Knows no Ray.
+
+All is written to the journal first; tables, best model and what to resume follow from it.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from search.experiment import Experiment
+from search.folder import StudyFolder
+from search.plan import Plan, listed, trial_seed
+from search.pruners import make_pruner
+from search.records import ROW_FIELDS, Record, best_of, epoch_key, record_of
+from search.sampler import Proposer
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A trial to train: `keep_above` is the accuracy from which its weights are worth keeping."""
+
+    number: int
+    config: dict[str, Any]
+    seed: int
+    keep_above: float
+
+
+class Book:
+    """Keeps one study: the only code that writes its journal."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        plan: Plan,
+        folder: StudyFolder,
+        study: optuna.Study,
+        storage: JournalStorage,
+    ) -> None:
+        """Read the journal, decide what a kill left undecided, and put the folder in order."""
+        self.plan = plan
+        self.folder = folder
+        self._study = study
+        self._storage = storage
+        self._pruner = make_pruner(plan.stopper, plan.rungs)
+        self._listed = listed(experiment, plan)
+        self._proposer = Proposer(experiment.space(), plan.fixed, plan.sampler, plan.seed)
+        self.records: dict[int, Record] = {}
+        self._started: dict[int, tuple[float, float]] = {}  # clock, seconds trained before
+        self._exhausted = False
+        for trial in study.get_trials(deepcopy=False):
+            self.records[trial.number] = record_of(trial)
+            self._proposer.add(trial)
+        self._waiting = [n for n, record in self.records.items() if record.status == "running"]
+        self._settle()
+        self.ended_before = sum(record.status != "running" for record in self.records.values())
+
+    def _settle(self) -> None:
+        """Take the decisions that were due when the driver was killed, before anything else."""
+        for number in list(self._waiting):
+            rows = self.records[number].rows
+            if rows and len(rows) >= self.plan.max_epochs:
+                self.end(number, "completed")
+            elif rows and self._pruner.prune(self._study, self._trial(number)):
+                self.end(number, "stopped")
+        self._waiting = [n for n in self._waiting if self.records[n].status == "running"]
+        self.folder.tidy(list(self.records.values()))
+
+    @property
+    def best(self) -> Record | None:
+        """The best trial so far, stopped ones included."""
+        return best_of(list(self.records.values()))
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether trials are still running or to come."""
+        open_trials = any(record.status == "running" for record in self.records.values())
+        return open_trials or not (self._exhausted or len(self.records) >= self.plan.trials)
+
+    def next(self) -> Assignment | None:
+        """Return the next trial to train, or None when all have been handed out.
+
+        Trials that an earlier driver left running come first, under their own numbers.
+        """
+        if self._waiting:
+            return self._assign(self._waiting.pop(0))
+        number = len(self.records)
+        if self._exhausted or number >= self.plan.trials:
+            return None
+        given = self._listed[number] if number < len(self._listed) else None
+        if given is None and (self.plan.sweep or self.plan.sampler == "grid"):
+            self._exhausted = True
+            return None
+        proposal = self._proposer.propose(number, given)
+        if proposal is None:
+            self._exhausted = True
+            return None
+        proposal.user_attrs["seed"] = trial_seed(self.plan, number)
+        self._study.add_trial(proposal)  # one line of the journal: asked for, or not
+        self.records[number] = record_of(self._trial(number))
+        return self._assign(number)
+
+    def _assign(self, number: int) -> Assignment:
+        record, best = self.records[number], self.best
+        self._started[number] = (time.monotonic(), self._trained_s(number))
+        self.folder.write_trials(list(self.records.values()))
+        keep_above = best.val_accuracy if best else -1.0
+        return Assignment(number, dict(record.config), record.seed, keep_above)
+
+    def report(self, number: int, row: Mapping[str, Any]) -> bool:
+        """Take in one epoch's row; return whether the trial stops here.
+
+        An epoch that the journal already has, done again after a kill, changes nothing.
+        """
+        record = self.records[number]
+        if row["epoch"] <= len(record.rows) or record.status != "running":
+            return record.status != "running"
+        kept = {name: row[name] for name in ROW_FIELDS}
+        identifier = self._identifier(number)
+        self._storage.set_trial_user_attr(identifier, epoch_key(row["epoch"]), kept)
+        self._storage.set_trial_intermediate_value(
+            identifier, row["epoch"], float(row["val_accuracy"])
+        )
+        self.records[number] = record.with_row(kept)
+        self.folder.append_curve(number, kept)
+        if self._pruner.prune(self._study, self._trial(number)):
+            self.end(number, "stopped")
+            return True
+        return False
+
+    def end(self, number: int, status: str, error: str = "") -> None:
+        """Close a trial as completed, stopped, infeasible or failed; a closed one stays as it is."""
+        if self.records[number].status != "running":
+            return
+        identifier = self._identifier(number)
+        self._storage.set_trial_user_attr(identifier, "wall_s", self._wall_s(number))
+        if error:
+            self._storage.set_trial_user_attr(identifier, "error", error)
+        self._tell(number, status)
+        self.records[number] = record_of(self._trial(number))
+        self._proposer.add(self._trial(number))
+        self.folder.tidy(list(self.records.values()))
+
+    def _tell(self, number: int, status: str) -> None:
+        record = self.records[number]
+        if status == "infeasible":
+            handle = optuna.Trial(self._study, self._identifier(number))
+            handle.set_constraint("feasible", 1.0)
+            if self.plan.sampler == "gp":  # which learns from complete trials alone
+                self._study.tell(number, 0.0)
+                return
+        if status == "completed" and record.rows:
+            self._study.tell(number, record.val_accuracy)
+        elif status == "failed":
+            self._study.tell(number, state=TrialState.FAIL)
+        else:
+            self._study.tell(number, state=TrialState.PRUNED)
+
+    def _wall_s(self, number: int) -> float:
+        """Seconds from handing out to now, and the training seconds of earlier drivers."""
+        begun, before = self._started.get(number, (time.monotonic(), self._trained_s(number)))
+        return before + time.monotonic() - begun
+
+    def _trained_s(self, number: int) -> float:
+        return float(sum(row["epoch_s"] for row in self.records[number].rows))
+
+    def _trial(self, number: int) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[number]
+
+    def _identifier(self, number: int) -> int:
+        return self._trial(number)._trial_id

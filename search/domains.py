@@ -1,0 +1,131 @@
+"""What a define-by-run space offers: every hyperparameter with its domain, found by running it.
+
+Knows the space function only, not Optuna: a recording object stands in for the trial.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.experiment import Space
+
+_SWEEP_POINTS = 5
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The values that a hyperparameter may take: listed choices, or a range."""
+
+    name: str
+    choices: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    step: float | None = None
+    log: bool = False
+    integer: bool = False
+
+    def describe(self) -> str:
+        """Return the valid values for a message."""
+        if self.choices:
+            return ", ".join(str(choice) for choice in self.choices)
+        scale = " (log scale)" if self.log else f" in steps of {self.step}" if self.step else ""
+        return f"{self.low:g} to {self.high:g}{scale}"
+
+    def parse(self, text: str) -> Any:
+        """Return the value that `text` names.
+
+        Raises:
+            ValueError: not in the domain; the message lists what is.
+        """
+        for choice in self.choices:
+            if str(choice) == text:
+                return choice
+        if not self.choices:
+            try:
+                value = int(text) if self.integer else float(text)
+            except ValueError:
+                value = float("nan")
+            if self.low <= value <= self.high:
+                return value
+        raise ValueError(f"{self.name} must be one of {self.describe()}; got {text!r}")
+
+    def sweep(self) -> list[Any]:
+        """Return every choice, or five points spread evenly over the range."""
+        if self.choices:
+            return list(self.choices)
+        if self.step is not None:
+            count = round((self.high - self.low) / self.step) + 1
+            return [self._number(round(self.low + i * self.step, 12)) for i in range(count)]
+        shares = [i / (_SWEEP_POINTS - 1) for i in range(_SWEEP_POINTS)]
+        if self.log:
+            points = [self.low * (self.high / self.low) ** share for share in shares]
+        else:
+            points = [self.low + (self.high - self.low) * share for share in shares]
+        return list(dict.fromkeys(self._number(point) for point in points))
+
+    def _number(self, value: float) -> Any:
+        return round(value) if self.integer else min(max(value, self.low), self.high)
+
+
+class ValueTrial:
+    """Acts like an Optuna trial, answers from given values, and records every domain asked."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        """Answer with `values`; a name that is absent gets its first or lowest value."""
+        self._values = values
+        self.domains: dict[str, Domain] = {}
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """Answer one of `choices`."""
+        return self._answer(Domain(name, choices=tuple(choices)), choices[0])
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> Any:
+        """Answer a float in [low, high]."""
+        return self._answer(Domain(name, (), low, high, step, log), low)
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> Any:
+        """Answer a whole number in [low, high]."""
+        return self._answer(Domain(name, (), low, high, None if log else step, log, True), low)
+
+    def _answer(self, domain: Domain, otherwise: Any) -> Any:
+        self.domains[domain.name] = domain
+        return self._values.get(domain.name, otherwise)
+
+
+def configuration(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration that `values` make: the names in force, each with its value."""
+    return space(ValueTrial(values))
+
+
+def domains(space: Space, defaults: Mapping[str, Any]) -> dict[str, Domain]:
+    """Return every hyperparameter of a space, conditional ones too.
+
+    Tries every choice of every hyperparameter with the others at their defaults, so it finds what
+    depends on one choice at a time, which is all that a readable space should need.
+    """
+    found: dict[str, Domain] = {}
+    pending: list[dict[str, Any]] = [{}]
+    while pending:
+        trial = ValueTrial({**defaults, **pending.pop()})
+        space(trial)
+        for name, domain in trial.domains.items():
+            if name not in found:
+                found[name] = domain
+                pending += [{name: choice} for choice in domain.choices]
+    return found
+
+
+def one_at_a_time(
+    space: Space, values: Mapping[str, Any], known: Mapping[str, Domain], names: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield the configuration of `values`, then one per value of every name, without repeats."""
+    seen: list[dict[str, Any]] = []
+    for change in [{}] + [{name: value} for name in names for value in known[name].sweep()]:
+        candidate = configuration(space, {**values, **change})
+        if candidate not in seen:
+            seen.append(candidate)
+            yield candidate

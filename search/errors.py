@@ -1,0 +1,35 @@
+"""How a command ends: the errors that carry an exit code, and their one-line messages."""
+
+from collections.abc import Sequence
+
+from trainables.errors import TrellisError
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_REFUSED = 3
+EXIT_INTERRUPTED = 130
+
+
+class UsageError(TrellisError):
+    """Mistakes of one command line, all together: one line each."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        """Join the mistakes, a line each."""
+        super().__init__("\n".join(mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+class ResumeRefused(TrellisError):
+    """The study on disk was made by another space, data or budget. Exit code 3."""
+
+
+class StudyFailed(TrellisError):
+    """The study could not do its job, such as no trial that finished. Exit code 1."""
+
+
+def exit_code(error: TrellisError) -> int:
+    """Return the exit code that an error stands for."""
+    if isinstance(error, ResumeRefused):
+        return EXIT_REFUSED
+    return EXIT_FAILED if isinstance(error, StudyFailed) else EXIT_USAGE

@@ -1,0 +1,60 @@
+"""What an experiment is: where its trainable and space are, its data, budgets and reference."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+Space = Callable[[Any], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A budget by name: trials, epochs at most for each, and hyperparameters held fixed."""
+
+    trials: int
+    max_epochs: int
+    fixed: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an empty budget."""
+        if self.trials < 1 or self.max_epochs < 1:
+            raise ValueError(
+                f"trials and max_epochs >= 1 must hold, but got {self.trials}, {self.max_epochs}"
+            )
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A named architecture on a named data set with a space, budgets and a published number.
+
+    `spaces.<name>` holds `space` and `DEFAULTS`; `trainables.<name>` holds `epochs`. `dataset` is
+    beans, mnist or cifar10; `image_size` the side in pixels where the space does not choose one
+    (None: as the images are). `published` is the test accuracy of the published study.
+    """
+
+    name: str
+    summary: str
+    dataset: str
+    image_size: int | None
+    presets: Mapping[str, Preset]
+    published: float | None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a preset that is missing."""
+        missing = {"quick", "standard", "thorough"} - set(self.presets)
+        if missing:
+            raise ValueError(f"{self.name}: presets must include {', '.join(sorted(missing))}")
+
+    def space(self) -> Space:
+        """Return the define-by-run space function."""
+        return importlib.import_module(f"spaces.{self.name}").space  # type: ignore[no-any-return]
+
+    def defaults(self) -> dict[str, Any]:
+        """Return the published value of every hyperparameter."""
+        return dict(importlib.import_module(f"spaces.{self.name}").DEFAULTS)
+
+    def trainable(self) -> Any:
+        """Return `epochs(config, data, budget)` of the trainable's module."""
+        return importlib.import_module(f"trainables.{self.name}").epochs

@@ -1,0 +1,140 @@
+"""A study's folder: where its files are, and the tables and best model that follow from it."""
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from search.records import CURVE_FIELDS, Record, best_of
+from trainables.files import replace_text
+
+_TRIAL_FIELDS = (
+    "trial",
+    "status",
+    "epochs",
+    "best_epoch",
+    "val_accuracy",
+    "val_loss",
+    "train_accuracy",
+    "parameters",
+    "trainable_parameters",
+    "wall_s",
+    "peak_memory_mb",
+    "seed",
+    "error",
+)
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """The paths of one study and what is written there. `names` are its hyperparameters."""
+
+    root: Path
+    names: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)  # goes into best.json
+
+    @property
+    def manifest(self) -> Path:
+        """study.json."""
+        return self.root / "study.json"
+
+    @property
+    def journal(self) -> Path:
+        """journal.log."""
+        return self.root / "journal.log"
+
+    def trial(self, number: int) -> Path:
+        """The folder of a running trial."""
+        return self.root / "trials" / str(number)
+
+    def write_trials(self, records: Iterable[Record]) -> None:
+        """Replace trials.csv, a row per trial."""
+        header = [*_TRIAL_FIELDS, *(f"config.{name}" for name in self.names)]
+        rows = [trial_row(record, self.names) for record in records]
+        replace_text(self.root / "trials.csv", as_csv([header, *rows]))
+
+    def write_curves(self, records: Iterable[Record]) -> None:
+        """Replace curves.csv, sorted by trial and epoch."""
+        rows = [curve_row(record.number, row) for record in records for row in record.rows]
+        replace_text(self.root / "curves.csv", as_csv([["trial", *CURVE_FIELDS], *rows]))
+
+    def append_curve(self, number: int, row: Mapping[str, Any]) -> None:
+        """Add one epoch to curves.csv, in the order of arrival."""
+        with (self.root / "curves.csv").open("a", encoding="utf-8") as file:
+            file.write(as_csv([curve_row(number, row)]))
+
+    def tidy(self, records: list[Record]) -> None:
+        """Bring tables and best model up to date, and remove what ended trials leave.
+
+        Each step may be the last before a kill: the next call goes on from any of them.
+        """
+        self.write_trials(records)
+        best = best_of(records)
+        if best is not None:
+            self._keep_best(best)
+        for record in records:
+            if record.status != "running":
+                shutil.rmtree(self.trial(record.number), ignore_errors=True)
+
+    def _keep_best(self, best: Record) -> None:
+        text = json.dumps(best_as_json(best, self.about), indent=2) + "\n"
+        path = self.root / "best.json"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            replace_text(path, text)
+        weights = self.trial(best.number) / "best.pt"
+        if weights.exists():
+            os.replace(weights, self.root / "best.pt")
+
+
+def trial_row(record: Record, names: Iterable[str]) -> list[Any]:
+    """Return the row of trials.csv; what does not apply is empty."""
+    best = record.best_row or {}
+    peak = max((row["peak_memory_mb"] for row in record.rows), default="")
+    wall_s = f"{record.wall_s:.3f}" if record.wall_s == record.wall_s else ""
+    return [
+        record.number,
+        record.status,
+        len(record.rows),
+        best.get("epoch", ""),
+        best.get("val_accuracy", ""),
+        best.get("val_loss", ""),
+        best.get("train_accuracy", ""),
+        best.get("parameters", ""),
+        best.get("trainable_parameters", ""),
+        wall_s,
+        peak,
+        record.seed,
+        record.error,
+        *(record.config.get(name, "") for name in names),
+    ]
+
+
+def curve_row(number: int, row: Mapping[str, Any]) -> list[Any]:
+    """Return the row of curves.csv."""
+    return [number, *(row[name] for name in CURVE_FIELDS)]
+
+
+def as_csv(rows: Iterable[Iterable[Any]]) -> str:
+    """Return rows as CSV text, lines ending in a newline alone."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def best_as_json(best: Record, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what best.json holds: the trial, its configuration and its best epoch's numbers."""
+    row = dict(best.best_row or {})
+    keys = ("epoch", "val_accuracy", "val_loss", "train_accuracy", "parameters")
+    return {
+        **about,
+        "trial": best.number,
+        "status": best.status,
+        "config": dict(best.config),
+        "seed": best.seed,
+        **{key: row[key] for key in keys},
+    }

@@ -1,0 +1,78 @@
+"""The grid of a define-by-run space: every combination of its sweep points, conditional or not."""
+
+import random
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from search.domains import Domain, ValueTrial
+from search.experiment import Space
+from trainables.seeds import derive
+
+# Up to here a grid is walked whole before a sample is drawn (a second or less).
+_WHOLE = 10_000
+
+
+class GridTrial(ValueTrial):
+    """Walks a space: answers question i with sweep point path[i], later ones with the first."""
+
+    def __init__(self, fixed: Mapping[str, Any], path: list[int]) -> None:
+        """Hold `fixed`; `lengths` tells afterwards how many points each question had."""
+        super().__init__(fixed)
+        self._path = path
+        self.lengths: list[int] = []
+
+    def _answer(self, domain: Domain, otherwise: Any) -> Any:
+        if domain.name in self._values:
+            return self._values[domain.name]
+        points = domain.sweep()
+        self.lengths.append(len(points))
+        return points[self._place(len(self.lengths) - 1, len(points))]
+
+    def _place(self, question: int, _count: int) -> int:
+        return self._path[question] if question < len(self._path) else 0
+
+
+class _DrawnTrial(GridTrial):
+    """Answers every question with a sweep point drawn at random."""
+
+    def __init__(self, fixed: Mapping[str, Any], draws: random.Random) -> None:
+        super().__init__(fixed, [])
+        self._draws = draws
+
+    def _place(self, _question: int, count: int) -> int:
+        return self._draws.randrange(count)
+
+
+def grid(space: Space, fixed: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield every combination of the sweep points of all hyperparameters, the last fastest."""
+    path: list[int] | None = []
+    while path is not None:
+        trial = GridTrial(fixed, path)
+        yield space(trial)
+        path = _next_path(path + [0] * (len(trial.lengths) - len(path)), trial.lengths)
+
+
+def _next_path(path: list[int], lengths: list[int]) -> list[int] | None:
+    while path and path[-1] + 1 >= lengths[len(path) - 1]:
+        path = path[:-1]
+    return [*path[:-1], path[-1] + 1] if path else None
+
+
+def grid_sample(
+    space: Space, fixed: Mapping[str, Any], count: int, seed: int
+) -> list[dict[str, Any]]:
+    """Return `count` distinct points of the grid, all of them if it has fewer.
+
+    A pure function of `seed`; the order is drawn too, so that any beginning is a fair sample.
+    """
+    draws = random.Random(derive(seed, "grid"))
+    every = list(islice(grid(space, fixed), _WHOLE + 1))
+    if len(every) <= _WHOLE:
+        draws.shuffle(every)
+        return every[:count]
+    chosen: dict[str, dict[str, Any]] = {}
+    while len(chosen) < min(count, _WHOLE):
+        config = space(_DrawnTrial(fixed, draws))
+        chosen.setdefault(repr(config), config)
+    return list(chosen.values())

@@ -1,0 +1,95 @@
+"""Opening a study's journal: one writer at a time, a torn end cut off, damage refused."""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.samplers import RandomSampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from search.errors import StudyFailed, UsageError
+
+STUDY_NAME = "trellis"
+
+
+class OwnedLock:
+    """No lock of its own: `own` has already made this process the journal's only writer.
+
+    Optuna's locks are files, which a killed driver leaves behind for 30 seconds.
+    """
+
+    def acquire(self) -> bool:
+        """Always had."""
+        return True
+
+    def release(self) -> None:
+        """Keep what `own` holds."""
+
+
+def own(folder: Path) -> int:
+    """Make this process the only driver of a study; the kernel takes that back when it dies.
+
+    Returns the file descriptor that holds the lock; closing it gives the study up.
+
+    Raises:
+        UsageError: another process drives it.
+    """
+    descriptor = os.open(folder / "journal.log", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise UsageError([f"study {folder.name} is being run by another process"]) from None
+    return descriptor
+
+
+def mend(path: Path) -> str | None:
+    """Cut off a last line that a kill left incomplete; return a note if there was one.
+
+    Raises:
+        StudyFailed: a line before the last is damaged.
+    """
+    content = path.read_bytes()
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        os.truncate(path, end)
+    lines = content[:end].splitlines()
+    for number, line in enumerate(lines, 1):
+        if not _is_record(line):
+            raise StudyFailed(
+                f"{path}: line {number} of {len(lines)} is damaged; the study cannot go on from "
+                f"it (trials.csv and curves.csv still hold what was finished)"
+            )
+    if end == len(content):
+        return None
+    return f"{path.name}: dropped an incomplete last line of {len(content) - end} bytes"
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        record: Any = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and "op_code" in record
+
+
+def open_journal(path: Path) -> tuple[optuna.Study, JournalStorage]:
+    """Return the Optuna study in the journal, made if the file is empty, and its storage.
+
+    Its value is the validation accuracy, to be maximized. Its own sampler never draws: see
+    `search.sampler`.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = JournalStorage(JournalFileBackend(str(path), lock_obj=OwnedLock()))  # type: ignore[arg-type]  # their base class is private
+    study = optuna.create_study(
+        storage=storage,
+        sampler=RandomSampler(),
+        study_name=STUDY_NAME,
+        direction="maximize",
+        load_if_exists=True,
+    )
+    return study, storage

@@ -1,0 +1,134 @@
+"""The command line of search.run: its options, and every check that needs neither data nor Ray.
+
+An option that is not given stays None: a new study then takes the preset's value, a resumed one
+what study.json holds.
+"""
+
+import argparse
+import re
+from collections.abc import Callable
+from typing import Any
+
+from search.names import PRECISIONS, PRESETS, SAMPLERS, STOPPERS
+
+_EPILOG = """examples:
+  python -m search.run lenet_beans --data embedded --preset quick
+  python -m search.run lenet_beans --trials 24 --max-epochs 20 --fix image_size=299
+  python -m search.run lenet_beans --sweep kernel_size --stopper none
+  python -m search.run lenet_beans --study mine --resume
+
+exit codes: 0 done, 1 the study could not do its job, 2 bad input, 3 refused to resume,
+130 interrupted (everything is kept; go on with --resume)"""
+
+_UNITS = {"h": 3600, "m": 60, "s": 1}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser. Values are checked by `checks`, all together, not here one by one."""
+    parser = argparse.ArgumentParser(
+        prog="python -m search.run",
+        description="Search the best configuration of an experiment.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("experiment", nargs="?", help="a name from the catalog; see --list")
+    add("--list", action="store_true", help="list the experiments and end")
+    add("--trials", metavar="N", help="configurations to try")
+    add("--max-epochs", metavar="E", help="epochs of a trial at most")
+    add("--seed", metavar="S", help="seed of the whole study (default 0)")
+    add("--preset", metavar="|".join(PRESETS), help="trials and epochs by name (standard)")
+    add("--study", metavar="NAME", help="default EXPERIMENT-YYYYmmdd-HHMMSS")
+    add("--resume", action="store_true", help="continue study NAME")
+    add("--results-dir", metavar="DIR", default="results", help="default results/")
+    add("--data", metavar="tfds|embedded|folder:PATH", help="default tfds")
+    add("--data-dir", metavar="DIR", help="default $TFDS_DATA_DIR, else ~/tensorflow_datasets")
+    add("--fix", metavar="NAME=VALUE", action="append", help="hold a hyperparameter")
+    add(
+        "--sweep",
+        metavar="NAME",
+        action="append",
+        help="every value of NAME, one factor at a time, the rest at the published values",
+    )
+    add("--sampler", metavar="|".join(SAMPLERS), help="default tpe")
+    add("--stopper", metavar="|".join(STOPPERS), help="default asha (none with --sweep)")
+    add("--precision", metavar="|".join(PRECISIONS), help="default auto: bfloat16 if in hardware")
+    add("--concurrent", metavar="N", help="trials at once; default: what fits")
+    add("--cpus-per-trial", metavar="N", help="default 1")
+    add("--gpus-per-trial", metavar="auto|F", help="default auto")
+    add("--address", metavar="local|auto|HOST:PORT", default="local", help="which Ray")
+    add("--time-budget", metavar="30m", help="end after 90s, 30m, 1h30m; --resume goes on")
+    add("--dry-run", action="store_true", help="check everything, say what would run, and end")
+    return parser
+
+
+class Mistakes(list[str]):
+    """Collects what is wrong with a command line, one line each."""
+
+    def parse(self, option: str, text: Any, reader: Callable[[str], Any]) -> Any:
+        """Return reader(text), or None with a line added if it raises ValueError."""
+        if text is None:
+            return None
+        try:
+            return reader(text)
+        except ValueError as error:
+            self.append(f"{option} {text}: {error}")
+            return None
+
+
+def at_least(low: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers from `low` on."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"-?\d+", text) or int(text) < low:
+            raise ValueError(f"must be a whole number of at least {low}")
+        return int(text)
+
+    return read
+
+
+def one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    """Return a reader of one of `words`."""
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return text
+
+    return read
+
+
+def gpu_share(text: str) -> float | None:
+    """Read a share of GPUs, 0 or more; auto gives None."""
+    if text == "auto":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ValueError("must be auto or a number of GPUs from 0 on, such as 0.25 or 1")
+    return value
+
+
+def duration_s(text: str) -> int:
+    """Read 90s, 30m, 2h or 1h30m; return seconds."""
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    seconds = sum(
+        int(number) * unit
+        for number, unit in zip(match.groups() if match else (), _UNITS.values(), strict=False)
+        if number
+    )
+    if seconds < 1:
+        raise ValueError("must be a time such as 90s, 30m or 1h30m")
+    return seconds
+
+
+def study_name(text: str) -> str:
+    """Read a study's name: a single folder name of letters, digits, dot, dash and underscore."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", text):
+        raise ValueError(
+            "must be a plain name of up to 100 letters, digits, '.', '_' and '-', "
+            "not beginning with '.' or '-'"
+        )
+    return text

@@ -1,0 +1,79 @@
+"""What a study is to do, apart from where it runs: written to study.json, compared on resume."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from search.domains import Domain, configuration, domains, one_at_a_time
+from search.experiment import Experiment
+from search.grid import grid_sample
+from search.pruners import rungs
+from trainables.seeds import derive
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The budget of a study and everything else that its results depend on.
+
+    `trials` and `max_epochs` count trials and epochs at most; `fixed` holds hyperparameters;
+    `sweep` names those that vary one at a time, or is empty.
+    """
+
+    trials: int
+    max_epochs: int
+    seed: int = 0
+    sampler: str = "tpe"
+    stopper: str = "asha"
+    precision: str = "auto"
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    sweep: tuple[str, ...] = ()
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs at which trials are compared: 2, 6, 18, ...; 1, 3, 9, ... in short studies.
+
+        After one epoch of 17 steps LeNet's accuracy is still noise, so long studies wait for two.
+        """
+        if self.stopper == "none":
+            return ()
+        return rungs(self.max_epochs, 2 if self.max_epochs >= 10 else 1)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values for study.json."""
+        return {**asdict(self), "sweep": list(self.sweep), "rungs": list(self.rungs)}
+
+
+def published(experiment: Experiment, plan: Plan) -> dict[str, Any]:
+    """Return the published configuration, with what the plan holds fixed."""
+    return configuration(experiment.space(), {**experiment.defaults(), **plan.fixed})
+
+
+def listed(experiment: Experiment, plan: Plan) -> list[dict[str, Any]]:
+    """Return the configurations that are set beforehand, in order: the first is the published one.
+
+    All of them for a sweep or a grid; otherwise the sampler draws the rest.
+    """
+    space, values = experiment.space(), {**experiment.defaults(), **plan.fixed}
+    first = published(experiment, plan)
+    if plan.sweep:
+        return list(one_at_a_time(space, values, domains(space, values), plan.sweep))
+    if plan.sampler == "grid":
+        points = grid_sample(space, plan.fixed, plan.trials, plan.seed)
+        return [first, *(point for point in points if point != first)][: plan.trials]
+    return [first]
+
+
+def image_sizes(experiment: Experiment, plan: Plan) -> tuple[int | None, ...]:
+    """Return the image sizes, in pixels, that the plan's trials may use."""
+    space, values = experiment.space(), {**experiment.defaults(), **plan.fixed}
+    known: Mapping[str, Domain] = domains(space, values)
+    if "image_size" not in known:
+        return (experiment.image_size,)
+    if plan.sweep and "image_size" not in plan.sweep or "image_size" in plan.fixed:
+        return (values["image_size"],)
+    return tuple(sorted(known["image_size"].choices))
+
+
+def trial_seed(plan: Plan, number: int) -> int:
+    """Return the seed of a trial: a pure function of the study's seed and the trial's number."""
+    return derive(plan.seed, "trial", number)

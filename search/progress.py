@@ -1,0 +1,133 @@
+"""What the user sees while a study runs: a live table on a terminal, a line per trial elsewhere."""
+
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from search.book import Book
+from search.records import Record
+
+_REFRESH_S = 0.5
+
+
+def say(message: str) -> None:
+    """Print a message to the user; results go to stdout, everything else here."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def clock(seconds: float) -> str:
+    """Return seconds as 1:02:03 or 2:03."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def settings(config: Mapping[str, Any], names: set[str] | None = None) -> str:
+    """Return a configuration in one line, of `names` only if given."""
+    shown = {n: v for n, v in config.items() if names is None or n in names}
+    return " ".join(f"{n}={v:.3g}" if isinstance(v, float) else f"{n}={v}" for n, v in shown.items())
+
+
+def line(record: Record, total: int) -> str:
+    """Return the line of a trial that has ended."""
+    head = f"trial {record.number} of {total} {record.status}"
+    if math.isnan(record.val_accuracy):
+        return f"{head}: {record.error}"
+    note = f" ({record.error})" if record.error else ""
+    return (
+        f"{head} after {len(record.rows)} epochs, validation accuracy {record.val_accuracy:.4f}, "
+        f"{clock(record.wall_s)}: {settings(record.config)}{note}"
+    )
+
+
+def remaining_s(book: Book, elapsed_s: float) -> float | None:
+    """Return the seconds still to go if trials go on costing what they did; None before any."""
+    ended = sum(record.status != "running" for record in book.records.values())
+    begun = ended - book.ended_before
+    if begun < 1:
+        return None
+    return elapsed_s / begun * (book.plan.trials - ended)
+
+
+class Progress:
+    """Follows a book. Call `update` often; it draws at most twice a second."""
+
+    def __init__(self, book: Book) -> None:
+        """Begin to follow."""
+        self._book = book
+        self._began = time.monotonic()
+        self._drawn = 0.0
+        self._told = {n for n, r in book.records.items() if r.status != "running"}
+        console = Console(stderr=True)
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+
+    def __enter__(self) -> "Progress":
+        """Open the live table."""
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Draw the last state and close."""
+        self.update(last=True)
+        if self._live:
+            self._live.stop()
+
+    def update(self, last: bool = False) -> None:
+        """Tell of trials that have ended, and draw if it is time."""
+        for number, record in self._book.records.items():
+            if record.status != "running" and number not in self._told:
+                self._told.add(number)
+                if self._live is None or record.status in ("failed", "infeasible"):
+                    self._print(line(record, self._book.plan.trials))
+        now = time.monotonic()
+        if self._live and (last or now - self._drawn >= _REFRESH_S):
+            self._drawn = now
+            self._live.update(self.table(now - self._began), refresh=True)
+
+    def _print(self, text: str) -> None:
+        if self._live:
+            self._live.console.print(text, markup=False, highlight=False)
+        else:
+            say(text)
+
+    def table(self, elapsed_s: float) -> Group:
+        """Return the live table."""
+        records = list(self._book.records.values())
+        counts = Counter(record.status for record in records)
+        ended, total = len(records) - counts["running"], self._book.plan.trials
+        left = remaining_s(self._book, elapsed_s)
+        grid = Table.grid(padding=(0, 2))
+        states = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
+        grid.add_row("trials", Text(f"{ended} of {total} ended ({states})"))
+        best = self._book.best
+        if best is not None:
+            grid.add_row("best", Text(f"{best.val_accuracy:.4f}  trial {best.number}"))
+            grid.add_row("", Text(settings(best.config)))
+        grid.add_row("rungs", Text(self._rungs(records) or "none"))
+        for record in records:
+            if record.status == "running":
+                grid.add_row(f"trial {record.number}", Text(_running(record, self._book)))
+        about = "" if left is None else f", about {clock(left)} left"
+        grid.add_row("time", Text(f"{clock(elapsed_s)} elapsed{about}"))
+        return Group(grid, ProgressBar(total=total, completed=ended, width=60))
+
+    def _rungs(self, records: list[Record]) -> str:
+        reached = {r: sum(len(x.rows) >= r for x in records) for r in self._book.plan.rungs}
+        return ", ".join(f"epoch {rung}: {count}" for rung, count in reached.items())
+
+
+def _running(record: Record, book: Book) -> str:
+    epochs = f"epoch {len(record.rows)} of {book.plan.max_epochs}"
+    if not record.rows:
+        return f"{epochs}  {settings(record.config)}"
+    return f"{epochs}  {record.rows[-1]['val_accuracy']:.4f}  {settings(record.config)}"

@@ -1,0 +1,106 @@
+"""Early stopping as a pure function of the journal: asking twice gives the same answer.
+
+Optuna's own SuccessiveHalvingPruner writes its rungs into the study as it answers; a kill between
+that and the verdict loses the decision. These derive the rungs from the reported values.
+"""
+
+import math
+import zlib
+from collections.abc import Sequence
+
+from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from search.names import STOPPERS
+
+REDUCTION_FACTOR = 3
+
+
+def rungs(max_epochs: int, first: int) -> tuple[int, ...]:
+    """Return the rungs first, 3 first, 9 first, ... below `max_epochs`, in epochs."""
+    steps = []
+    while first < max_epochs:
+        steps.append(first)
+        first *= REDUCTION_FACTOR
+    return tuple(steps)
+
+
+class AshaPruner(BasePruner):
+    """Asynchronous successive halving, the stopping variant.
+
+    A trial that reaches a rung goes on if it is among the best third (at least one) of all trials
+    whose value at that rung is known, itself included; equals go on. Li et al., "A System for
+    Massively Parallel Hyperparameter Tuning", 2020, section 3.
+    """
+
+    def __init__(self, steps: Sequence[int]) -> None:
+        """Compare at the epochs `steps`."""
+        self.steps = tuple(steps)
+
+    def peers(self, study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
+        """Return the trials to compare with, `trial` itself aside."""
+        return [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Tell whether the trial stops at its latest epoch. Accuracy: higher is better."""
+        step = trial.last_step
+        if step not in self.steps:
+            return False
+        value = trial.intermediate_values[step]
+        known = [
+            t.intermediate_values[step]
+            for t in self.peers(study, trial)
+            if step in t.intermediate_values and t.state != TrialState.FAIL
+        ]
+        kept = max(1, (len(known) + 1) // REDUCTION_FACTOR)
+        return sum(other > value for other in known) >= kept
+
+
+class HyperbandPruner(AshaPruner):
+    """ASHA in brackets: bracket b leaves out the b lowest rungs. Li et al., Hyperband, 2018.
+
+    The bracket is a hash of the study's name and the trial's number, weighted as Optuna's
+    HyperbandPruner weights it, so that every bracket gets about the same number of epochs.
+    """
+
+    def bracket(self, study: Study, number: int) -> int:
+        """Return the bracket of a trial, 0 (all rungs) to len(steps) (none)."""
+        count = len(self.steps) + 1
+        weights = [math.ceil(count * REDUCTION_FACTOR**s / (s + 1)) for s in range(count)][::-1]
+        place = zlib.crc32(f"{study.study_name}-{number}".encode()) % sum(weights)
+        for index, weight in enumerate(weights):
+            place -= weight
+            if place < 0:
+                return index
+        raise AssertionError("the weights sum to more than the place")
+
+    def peers(self, study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
+        """Return the trials of the same bracket."""
+        mine = self.bracket(study, trial.number)
+        others = super().peers(study, trial)
+        return [t for t in others if self.bracket(study, t.number) == mine]
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Tell whether the trial stops; never below its bracket's first rung."""
+        if trial.last_step not in self.steps[self.bracket(study, trial.number) :]:
+            return False
+        return super().prune(study, trial)
+
+
+def make_pruner(name: str, steps: Sequence[int]) -> BasePruner:
+    """Return the pruner of that name.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    if name == "asha":
+        return AshaPruner(steps)
+    if name == "hyperband":
+        return HyperbandPruner(steps)
+    if name == "median":
+        # Five finished trials before it judges (Optuna's default), not before the first rung.
+        return MedianPruner(n_startup_trials=5, n_warmup_steps=steps[0] - 1 if steps else 0)
+    if name == "none":
+        return NopPruner()
+    raise ValueError(f"stopper must be one of {', '.join(STOPPERS)}, but got {name!r}")

@@ -1,0 +1,92 @@
+"""A trial as the journal tells it: status, configuration, one row per epoch."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+# Of a row, in the order of curves.csv (after the trial's number).
+CURVE_FIELDS = (
+    "epoch",
+    "stage",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "learning_rate",
+    "epoch_s",
+)
+ROW_FIELDS = (*CURVE_FIELDS, "peak_memory_mb", "parameters", "trainable_parameters")
+_EPOCH = "epoch:"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One trial. `rows` holds `ROW_FIELDS` per epoch, epoch 1 first, without gaps."""
+
+    number: int
+    status: str
+    config: Mapping[str, Any]
+    seed: int
+    rows: tuple[Mapping[str, Any], ...] = field(default=())
+    wall_s: float = math.nan
+    error: str = ""
+
+    @property
+    def best_row(self) -> Mapping[str, Any] | None:
+        """The row with the highest validation accuracy, the earliest of equals."""
+        if not self.rows:
+            return None
+        return max(self.rows, key=lambda row: (row["val_accuracy"], -row["epoch"]))
+
+    @property
+    def val_accuracy(self) -> float:
+        """Validation accuracy at the best epoch, in [0, 1]; NaN before the first."""
+        return self.best_row["val_accuracy"] if self.best_row else math.nan
+
+    @property
+    def counts(self) -> bool:
+        """Whether it may be the best: trained as planned or stopped on the way."""
+        return self.status in ("completed", "stopped") and bool(self.rows)
+
+    def with_row(self, row: Mapping[str, Any]) -> "Record":
+        """Return the record with one more epoch."""
+        return replace(self, rows=(*self.rows, row))
+
+
+def epoch_key(epoch: int) -> str:
+    """Return the name of the user attribute that holds an epoch's row."""
+    return f"{_EPOCH}{epoch}"
+
+
+def status_of(trial: FrozenTrial) -> str:
+    """Return the status of the design's table of words."""
+    if any(value > 0 for value in trial.constraints.values()):
+        return "infeasible" if trial.state.is_finished() else "running"
+    return {
+        TrialState.COMPLETE: "completed",
+        TrialState.PRUNED: "stopped",
+        TrialState.FAIL: "failed",
+    }.get(trial.state, "running")
+
+
+def record_of(trial: FrozenTrial) -> Record:
+    """Return the record of a journal's trial. An epoch counts once its value is reported too."""
+    attributes = trial.user_attrs
+    return Record(
+        number=trial.number,
+        status=status_of(trial),
+        config=attributes["config"],
+        seed=attributes["seed"],
+        rows=tuple(attributes[epoch_key(step)] for step in sorted(trial.intermediate_values)),
+        wall_s=attributes.get("wall_s", math.nan),
+        error=attributes.get("error", ""),
+    )
+
+
+def best_of(records: list[Record]) -> Record | None:
+    """Return the trial with the highest validation accuracy, the lowest number of equals."""
+    counting = [record for record in records if record.counts]
+    return max(counting, key=lambda r: (r.val_accuracy, -r.number)) if counting else None

@@ -1,0 +1,73 @@
+"""What the machine has and what a trial gets of it: CPUs, a share of a GPU, how many at once."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_UNLIMITED = 10_000
+
+
+@dataclass(frozen=True)
+class Machine:
+    """CPUs this process may use, and GPUs it may see."""
+
+    cpus: int
+    gpus: int
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What every trial of a study gets, and how many run at once."""
+
+    cpus_per_trial: int
+    gpus_per_trial: float
+    concurrent: int
+
+
+def this_machine() -> Machine:
+    """Count CPUs and GPUs without starting anything.
+
+    GPUs by their device files, as far as CUDA_VISIBLE_DEVICES lets them be seen.
+    """
+    devices = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        devices = min(devices, len([name for name in visible.split(",") if name.strip()]))
+    return Machine(cpus=len(os.sched_getaffinity(0)), gpus=devices)
+
+
+def mistakes(
+    machine: Machine, cpus_per_trial: int | None, gpus_per_trial: float | None
+) -> list[str]:
+    """Return a line for everything that a trial asks for beyond what the machine has."""
+    found = []
+    if cpus_per_trial is not None and cpus_per_trial > machine.cpus:
+        found.append(
+            f"--cpus-per-trial {cpus_per_trial}: this machine has {machine.cpus} CPUs; "
+            f"ask for fewer, or give --address of a cluster"
+        )
+    if gpus_per_trial is not None and gpus_per_trial > machine.gpus:
+        found.append(
+            f"--gpus-per-trial {gpus_per_trial:g}: this machine has {machine.gpus} GPUs; "
+            f"ask for fewer, or give --address of a cluster"
+        )
+    return found
+
+
+def allot(
+    machine: Machine,
+    cpus_per_trial: int | None,
+    gpus_per_trial: float | None,
+    concurrent: int | None,
+) -> Resources:
+    """Return the resources of a study; what is None is chosen.
+
+    One CPU per trial (two trials side by side finish more epochs per hour than one trial on two
+    CPUs: benchmarks/README.md), a whole GPU per trial where there is one, and as many trials at
+    once as fit.
+    """
+    cpus = cpus_per_trial or 1
+    gpus = float(machine.gpus > 0) if gpus_per_trial is None else gpus_per_trial
+    by_gpu = int(machine.gpus / gpus + 1e-9) if gpus else _UNLIMITED
+    fits = max(1, min(machine.cpus // cpus, by_gpu))
+    return Resources(cpus, gpus, fits if concurrent is None else min(concurrent, fits))

@@ -1,0 +1,44 @@
+"""`python -m search.run EXPERIMENT`: search the best configuration of an experiment."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from search import options
+from search.catalog import EXPERIMENTS
+from search.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError, exit_code
+from trainables.errors import TrellisError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parsed = options.build_parser().parse_args(arguments)
+    if parsed.list:
+        for experiment in EXPERIMENTS.values():
+            print(f"{experiment.name:18} {experiment.summary}")
+        return EXIT_DONE
+    from search.session import run
+
+    try:
+        return run(parsed)
+    except TrellisError as error:
+        lines = error.mistakes if isinstance(error, UsageError) else str(error).splitlines()
+        for text in lines:
+            print(f"search.run: {text}", file=sys.stderr)
+        return exit_code(error)
+    except KeyboardInterrupt:
+        print("\nsearch.run: interrupted before the study began", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def resume_command(folder: Path, experiment: str) -> str:
+    """Return the command that goes on with a study."""
+    words = ["python", "-m", "search.run", experiment, "--study", folder.name, "--resume"]
+    if folder.parent != Path("results").absolute():
+        words += ["--results-dir", str(folder.parent)]
+    return shlex.join(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""Ray Tune's TrialScheduler over the study: reports every epoch to it and asks whether to stop."""
+
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from search.book import Book
+from search.searcher import NUMBER
+
+OUTCOME = "outcome"
+RUNNING = "running"
+
+
+class StudyStopper(FIFOScheduler):  # type: ignore[misc]  # Ray ships no types
+    """Runs trials first come, first served; the study decides which go on."""
+
+    # Ray would otherwise hand over several epochs at once, and stop a trial late.
+    _supports_buffered_results = False
+
+    def __init__(self, book: Book) -> None:
+        """Decide by `book`."""
+        super().__init__()
+        self._book = book
+
+    def on_trial_result(self, controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Take in an epoch; answer CONTINUE or STOP."""
+        stop = self._book.report(trial.config[NUMBER], result)
+        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+
+    def on_trial_complete(self, controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        """Close a trial by what its last message says; stopped ones are closed already."""
+        outcome = result.get(OUTCOME, RUNNING)
+        if outcome != RUNNING:
+            self._book.end(trial.config[NUMBER], outcome, result.get("error", ""))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle as nothing: Ray pickles schedulers when a Tuner is made."""
+        return {}

@@ -1,0 +1,178 @@
+"""Beginning a study and going on with one: the manifest study.json, and what must be the same."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from search.book import Book
+from search.domains import domains
+from search.errors import ResumeRefused, StudyFailed, UsageError
+from search.experiment import Experiment
+from search.folder import StudyFolder
+from search.journal import mend, open_journal, own
+from search.plan import Plan
+from trainables.data import Data
+from trainables.files import replace_text
+
+FORMAT = 1
+_LIBRARIES = ("torch", "ray", "optuna", "numpy", "tensorflow-datasets", "pillow")
+
+
+def manifest(experiment: Experiment, plan: Plan, data: Data, command: list[str]) -> dict[str, Any]:
+    """Return what study.json holds."""
+    return {
+        "format": FORMAT,
+        "experiment": experiment.name,
+        "command": command,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "space": describe_space(experiment),
+        "budget": plan.as_json(),
+        "seed": plan.seed,
+        "data": {
+            "kind": data.spec.kind,
+            "dataset": data.spec.dataset,
+            "location": data.spec.location,
+            "real": data.real,
+            "fingerprint": data.fingerprint,
+            "classes": list(data.classes),
+            "sizes": dict(data.sizes),
+            "notes": list(data.notes),
+        },
+        "versions": versions(),
+        "git_commit": git_commit(),
+    }
+
+
+def describe_space(experiment: Experiment) -> dict[str, str]:
+    """Return every hyperparameter with its domain in words."""
+    known = domains(experiment.space(), experiment.defaults())
+    return {name: domain.describe() for name, domain in known.items()}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that results depend on."""
+    found = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {"python": platform.python_version(), **found}
+
+
+def git_commit() -> str | None:
+    """Return the commit of this code, or None where it is not a git checkout."""
+    answer = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return answer.stdout.strip() or None
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return study.json.
+
+    Raises:
+        UsageError: it is damaged, or of a later version.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content["format"]
+    except (ValueError, KeyError, TypeError):
+        raise UsageError([f"{path} is damaged; the study cannot go on without it"]) from None
+    if version != FORMAT:
+        raise UsageError([f"{path} has format {version}; this version reads format {FORMAT}"])
+    return dict(content)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return a line for everything in which the new manifest would give another study."""
+    found = []
+    pairs = [("experiment", old["experiment"], new["experiment"])]
+    pairs += _pairs("space", old["space"], new["space"])
+    pairs += _pairs("budget", old["budget"], new["budget"])
+    parts = ("kind", "dataset", "fingerprint", "sizes")
+    pairs += [(f"data.{part}", old["data"][part], new["data"][part]) for part in parts]
+    for name, before, now in pairs:
+        if before != now:
+            found.append(f"{name}: the study has {before}, now it would be {now}")
+    return found
+
+
+def _pairs(
+    prefix: str, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> list[tuple[str, Any, Any]]:
+    names = list(dict.fromkeys([*old, *new]))
+    return [(f"{prefix}.{name}", old.get(name), new.get(name)) for name in names]
+
+
+class OpenStudy:
+    """A study that this process drives, from `begin` or `go_on` until `close`."""
+
+    def __init__(self, experiment: Experiment, plan: Plan, folder: StudyFolder) -> None:
+        """Take the journal, mend its end, and read it."""
+        self._descriptor = own(folder.root)
+        self.note = mend(folder.journal)
+        study, storage = open_journal(folder.journal)
+        self.book = Book(experiment, plan, folder, study, storage)
+        folder.write_curves(self.book.records.values())
+
+    def close(self) -> None:
+        """Bring every table up to date and give the journal up."""
+        import os
+
+        records = list(self.book.records.values())
+        self.book.folder.write_curves(records)
+        self.book.folder.tidy(records)
+        os.close(self._descriptor)
+
+
+def study_folder(root: Path, content: Mapping[str, Any]) -> StudyFolder:
+    """Return the folder object that goes with a manifest."""
+    data = content["data"]
+    about = {"experiment": content["experiment"], "data": f"{data['kind']}:{data['dataset']}"}
+    return StudyFolder(root, tuple(content["space"]), about)
+
+
+def begin(experiment: Experiment, plan: Plan, root: Path, content: dict[str, Any]) -> OpenStudy:
+    """Make the folder and the manifest of a new study, and open it.
+
+    Raises:
+        UsageError: the folder exists already.
+        StudyFailed: it cannot be made.
+    """
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        root.mkdir()
+    except FileExistsError:
+        raise UsageError([f"--study {root.name}: exists already; go on by --resume"]) from None
+    except OSError as error:
+        raise StudyFailed(f"cannot make {root}: {error.strerror}") from None
+    folder = study_folder(root, content)
+    replace_text(folder.manifest, json.dumps(content, indent=2) + "\n")
+    return OpenStudy(experiment, plan, folder)
+
+
+def go_on(experiment: Experiment, plan: Plan, root: Path, content: dict[str, Any]) -> OpenStudy:
+    """Open a study that exists, if the manifest it would get now is the one it has.
+
+    Raises:
+        ResumeRefused: another space, budget or data; a line per difference.
+        UsageError: its manifest is damaged, or another process runs it.
+    """
+    old = read_manifest(root / "study.json")
+    # Through JSON, so that tuples and the like compare as they are stored.
+    changed = differences(old, json.loads(json.dumps(content)))
+    if changed:
+        raise ResumeRefused(
+            "\n".join([f"study {root.name} was made with other settings:", *changed])
+        )
+    return OpenStudy(experiment, plan, study_folder(root, old))
+
+
+def command_line() -> list[str]:
+    """Return the command that runs, as a user would write it."""
+    return ["python", "-m", "search.run", *sys.argv[1:]]

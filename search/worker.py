@@ -1,0 +1,86 @@
+"""A trial inside a Ray worker: one step is one epoch of the experiment's trainable."""
+
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from search.catalog import find
+from search.stopper import OUTCOME, RUNNING
+from trainables.budget import Budget, Diverged, EpochResult
+from trainables.device import is_out_of_memory
+
+
+class Worker(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
+    """Drives `epochs(config, data, budget)`. Reused for trial after trial; keeps nothing."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take a trial."""
+        self._assigned = config
+        self._results: Iterator[EpochResult] | None = None
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next trial in the same process."""
+        self.cleanup()
+        self.setup(new_config)
+        return True
+
+    def cleanup(self) -> None:
+        """Drop what the trial held; GPU memory goes back to the device."""
+        self._results = None
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def step(self) -> dict[str, Any]:
+        """Return an epoch's row, or how the trial ended. Errors of ours are answers, not retried.
+
+        Only the death of the process is left to Ray, which tries again from the checkpoint.
+        """
+        try:
+            if self._results is None:
+                self._results = self._begin()
+            result = next(self._results, None)
+        except Diverged as error:
+            return _ended("infeasible", f"diverged: {error}")
+        except Exception as error:
+            if is_out_of_memory(error):
+                return _ended("infeasible", f"out of memory: {_line(error)}")
+            traceback.print_exc()
+            return _ended("failed", _line(error))
+        if result is None:
+            return _ended("completed")
+        return {**asdict(result), OUTCOME: RUNNING}
+
+    def _begin(self) -> Iterator[EpochResult]:
+        job = self._assigned["job"]
+        budget = Budget(
+            epochs=job["max_epochs"],
+            seed=self._assigned["seed"],
+            threads=job["threads"],
+            device=job["device"],
+            precision=job["precision"],
+            folder=Path(job["folder"]) / "trials" / str(self._assigned["number"]),
+            keep_above=self._assigned["keep_above"],
+        )
+        trainable = find(job["experiment"]).trainable()
+        return iter(trainable(self._assigned["config"], job["data"], budget))
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Save nothing through Ray: the trainable keeps its own checkpoint."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Load nothing through Ray."""
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+
+
+def _ended(outcome: str, error: str = "") -> dict[str, Any]:
+    # The metric must be present, or Ray aborts the study; the stopper does not read it here.
+    return {OUTCOME: outcome, "error": error, "val_accuracy": 0.0, "done": True}

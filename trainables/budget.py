@@ -1,0 +1,90 @@
+"""What a trial is given (Budget) and what it tells after every epoch (EpochResult)."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class Diverged(ArithmeticError):
+    """The loss became infinite or not a number: the configuration is infeasible."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long, with which seed and on what a trial runs.
+
+    `epochs` counts over all stages. `threads` is the number of CPU threads (0: leave as it is).
+    `device` is auto, cpu or cuda; `precision` is auto (bfloat16 where the machine has it),
+    bfloat16 or float32. With `folder` the trial keeps a checkpoint there, and the weights of its
+    best epoch as soon as its validation accuracy exceeds `keep_above`.
+    """
+
+    epochs: int
+    seed: int = 0
+    threads: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    folder: Path | None = None
+    keep_above: float = -1.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: an option outside its range.
+        """
+        if self.epochs < 1:
+            raise ValueError(f"epochs >= 1 must hold, but got {self.epochs}")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"device must be auto, cpu or cuda, but got {self.device!r}")
+        if self.precision not in ("auto", "bfloat16", "float32"):
+            raise ValueError(
+                f"precision must be auto, bfloat16 or float32, but got {self.precision!r}"
+            )
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """One epoch of a trial.
+
+    Losses are the mean over images without the regularizer's penalty; accuracies lie in [0, 1].
+    The train numbers come from the training pass itself (dropout and augmentation on), the
+    validation numbers from the whole validation split afterwards. `peak_memory_mb` is the peak
+    of the process (CPU) or of the device allocator (GPU) since the trial began, in MiB.
+    """
+
+    epoch: int
+    stage: str
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    epoch_s: float
+    peak_memory_mb: float
+    parameters: int
+    trainable_parameters: int
+
+
+def best_of(results: Iterable[EpochResult]) -> EpochResult:
+    """Return the epoch with the highest validation accuracy, the earliest of equals.
+
+    Raises:
+        ValueError: no result.
+    """
+    return max(results, key=lambda result: (result.val_accuracy, -result.epoch))
+
+
+def drive(
+    results: Iterable[EpochResult], report: Callable[[EpochResult], bool | None] | None
+) -> EpochResult:
+    """Run a trial to its end, telling `report` of every epoch; a true answer stops it.
+
+    Returns the best epoch so far.
+    """
+    seen = []
+    for result in results:
+        seen.append(result)
+        if report is not None and report(result):
+            break
+    return best_of(seen)

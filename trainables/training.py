@@ -1,0 +1,188 @@
+"""The loop of every experiment: stages of epochs over device-resident data, batches by index.
+
+No DataLoader: a split is one uint8 array, a batch an index into it. All randomness follows from
+(trial seed, epoch, purpose), so a trial that goes on from a checkpoint ends as if never stopped.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainables import device as machine
+from trainables.budget import Budget, Diverged, EpochResult
+from trainables.checkpoint import Keeper, read_checkpoint
+from trainables.data import Split
+from trainables.seeds import derive, generator
+
+EVALUATION_BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A split on the device."""
+
+    inputs: Tensor  # [n, height, width, channels] uint8
+    labels: Tensor  # [n] int64
+
+    @classmethod
+    def of(cls, split: Split, device: torch.device) -> "Examples":
+        """Move a split to the device; on a CPU this copies nothing."""
+        return cls(
+            torch.from_numpy(split.images).to(device), torch.from_numpy(split.labels).to(device)
+        )
+
+
+def images_to_floats(batch: Tensor) -> Tensor:
+    """uint8 [n, height, width, channels] -> float32 [n, channels, height, width] in [0, 1].
+
+    The result is channels_last in memory without a copy of its own.
+    """
+    return batch.permute(0, 3, 1, 2).float().div_(255)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a trial with its own network, data and rule. `epochs` bounds this stage alone."""
+
+    name: str
+    epochs: int
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    train: Examples
+    validation: Examples
+    batch_size: int
+    prepare: Callable[[Tensor], Tensor] = images_to_floats
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    penalty: Callable[[], Tensor] | None = None
+
+    def batches(self, seed: int, epoch: int) -> Sequence[Tensor]:
+        """Return the epoch's batches as index tensors: every image once, in a new order."""
+        order = torch.randperm(
+            len(self.train.labels), generator=generator(seed, "batches", epoch)
+        )
+        return order.to(self.train.labels.device).split(self.batch_size)
+
+
+def run_stages(
+    builders: Sequence[Callable[[torch.device], Stage]], budget: Budget, identity: str
+) -> Iterator[EpochResult]:
+    """Yield the result of every epoch; those kept in a checkpoint come first, not trained again.
+
+    Args:
+        builders: One function per stage, called when its stage begins.
+        budget: Epochs over all stages, seed, device.
+        identity: Names the configuration, so that a checkpoint of another one is not taken.
+
+    Raises:
+        Diverged: a loss that is not finite.
+    """
+    device = machine.set_up(budget)
+    saved = read_checkpoint(budget, identity)
+    history = [EpochResult(**row) for row in saved["history"]] if saved else []
+    yield from list(history)
+    keeper = Keeper(budget, identity, history)
+    begin = 0
+    for build in builders:
+        stage = build(device)
+        end = min(begin + stage.epochs, budget.epochs)
+        if saved and begin < len(history) <= end:
+            stage.model.load_state_dict(saved["model"])
+            stage.optimizer.load_state_dict(saved["optimizer"])
+            saved = None
+        for epoch in range(max(begin, len(history)) + 1, end + 1):
+            history.append(run_epoch(stage, budget, epoch, device))
+            keeper.keep(stage.model, stage.optimizer)
+            yield history[-1]
+        begin = end
+
+
+def run_epoch(stage: Stage, budget: Budget, epoch: int, device: torch.device) -> EpochResult:
+    """Train one epoch, then evaluate on the validation split.
+
+    Raises:
+        Diverged: a loss that is not finite.
+    """
+    started = time.perf_counter()
+    lower = machine.autocast(budget, device)
+    train_loss, train_accuracy = train_epoch(stage, budget.seed, epoch, lower)
+    val_loss, val_accuracy = evaluate(stage.model, stage.validation, stage.prepare, lower)
+    if not (torch.isfinite(torch.tensor([train_loss, val_loss])).all()):
+        raise Diverged(f"epoch {epoch}: loss {train_loss} on train, {val_loss} on validation")
+    return EpochResult(
+        epoch=epoch,
+        stage=stage.name,
+        train_loss=train_loss,
+        train_accuracy=train_accuracy,
+        val_loss=val_loss,
+        val_accuracy=val_accuracy,
+        learning_rate=stage.optimizer.param_groups[0]["lr"],
+        epoch_s=time.perf_counter() - started,
+        peak_memory_mb=machine.peak_memory_mb(device),
+        parameters=sum(p.numel() for p in stage.model.parameters()),
+        trainable_parameters=sum(p.numel() for p in stage.model.parameters() if p.requires_grad),
+    )
+
+
+def train_epoch(
+    stage: Stage, seed: int, epoch: int, lower: AbstractContextManager[object]
+) -> tuple[float, float]:
+    """Return (mean loss without penalty, accuracy) of one pass over the train split."""
+    device = stage.train.labels.device
+    stage.model.train()
+    totals = torch.zeros(2, device=device)
+    draws = generator(seed, "augment", epoch, device=device)
+    # Dropout draws from the global generator: seeded here, and given back as it was.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(derive(seed, "dropout", epoch))
+        for index in stage.batches(seed, epoch):
+            totals += _train_step(stage, index, draws, lower)
+            if device.type == "cpu" and not torch.isfinite(totals[0]):
+                break  # on a GPU the look itself would make every step wait
+    loss, correct = (totals / len(stage.train.labels)).tolist()
+    return loss, correct
+
+
+def _train_step(
+    stage: Stage, index: Tensor, draws: torch.Generator, lower: AbstractContextManager[object]
+) -> Tensor:
+    inputs, labels = stage.prepare(stage.train.inputs[index]), stage.train.labels[index]
+    if stage.augment is not None:
+        inputs = stage.augment(inputs, draws)
+    with lower:
+        logits = stage.model(inputs).float()
+    loss = functional.cross_entropy(logits, labels)
+    objective = loss if stage.penalty is None else loss + stage.penalty()
+    stage.optimizer.zero_grad(set_to_none=True)
+    objective.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+    stage.optimizer.step()
+    with torch.no_grad():
+        correct = (logits.argmax(1) == labels).sum()
+        return torch.stack((objective.detach() * 0 + loss.detach() * len(labels), correct))
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module,
+    examples: Examples,
+    prepare: Callable[[Tensor], Tensor],
+    lower: AbstractContextManager[object],
+) -> tuple[float, float]:
+    """Return (mean cross entropy, accuracy) over a whole split, without dropout."""
+    model.eval()
+    totals = torch.zeros(2, device=examples.labels.device)
+    for inputs, labels in zip(
+        examples.inputs.split(EVALUATION_BATCH_SIZE),
+        examples.labels.split(EVALUATION_BATCH_SIZE),
+        strict=True,
+    ):
+        with lower:
+            logits = model(prepare(inputs)).float()
+        loss = functional.cross_entropy(logits, labels, reduction="sum")
+        totals += torch.stack((loss, (logits.argmax(1) == labels).sum()))
+    loss, correct = (totals / len(examples.labels)).tolist()
+    return loss, correct
