@@ -91,10 +91,10 @@ def _prepare(dataset: str, data_dir: Path, progress: Progress) -> None:
 
 
 def _remove_partial(dataset: str, data_dir: Path) -> None:
-    """Remove what an interrupted attempt left: `*.tmp.*` downloads and incomplete data sets."""
+    """Remove what an interrupted attempt left: downloads and data sets under TFDS's own names."""
     left = [
         *(data_dir / "downloads" / dataset).glob("*.tmp.*"),
-        *(data_dir / dataset).glob("*.incomplete*"),
+        *(data_dir / dataset).glob("incomplete.*"),
     ]
     for path in left:
         if path.is_dir():
@@ -145,15 +145,22 @@ def _note_origin(dataset: str, url: str, info: Any, folder: Path) -> None:
 
 
 def _build(builder: Any, downloads: Path, staging: Path, progress: Progress) -> None:
+    from tensorflow_datasets.core.download.extractor import ExtractError
+
     config = import_tfds().download.DownloadConfig(
         extract_dir=str(staging),
         manual_dir=str(staging),  # a stray downloads/manual/train.zip is not ours to use
         force_checksums_validation=True,  # refuses to download what is not registered
     )
     _count_examples(builder, progress)
-    builder.download_and_prepare(
-        download_dir=str(downloads), download_config=config, file_format=file_format()
-    )
+    try:
+        builder.download_and_prepare(
+            download_dir=str(downloads), download_config=config, file_format=file_format()
+        )
+    except (OSError, RuntimeError, ExtractError) as error:
+        # A full disk, as Python, the writer of array_record and the extractor tell it; TFDS puts
+        # the whole image in front.
+        raise OSError(str(error).splitlines()[-1]) from error
 
 
 def _count_examples(builder: Any, progress: Progress) -> None:
