@@ -133,7 +133,7 @@ class Book:
         return False
 
     def end(self, number: int, status: str, error: str = "") -> None:
-        """Close a trial as completed, stopped, infeasible or failed; a closed one stays as it is."""
+        """Close a trial as completed, stopped, infeasible or failed; a closed one stays so."""
         if self.records[number].status != "running":
             return
         identifier = self._identifier(number)

@@ -124,7 +124,8 @@ def one_at_a_time(
 ) -> Iterator[dict[str, Any]]:
     """Yield the configuration of `values`, then one per value of every name, without repeats."""
     seen: list[dict[str, Any]] = []
-    for change in [{}] + [{name: value} for name in names for value in known[name].sweep()]:
+    changes = [{name: value} for name in names for value in known[name].sweep()]
+    for change in [dict[str, Any](), *changes]:
         candidate = configuration(space, {**values, **change})
         if candidate not in seen:
             seen.append(candidate)

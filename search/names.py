@@ -1,4 +1,4 @@
-"""The words that options choose from, apart from the modules that act on them (cheap to import)."""
+"""The words that options choose from, apart from what acts on them: cheap to import."""
 
 SAMPLERS = ("tpe", "random", "gp", "grid")
 STOPPERS = ("asha", "hyperband", "median", "none")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from search.domains import Domain, configuration, domains, one_at_a_time
+from search.domains import configuration, domains, one_at_a_time
 from search.experiment import Experiment
 from search.grid import grid_sample
 from search.pruners import rungs
@@ -66,11 +66,13 @@ def listed(experiment: Experiment, plan: Plan) -> list[dict[str, Any]]:
 def image_sizes(experiment: Experiment, plan: Plan) -> tuple[int | None, ...]:
     """Return the image sizes, in pixels, that the plan's trials may use."""
     space, values = experiment.space(), {**experiment.defaults(), **plan.fixed}
-    known: Mapping[str, Domain] = domains(space, values)
+    known = domains(space, values)
     if "image_size" not in known:
         return (experiment.image_size,)
-    if plan.sweep and "image_size" not in plan.sweep or "image_size" in plan.fixed:
-        return (values["image_size"],)
+    beforehand = listed(experiment, plan)
+    all_listed = plan.sweep or plan.sampler == "grid" or plan.trials <= len(beforehand)
+    if all_listed or "image_size" in plan.fixed:
+        return tuple(sorted({config["image_size"] for config in beforehand}))
     return tuple(sorted(known["image_size"].choices))
 
 

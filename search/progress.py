@@ -1,4 +1,4 @@
-"""What the user sees while a study runs: a live table on a terminal, a line per trial elsewhere."""
+"""What the user sees while a study runs: a live table, or a line per trial without a terminal."""
 
 import math
 import sys
@@ -34,7 +34,9 @@ def clock(seconds: float) -> str:
 def settings(config: Mapping[str, Any], names: set[str] | None = None) -> str:
     """Return a configuration in one line, of `names` only if given."""
     shown = {n: v for n, v in config.items() if names is None or n in names}
-    return " ".join(f"{n}={v:.3g}" if isinstance(v, float) else f"{n}={v}" for n, v in shown.items())
+    return " ".join(
+        f"{n}={v:.3g}" if isinstance(v, float) else f"{n}={v}" for n, v in shown.items()
+    )
 
 
 def line(record: Record, total: int) -> str:

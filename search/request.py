@@ -184,7 +184,10 @@ def _fixed(words: list[str], known: Mapping[str, Domain], wrong: Mistakes) -> di
         elif name in fixed:
             wrong.append(f"--fix {word}: {name} is already held at {fixed[name]}")
         else:
-            fixed[name] = wrong.parse("--fix", word, lambda _, d=known[name], t=text: d.parse(t))
+            try:
+                fixed[name] = known[name].parse(text)
+            except ValueError as error:
+                wrong.append(f"--fix {word}: {error}")
     return fixed
 
 

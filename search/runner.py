@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from search.book import Book
 from search.errors import StudyFailed
-from search.interrupts import EndEarly, Interrupts
+from search.interrupts import Interrupts
 from search.progress import Progress, say
 from search.request import Request
 from trainables.data import Data
@@ -100,7 +99,7 @@ def run_trials(request: Request, book: Book, data: Data, interrupts: Interrupts)
     resources = request.resources
     with tempfile.TemporaryDirectory(prefix="trellis-ray-") as scratch, Progress(book) as shown:
 
-        class Follow(tune.Callback):  # type: ignore[misc]  # Ray ships no types
+        class Follow(tune.Callback):
             """Draws, and looks for a reason to end, between any two steps of the driver."""
 
             def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:

@@ -9,7 +9,7 @@ from search.book import Book
 NUMBER = "number"
 
 
-class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
+class StudySearcher(Searcher):
     """Hands out the book's trials under Ray's own trial names.
 
     The journal is the state: nothing of this object is saved, pickled or restored.

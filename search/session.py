@@ -96,9 +96,7 @@ def _prepare(request: Request, data: Data) -> None:
     )
 
 
-def _on_ray(
-    request: Request, opened: study.OpenStudy, data: Data, interrupts: Interrupts
-) -> None:
+def _on_ray(request: Request, opened: study.OpenStudy, data: Data, interrupts: Interrupts) -> None:
     from search.runner import connected, run_trials
 
     say("starting Ray ..." if request.address == "local" else f"joining Ray {request.address} ...")

@@ -12,7 +12,7 @@ OUTCOME = "outcome"
 RUNNING = "running"
 
 
-class StudyStopper(FIFOScheduler):  # type: ignore[misc]  # Ray ships no types
+class StudyStopper(FIFOScheduler):
     """Runs trials first come, first served; the study decides which go on."""
 
     # Ray would otherwise hand over several epochs at once, and stop a trial late.
@@ -20,7 +20,7 @@ class StudyStopper(FIFOScheduler):  # type: ignore[misc]  # Ray ships no types
 
     def __init__(self, book: Book) -> None:
         """Decide by `book`."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # Ray's is unannotated
         self._book = book
 
     def on_trial_result(self, controller: Any, trial: Trial, result: dict[str, Any]) -> str:

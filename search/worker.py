@@ -14,7 +14,7 @@ from trainables.budget import Budget, Diverged, EpochResult
 from trainables.device import is_out_of_memory
 
 
-class Worker(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
+class Worker(tune.Trainable):
     """Drives `epochs(config, data, budget)`. Reused for trial after trial; keeps nothing."""
 
     def setup(self, config: dict[str, Any]) -> None:

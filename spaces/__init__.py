@@ -1,1 +1,1 @@
-"""Search spaces: one file per experiment, each a define-by-run function `space(trial)` and its DEFAULTS."""
+"""Search spaces, one file per experiment: a define-by-run `space(trial)`, and DEFAULTS."""

@@ -1,1 +1,1 @@
-"""Trainable functions: one file per experiment, and what they share. Knows no Ray and no Optuna."""
+"""Trainable functions: one file per experiment, and what they share. Knows no Ray, no Optuna."""

@@ -72,9 +72,7 @@ class Keeper:
     def _due(self) -> bool:
         return time.monotonic() - self._since >= self._spent_s / _MAX_SHARE
 
-    def _save(
-        self, path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
-    ) -> None:
+    def _save(self, path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         state = {
             "identity": self._identity,
             "model": model.state_dict(),

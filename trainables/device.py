@@ -23,7 +23,7 @@ def choose_device(budget: Budget) -> torch.device:
 def has_bfloat16(device: torch.device) -> bool:
     """Tell whether the machine multiplies bfloat16 in hardware."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # The instruction sets (AVX512-BF16, AMX); without them bfloat16 is emulated, and slower.
     flags = Path("/proc/cpuinfo")
     return flags.exists() and any(
@@ -33,9 +33,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 def autocast(budget: Budget, device: torch.device) -> AbstractContextManager[object]:
     """Return the context in which forward passes run: bfloat16 autocast, or nothing."""
-    lower = budget.precision == "bfloat16" or (
-        budget.precision == "auto" and has_bfloat16(device)
-    )
+    lower = budget.precision == "bfloat16" or (budget.precision == "auto" and has_bfloat16(device))
     return torch.autocast(device.type, torch.bfloat16) if lower else nullcontext()
 
 

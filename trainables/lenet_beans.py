@@ -77,9 +77,7 @@ def train_and_evaluate(
     return drive(epochs(config, data, budget), report)
 
 
-def _stage(
-    config: Mapping[str, Any], data: Data, budget: Budget, device: torch.device
-) -> Stage:
+def _stage(config: Mapping[str, Any], data: Data, budget: Budget, device: torch.device) -> Stage:
     size = config["image_size"]
     train, validation = data.split("train", size), data.split("validation", size)
     model = build(config, len(data.classes), train.images.shape[-1])

@@ -60,12 +60,10 @@ class Stage:
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
     penalty: Callable[[], Tensor] | None = None
 
-    def batches(self, seed: int, epoch: int) -> Sequence[Tensor]:
+    def batches(self, seed: int, epoch: int) -> tuple[Tensor, ...]:
         """Return the epoch's batches as index tensors: every image once, in a new order."""
-        order = torch.randperm(
-            len(self.train.labels), generator=generator(seed, "batches", epoch)
-        )
-        return order.to(self.train.labels.device).split(self.batch_size)
+        order = torch.randperm(len(self.train.labels), generator=generator(seed, "batches", epoch))
+        return tuple(order.to(self.train.labels.device).split(self.batch_size))
 
 
 def run_stages(
@@ -134,7 +132,7 @@ def train_epoch(
     """Return (mean loss without penalty, accuracy) of one pass over the train split."""
     device = stage.train.labels.device
     stage.model.train()
-    totals = torch.zeros(2, device=device)
+    totals = torch.zeros(2, device=device, dtype=torch.float64)
     draws = generator(seed, "augment", epoch, device=device)
     # Dropout draws from the global generator: seeded here, and given back as it was.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -158,11 +156,13 @@ def _train_step(
     loss = functional.cross_entropy(logits, labels)
     objective = loss if stage.penalty is None else loss + stage.penalty()
     stage.optimizer.zero_grad(set_to_none=True)
-    objective.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+    objective.backward()
     stage.optimizer.step()
     with torch.no_grad():
         correct = (logits.argmax(1) == labels).sum()
-        return torch.stack((objective.detach() * 0 + loss.detach() * len(labels), correct))
+        # The penalty is not part of the loss told, unless it is not finite.
+        seen = torch.where(torch.isfinite(objective), loss, objective)
+        return torch.stack((seen.detach() * len(labels), correct))
 
 
 @torch.inference_mode()
@@ -174,7 +174,7 @@ def evaluate(
 ) -> tuple[float, float]:
     """Return (mean cross entropy, accuracy) over a whole split, without dropout."""
     model.eval()
-    totals = torch.zeros(2, device=examples.labels.device)
+    totals = torch.zeros(2, device=examples.labels.device, dtype=torch.float64)
     for inputs, labels in zip(
         examples.inputs.split(EVALUATION_BATCH_SIZE),
         examples.labels.split(EVALUATION_BATCH_SIZE),

@@ -1,6 +1,7 @@
 """LeNet of the published study: three valid convolutions and two dense layers.
 
-26,985,195 parameters at kernel 5, filters 6/16/120, 299x299x3: 456, 2,416, 48,120, 26,934,050, 153.
+26,985,195 parameters at kernel 5, filters 6/16/120, 299x299x3: 456, 2,416, 48,120, 26,934,050
+and 153.
 """
 
 import torch
