@@ -4,9 +4,21 @@ The blemishes share the diseases' colours and sizes, so that colour alone doesn'
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
-from trainables.data.leaf_paint import F32, Colour, blend, blur, pick_colour, smooth_noise, spots
+from trainables.data.leaf_paint import (
+    F32,
+    Colour,
+    blend,
+    blur,
+    pick_colour,
+    ramp,
+    smooth_noise,
+    spots,
+)
 from trainables.data.leaf_shape import Cells, Leaf
+
+Indices = NDArray[np.intp]
 
 BROWNS = ((0.34, 0.20, 0.11), (0.42, 0.29, 0.18), (0.24, 0.15, 0.10), (0.46, 0.37, 0.26))
 RUSTS = ((0.68, 0.36, 0.10), (0.55, 0.26, 0.08), (0.76, 0.46, 0.16), (0.46, 0.25, 0.11))
@@ -24,7 +36,7 @@ def angular_spots(rng: np.random.Generator, picture: F32, leaf: Leaf, cells: Cel
     cover = np.zeros_like(leaf.alpha)
     cover[cells.rows[hit], cells.columns[hit]] = 1.0
     rim = cover - blur(cover, 1.6)
-    _tint(rng, picture, leaf, cover, (0.36, 0.30, 0.14), 1.2)
+    _tint(rng, picture, leaf, cover, (0.36, 0.28, 0.14), 1.6)
     halo = np.clip(blur(cover, 3.5) * 1.3, 0, 1) * leaf.alpha * np.float32(rng.uniform(0, 0.35))
     blend(picture, pick_colour(rng, PALES), halo)
     strength = np.float32(rng.uniform(0.75, 1))
@@ -38,13 +50,13 @@ def rust_pustules(rng: np.random.Generator, picture: F32, leaf: Leaf, cells: Cel
     count = round(float(np.exp(rng.uniform(3.2, 4.9))))
     centres = _places(rng, leaf, cells, _clustered(rng, cells, count))
     radii = rng.uniform(0.006, 0.013) * rng.uniform(0.7, 1.4, count) * len(leaf.u)
-    radii = np.maximum(radii, 0.7).astype(np.float32)
+    radii = np.maximum(radii, 0.7)
     stretch = rng.uniform(0.85, 1.15, count).astype(np.float32)
-    ring = radii * np.float32(rng.uniform(1.6, 2.4))
+    ring = np.asarray(radii * rng.uniform(1.6, 2.4), np.float32)
     halo = spots(len(leaf.u), centres, ring, stretch, 1.5) * leaf.alpha
     blend(picture, pick_colour(rng, PALES), halo * np.float32(rng.uniform(0.4, 0.75)))
-    _tint(rng, picture, leaf, halo, (0.76, 0.66, 0.26), 0.9)
-    core = spots(len(leaf.u), centres, radii, stretch, 1.0) * leaf.alpha
+    _tint(rng, picture, leaf, halo, (0.76, 0.66, 0.26), 1.3)
+    core = spots(len(leaf.u), centres, radii.astype(np.float32), stretch, 1.0) * leaf.alpha
     blend(picture, pick_colour(rng, RUSTS), core * np.float32(rng.uniform(0.8, 1)))
 
 
@@ -61,14 +73,16 @@ def blemishes(rng: np.random.Generator, picture: F32, behind: F32, leaf: Leaf) -
     size = len(leaf.u)
     patches = np.clip(smooth_noise(rng, size, 4) - rng.uniform(0.2, 2.5), 0, 1)
     blend(picture, pick_colour(rng, PALES), patches * leaf.alpha * np.float32(0.6))
-    dry = np.clip(1 - (leaf.depth / size * 40 + 2 * smooth_noise(rng, size, 8)), 0, 1)
-    blend(picture, pick_colour(rng, BROWNS), dry * leaf.alpha * np.float32(rng.uniform(0, 0.5)))
+    ragged = leaf.depth * np.float32(40 / size) + 2 * smooth_noise(rng, size, 8)
+    dry = ramp(ragged, 1.0) * leaf.alpha * np.float32(rng.uniform(0, 0.5))
+    blend(picture, pick_colour(rng, BROWNS), dry)
     for palette, most in ((DIRT, 12), (PALES, 8), (BROWNS, 5)):
         cover = _scatter(rng, size, int(rng.integers(0, most)), 0.003, 0.012)
         blend(picture, pick_colour(rng, palette, 0.06), cover * leaf.alpha * np.float32(0.8))
     holes = _scatter(rng, size, int(rng.integers(0, 5)), 0.008, 0.028)
-    blend(picture, pick_colour(rng, BROWNS), np.clip(blur(holes, 1.0) * 2, 0, 1) * leaf.alpha)
-    blend(picture, behind * np.float32(0.7), holes * leaf.alpha)
+    rims = np.asarray(np.clip(blur(holes, 1.0) * 2, 0, 1), np.float32)
+    blend(picture, pick_colour(rng, BROWNS), rims * leaf.alpha)
+    blend(picture, np.asarray(behind * 0.7, np.float32), holes * leaf.alpha)
 
 
 def gleams(rng: np.random.Generator, picture: F32, leaf: Leaf) -> None:
@@ -84,17 +98,16 @@ def _scatter(rng: np.random.Generator, size: int, count: int, low: float, high: 
     return spots(size, centres, radii, rng.uniform(0.6, 1.6, count).astype(np.float32), 1.0)
 
 
-def _clustered(rng: np.random.Generator, cells: Cells, count: int) -> np.ndarray:
+def _clustered(rng: np.random.Generator, cells: Cells, count: int) -> Indices:
     """Draw `count` cells, more of them around a focus than elsewhere: diseases spread."""
     sites = cells.sites[cells.inside]
     focus = sites[rng.integers(len(sites))]
     away = np.square(sites - focus).sum(axis=1) / rng.uniform(0.02, 0.3)
     weights = np.exp(-away) + rng.uniform(0.02, 0.5)
-    drawn: np.ndarray = rng.choice(cells.inside, count, p=weights / weights.sum())
-    return drawn
+    return np.asarray(rng.choice(cells.inside, count, p=weights / weights.sum()), np.intp)
 
 
-def _places(rng: np.random.Generator, leaf: Leaf, cells: Cells, chosen: np.ndarray) -> F32:
+def _places(rng: np.random.Generator, leaf: Leaf, cells: Cells, chosen: Indices) -> F32:
     """Return a random pixel [n, 2] of the picture inside each of the chosen cells."""
     u, v = (cells.sites[chosen] + rng.normal(0, 0.02, (len(chosen), 2))).T
     pose, size = leaf.pose, len(leaf.u)

@@ -23,12 +23,12 @@ def smooth_noise(rng: np.random.Generator, size: int, cells: int) -> F32:
 
 def pick_colour(rng: np.random.Generator, palette: Sequence[Colour], jitter: float = 0.03) -> F32:
     """Return a random mixture [3] of the palette's colours, shifted by `jitter` per channel."""
-    weights = rng.dirichlet(np.full(len(palette), 0.6))
+    weights = rng.dirichlet(np.full(len(palette), 1.0))
     mixed = weights @ np.asarray(palette) + rng.normal(0, jitter, 3)
-    return np.clip(mixed, 0.02, 0.98).astype(np.float32)
+    return np.asarray(np.clip(mixed, 0.02, 0.98), np.float32)
 
 
-def blend(picture: F32, colour: Colour | F32, alpha: F32) -> None:
+def blend(picture: F32, colour: Colour, alpha: F32) -> None:
     """Paint `colour` ([3] or a picture) over `picture`, in place, with coverage `alpha`."""
     picture += alpha[..., None] * (np.asarray(colour, np.float32) - picture)
 
@@ -41,7 +41,7 @@ def blur(values: F32, sigma: float) -> F32:
 
 def ramp(distance: F32, width: float) -> F32:
     """Return 1 where `distance` is below 0, 0 beyond `width`, and a straight ramp between."""
-    return np.clip(1.0 - distance / np.float32(width), 0.0, 1.0)
+    return np.asarray(np.clip(1.0 - distance / np.float32(width), 0.0, 1.0), np.float32)
 
 
 def spots(size: int, centres: F32, radii: F32, stretch: F32, softness: float) -> F32:

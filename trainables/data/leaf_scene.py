@@ -1,6 +1,7 @@
 """What surrounds a rendered bean leaf: ground, other leaves, a hand, light and the camera."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainables.data.leaf_paint import F32, blend, blur, pick_colour, ramp, smooth_noise
 from trainables.data.leaf_shape import Leaf, draw_leaf, grown_pose, vein_alpha
@@ -21,15 +22,16 @@ def background(rng: np.random.Generator, size: int) -> F32:
         _leaf_behind(rng, picture)
     picture = blur(picture, rng.uniform(1.5, 4.0) * size / 160)
     grey = picture.mean(axis=2, keepdims=True)
-    return np.clip((0.6 * picture + 0.4 * grey) * np.float32(0.6), 0.02, 1)
+    return np.asarray(np.clip(0.36 * picture + 0.24 * grey, 0.02, 1), np.float32)
 
 
 def siblings(rng: np.random.Generator, picture: F32, leaf: Leaf, green: F32) -> None:
     """Paint the two side leaflets of a bean leaf, which has three, in the same green."""
     pose = leaf.pose
     for side in (-1, 1):
-        angle, length = pose.angle + side * rng.uniform(1.2, 2.2), pose.length * rng.uniform(0.6, 1)
-        other = draw_leaf(grown_pose(rng, pose.base, float(angle), float(length)), len(picture))
+        angle = float(pose.angle + side * rng.uniform(1.2, 2.2))
+        length = float(pose.length * rng.uniform(0.6, 1))
+        other = draw_leaf(grown_pose(rng, pose.base, angle, length), len(picture))
         cast_shadow(picture, other)
         blend(picture, tissue(rng, other, green * np.float32(rng.uniform(0.8, 1.1))), other.alpha)
 
@@ -55,14 +57,14 @@ def tissue(rng: np.random.Generator, leaf: Leaf, green: F32) -> F32:
     between = leaf.zone - np.floor(leaf.zone) - np.float32(0.5)
     bulge = between * np.float32(rng.normal(0, 0.22)) * np.clip(np.abs(leaf.v) * 8, 0, 1)
     mottle = smooth_noise(rng, len(leaf.u), 12) * np.float32(0.05)
-    picture = green * (1 + half + bulge + mottle)[..., None]
+    picture = np.asarray(green * (1 + half + bulge + mottle)[..., None], np.float32)
     vein = green * np.float32(0.6) + np.float32(0.4) * np.array([0.68, 0.76, 0.46], np.float32)
     blend(picture, vein, vein_alpha(leaf) * np.float32(rng.uniform(0.3, 0.9)))
     return picture
 
 
-def hold(rng: np.random.Generator, picture: F32, leaf: Leaf) -> F32:
-    """Paint a thumb on the leaf's base, coming from behind it; return its coverage."""
+def hold(rng: np.random.Generator, picture: F32, leaf: Leaf) -> None:
+    """Paint a thumb on the leaf's base, coming from outside the leaf."""
     size, pose = len(picture), leaf.pose
     skin, width = pick_colour(rng, SKINS), rng.uniform(0.14, 0.22)
     turn, reach = pose.angle + rng.normal(0, 0.5), rng.uniform(-0.1, 0.08) * pose.length
@@ -73,10 +75,9 @@ def hold(rng: np.random.Generator, picture: F32, leaf: Leaf) -> F32:
     distance = np.hypot(np.maximum(along, 0), across) - np.float32(width)
     cover = ramp(distance * np.float32(size / 2), 1.5)
     round_light = np.clip(1.1 - (across / np.float32(width)) ** 2 * np.float32(0.5), 0.4, 1.2)
-    blend(picture, skin * round_light[..., None], cover)
+    blend(picture, np.asarray(skin * round_light[..., None], np.float32), cover)
     nail = np.hypot((along + width * 0.1) / 1.1, across * 1.3) - np.float32(width * 0.6)
     blend(picture, skin * 0.7 + 0.28, ramp(nail * np.float32(size / 2), 1.5) * np.float32(0.7))
-    return cover
 
 
 def light(rng: np.random.Generator, picture: F32) -> None:
@@ -87,11 +88,11 @@ def light(rng: np.random.Generator, picture: F32) -> None:
     side = axis[None] * np.float32(np.cos(angle)) + axis[:, None] * np.float32(np.sin(angle))
     edge = smooth_noise(rng, size, 3) - np.float32(rng.uniform(-0.2, 2.2))
     shadow = np.clip(edge * np.float32(rng.uniform(1, 4)), 0, 1)
-    shade = (1 + np.float32(slope) * side) * (1 - shadow * np.float32(rng.uniform(0.1, 0.45)))
-    picture *= shade[..., None] * np.float32(np.exp(rng.normal(0.12, 0.06)))
+    shade = (1 + np.float32(slope) * side) * (1 - shadow * np.float32(rng.uniform(0.1, 0.4)))
+    picture *= shade[..., None] * np.float32(np.exp(rng.normal(0.08, 0.05)))
 
 
-def photograph(rng: np.random.Generator, picture: F32) -> np.ndarray:
+def photograph(rng: np.random.Generator, picture: F32) -> NDArray[np.uint8]:
     """Return the picture as a cheap camera takes it: uint8, with blur, colour cast and noise."""
     taken = blur(picture, rng.uniform(0.2, 0.8) * len(picture) / 160)
     taken = taken * np.exp(rng.normal(0, 0.03, 3)).astype(np.float32)

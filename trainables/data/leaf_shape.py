@@ -126,9 +126,10 @@ def draw_cells(rng: np.random.Generator, leaf: Leaf) -> Cells:
     sites = (grid + rng.uniform(-0.45, 0.45, grid.shape) * CELL_SPACING).astype(np.float32)
     rows, columns = np.nonzero(leaf.depth > 0)
     pixels = np.stack([leaf.u[rows, columns], leaf.v[rows, columns]], axis=1)
-    distance, index = cKDTree(sites).query(pixels, k=2)
+    found = cKDTree(sites).query(pixels, k=2)
+    distance, index = np.asarray(found[0], np.float32), np.asarray(found[1], np.intp)
     pixels_per_unit = leaf.pose.length * len(leaf.u) / 2
-    edge = ((distance[:, 1] - distance[:, 0]) * (pixels_per_unit / 2)).astype(np.float32)
+    edge = (distance[:, 1] - distance[:, 0]) * np.float32(pixels_per_unit / 2)
     site_u, site_v = sites[:, 0], sites[:, 1]
     site_zone = np.floor(_zone(leaf.pose, site_u, site_v))
     own = np.floor(leaf.zone[rows, columns]) == site_zone[index[:, 0]]
@@ -141,10 +142,10 @@ def vein_alpha(leaf: Leaf) -> F32:
     """Return how strongly midrib and lateral veins show at each pixel, in [0, 1]."""
     pose, out = leaf.pose, np.abs(leaf.v)
     pixels = np.float32(pose.length * len(leaf.u) / 2)
-    slope = np.hypot(1, pose.slant + out)
-    beside = np.abs(leaf.zone - np.round(leaf.zone)) * pixels / np.float32(pose.veins) / slope
-    fade = np.clip(1 - out * 2.2, 0.25, 1)
-    unit = pixels / np.float32(100)  # widths below are of a leaf of 100 pixels
+    slope = np.hypot(np.float32(1), np.float32(pose.slant) + out)
+    beside = np.abs(leaf.zone - np.round(leaf.zone)) * pixels / (np.float32(pose.veins) * slope)
+    fade = np.asarray(np.clip(1 - out * 2.2, 0.25, 1), np.float32)
+    unit = float(pixels) / 100  # widths below are of a leaf of 100 pixels
     lateral = ramp(beside - unit * 0.35 * fade, 1.0) * fade * np.float32(0.7)
     midrib = ramp(out * pixels - unit * (1.3 - 0.9 * np.clip(leaf.u, 0, 1)), 1.0)
-    return np.maximum(lateral, midrib)
+    return np.asarray(np.maximum(lateral, midrib), np.float32)
