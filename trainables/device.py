@@ -1,7 +1,10 @@
 """The machine under a trial: device, precision, threads, peak memory."""
 
-import os
+import contextlib
+import ctypes
+import gc
 import resource
+import sys
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -9,15 +12,33 @@ from pathlib import Path
 import torch
 
 from trainables.budget import Budget
+from trainables.errors import TrellisError
 
 _MIB = 2**20
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+_NO_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+# Of malloc.h: no mappings of their own (M_MMAP_MAX), no trimming below 2 GiB (M_TRIM_THRESHOLD),
+# grow by 64 MiB (M_TOP_PAD), one arena for all threads (M_ARENA_MAX).
+_MALLOC = {-4: 0, -1: 2**31 - 1, -2: 64 * _MIB, -8: 1}
 
 
 def choose_device(budget: Budget) -> torch.device:
-    """Return the device that the budget names; auto takes a GPU where there is one."""
-    if budget.device != "auto":
-        return torch.device(budget.device)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return the device that the budget names; auto takes a GPU where there is one.
+
+    Raises:
+        TrellisError: cuda where torch sees no GPU.
+    """
+    found = torch.cuda.is_available()
+    if budget.device == "cuda" and not found:
+        raise TrellisError(
+            f"device cuda: torch {torch.__version__} sees no GPU here; use auto or cpu"
+        )
+    return torch.device("cuda" if found and budget.device != "cpu" else "cpu")
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -37,12 +58,34 @@ def autocast(budget: Budget, device: torch.device) -> AbstractContextManager[obj
     return torch.autocast(device.type, torch.bfloat16) if lower else nullcontext()
 
 
+def keep_freed_memory() -> None:
+    """Let glibc keep freed memory for the next batch instead of giving it back each time.
+
+    Every step allocates the same hundreds of megabytes. By default each comes as a new mapping
+    whose pages the kernel must fault in and clear: two thirds of LeNet's time at 299x299
+    (benchmarks/README.md). What a trial held goes back to the system when the next one begins.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        mallopt, malloc_trim = libc.mallopt, libc.malloc_trim
+    except (OSError, AttributeError):
+        return  # another C library, with rules of its own
+    for parameter, value in _MALLOC.items():
+        mallopt(parameter, value)
+    gc.collect()
+    malloc_trim(0)
+
+
 def set_up(budget: Budget) -> torch.device:
     """Set threads and flags for one trial, whatever an earlier trial in this process left."""
     if budget.threads:
         torch.set_num_threads(budget.threads)
+    keep_freed_memory()
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+    # TensorFloat-32 keeps 10 bits of the mantissa: not what "float32" asks for.
+    torch.backends.cudnn.allow_tf32 = budget.precision != "float32"
+    torch.backends.cuda.matmul.allow_tf32 = False
     # Read-only memory maps become tensors that nobody writes to.
     warnings.filterwarnings("ignore", "The given NumPy array is not writable")
     device = choose_device(budget)
@@ -54,8 +97,11 @@ def reset_peak_memory(device: torch.device) -> None:
     """Start a new measurement of the peak, so that a reused process counts one trial only."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    elif os.access("/proc/self/clear_refs", os.W_OK):
-        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM: man 5 proc
+    else:
+        # Some systems and containers have no such file or refuse: then all trials of the
+        # process count.
+        with contextlib.suppress(OSError):
+            _CLEAR_REFS.write_text("5")  # resets VmHWM: man 5 proc
 
 
 def peak_memory_mb(device: torch.device) -> float:
@@ -65,16 +111,18 @@ def peak_memory_mb(device: torch.device) -> float:
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / _MIB
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return float(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if _STATUS.exists():
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return float(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts bytes, Linux KiB
+    return peak / (_MIB if sys.platform == "darwin" else 1024)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that memory ran out, on the device or on the host."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    # The CPU allocator raises a bare RuntimeError.
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    # The CPU allocator raises a bare RuntimeError, and so do the driver and cuBLAS where another
+    # process holds the rest of a shared GPU.
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)

@@ -1,0 +1,163 @@
+"""A copy of the packages with a sixth experiment whose training is a formula: whole runs in seconds.
+
+It is added as CONTRIBUTING.md says: two files and one catalog line.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SPACE = '''"""A space for tests."""
+
+DEFAULTS = {"behaviour": "learn", "height": 0.7, "pause_s": 0.0}
+
+
+def space(trial):
+    """Return a configuration."""
+    return {
+        "behaviour": trial.suggest_categorical(
+            "behaviour", ["learn", "diverge", "break", "exhaust", "die", "die_once"]
+        ),
+        "height": trial.suggest_float("height", 0.0, 0.9),
+        "pause_s": trial.suggest_float("pause_s", 0.0, 60.0),
+    }
+'''
+
+TRAINABLE = '''"""Training by formula: val_accuracy = height * epoch / (epoch + 1)."""
+
+import json
+import os
+import signal
+import time
+
+from trainables.budget import Diverged, EpochResult
+
+
+def epochs(config, data, budget):
+    """Yield epochs; keeps the number done in a file, as a checkpoint."""
+    budget.folder.mkdir(parents=True, exist_ok=True)
+    done_file = budget.folder / "done.json"
+    done = json.loads(done_file.read_text()) if done_file.exists() else 0
+    log = budget.folder.parents[1] / "trained.log"
+    for epoch in range(1, budget.epochs + 1):
+        if epoch > done:
+            time.sleep(config["pause_s"])
+            misbehave(config["behaviour"], epoch, budget.folder)
+            with log.open("a") as file:
+                file.write(f"{budget.folder.name} {epoch}\\n")
+            value = config["height"] * epoch / (epoch + 1)
+            (budget.folder / "best.pt").write_text(f"{budget.folder.name} {epoch}")
+            done_file.write_text(str(epoch))
+        value = config["height"] * epoch / (epoch + 1)
+        yield EpochResult(
+            epoch, "train", 1 - value, value, 1 - value, value, 0.1, 0.01, 1.0, 10, 10
+        )
+
+
+def misbehave(behaviour, epoch, folder):
+    """Do what the configuration asks for, in the second epoch."""
+    if epoch != 2:
+        return
+    if behaviour == "diverge":
+        raise Diverged("loss nan")
+    if behaviour == "break":
+        raise KeyError("no such layer")
+    if behaviour == "exhaust":
+        raise MemoryError("60 GB")
+    if behaviour == "die" or (behaviour == "die_once" and not (folder / "died").exists()):
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+'''
+
+CATALOG_LINE = """
+    Experiment(
+        "formula", "for tests", "beans", 8,
+        {name: Preset(4, 3) for name in ("quick", "standard", "thorough")}, None,
+    ),
+)
+
+EXPERIMENTS"""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The copy, and a folder of tiny images."""
+
+    root: Path
+    images: Path
+    results: Path
+
+    def command(self, *words: str, experiment: str = "formula") -> list[str]:
+        data = [] if "--resume" in words else ["--data", f"folder:{self.images}"]
+        places = ["--results-dir", str(self.results)]
+        return [sys.executable, "-m", "search.run", experiment, *data, *places, *words]
+
+    def run(self, *words: str, experiment: str = "formula") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*words, experiment=experiment),
+            cwd=self.root,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*words),
+            cwd=self.root,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(self.root)}
+
+    def wait_for(self, study: str, lines: int, process: subprocess.Popen[str]) -> None:
+        """Wait until the study's trainings have logged so many epochs."""
+        log = self.results / study / "trained.log"
+        while not log.exists() or len(log.read_text().splitlines()) < lines:
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.05)
+
+    def trained(self, study: str) -> list[str]:
+        return (self.results / study / "trained.log").read_text().splitlines()
+
+
+def make_bench(folder: Path) -> Bench:
+    root = folder / "project"
+    for name in ("search", "spaces", "trainables", "analysis"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "spaces" / "formula.py").write_text(SPACE)
+    (root / "trainables" / "formula.py").write_text(TRAINABLE)
+    catalog = root / "search" / "catalog.py"
+    text = catalog.read_text()
+    assert text.count(")\n\nEXPERIMENTS") == 1
+    catalog.write_text(text.replace(")\n\nEXPERIMENTS", CATALOG_LINE.lstrip("\n")))
+    draws = np.random.default_rng(0)
+    for label in ("left", "right"):
+        (folder / "images" / label).mkdir(parents=True)
+        for number in range(10):
+            pixels = draws.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "images" / label / f"{number}.png")
+    return Bench(root, folder / "images", folder / "results")
+
+
+def stop(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str]:
+    """Send a signal; return exit code and output."""
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    return process.returncode, output
