@@ -1,4 +1,4 @@
-"""A copy of the packages with a sixth experiment whose training is a formula: whole runs in seconds.
+"""A copy of the packages with a sixth experiment, trained by a formula: whole runs in seconds.
 
 It is added as CONTRIBUTING.md says: two files and one catalog line.
 """
