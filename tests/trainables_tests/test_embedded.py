@@ -1,4 +1,4 @@
-"""The embedded data: deterministic, balanced, honest about itself, and as hard as it should be."""
+"""The embedded data: deterministic, balanced, and honest about itself."""
 
 import subprocess
 import sys
@@ -7,18 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
-from torch import nn
 
-from trainables.budget import Budget, EpochResult
 from trainables.data import embedded, open_data
 from trainables.data.embedded import enlarge_digit, open_embedded, split_digits
 from trainables.data.source import SPLITS, DataSpec, Source
 from trainables.errors import DataError
-from trainables.lenet_beans import train_and_evaluate
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 NAMES = ("beans", "mnist", "cifar10")
@@ -43,12 +39,8 @@ def validation() -> Arrays:
     ("dataset", "shape", "classes", "sizes"),
     [
         ("beans", (160, 160, 3), 3, (480, 120, 120)),
-        (
-            "mnist",
-            (28, 28, 1),
-            10,
-            (1258, 270, 269),
-        ),  # of 178, 182, 177, 183, 181, 182, 181, 179, 174, 180
+        # By hand, from 178, 182, 177, 183, 181, 182, 181, 179, 174 and 180 of each digit.
+        ("mnist", (28, 28, 1), 10, (1258, 270, 269)),
         ("cifar10", (32, 32, 3), 10, (2000, 400, 400)),
     ],
 )
@@ -192,67 +184,3 @@ def test_importing_is_cheap() -> None:
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
     assert "trainables.data.source" in run.stdout.split()
     assert not {"torch", "scipy", "sklearn"} & set(run.stdout.split())
-
-
-PUBLISHED = {
-    "regularizer": "none",
-    "strength": 0.0,
-    "dropout": 0.0,
-    "kernel_size": 5,
-    "filters": "6/16/120",
-    "learning_rate": 1e-3,
-    "batch_size": 32,
-    "augmentation": "none",
-    "image_size": 96,
-}
-
-
-def best_accuracy(epochs: int, seed: int, **changes: float | str) -> float:
-    data = open_data(DataSpec("beans", "embedded"))
-    reached: list[float] = []
-
-    def note(result: EpochResult) -> None:
-        reached.append(result.val_accuracy)
-
-    train_and_evaluate(PUBLISHED | changes, data, Budget(epochs, seed=seed, threads=1), note)
-    assert len(reached) == epochs
-    return max(reached)
-
-
-@pytest.mark.slow
-def test_lenet_tells_good_configurations_from_bad_ones() -> None:
-    good = [best_accuracy(12, seed, learning_rate=5e-4) for seed in range(3)]
-    bad = [
-        best_accuracy(6, 0, learning_rate=1e-5),
-        best_accuracy(6, 0, regularizer="l1", strength=0.1),
-    ]
-    assert 0.70 < np.median(good) < 0.98
-    assert max(bad) < np.median(good) - 0.10
-
-
-@pytest.mark.slow
-def test_small_network_learns_the_objects_partly() -> None:
-    source = opened("cifar10")
-    accuracy = small_network_accuracy(arrays(source, "train"), arrays(source, "validation"))
-    assert 0.35 < accuracy < 0.95  # chance is 0.1
-
-
-def small_network_accuracy(train: Arrays, validation: Arrays) -> float:
-    """Train two convolutions for six epochs; return the share of right answers."""
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        *(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Flatten(), nn.Linear(32 * 6 * 6, 10)),
-    )
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
-    images, labels = torch.from_numpy(train[0]), torch.from_numpy(train[1])
-    for _ in range(6):
-        for chosen in torch.randperm(len(images)).split(50):
-            optimizer.zero_grad()
-            logits = model(images[chosen].permute(0, 3, 1, 2) / 255)
-            nn.functional.cross_entropy(logits, labels[chosen]).backward()
-            optimizer.step()
-    with torch.no_grad():
-        answers = model(torch.from_numpy(validation[0]).permute(0, 3, 1, 2) / 255).argmax(1)
-    return float((answers.numpy() == validation[1]).mean())
