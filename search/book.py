@@ -3,6 +3,7 @@
 All is written to the journal first; tables, best model and what to resume follow from it.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +13,16 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.folder import StudyFolder
 from search.plan import Plan, listed, trial_seed
 from search.pruners import make_pruner
-from search.records import ROW_FIELDS, Record, best_of, epoch_key, record_of
+from search.records import ROW_FIELDS, VERDICT, Record, best_of, epoch_key, record_of
 from search.sampler import Proposer
+
+# Without these a trial cannot be compared with others.
+_FINITE = ("train_loss", "val_loss", "val_accuracy")
 
 
 @dataclass(frozen=True)
@@ -53,19 +58,29 @@ class Book:
         self._started: dict[int, tuple[float, float]] = {}  # clock, seconds trained before
         self._exhausted = False
         for trial in study.get_trials(deepcopy=False):
-            self.records[trial.number] = record_of(trial)
+            self.records[trial.number] = self._checked(record_of(trial))
             self._proposer.add(trial)
         self._waiting = [n for n, record in self.records.items() if record.status == "running"]
         self._settle()
         self.ended_before = sum(record.status != "running" for record in self.records.values())
 
+    def _checked(self, record: Record) -> Record:
+        """Raise StudyFailed if a line is missing, so that later trials moved up by one."""
+        if record.seed != trial_seed(self.plan, record.number):
+            raise StudyFailed(
+                f"{self.folder.journal} is damaged: trial {record.number} has the seed of another"
+            )
+        return record
+
     def _settle(self) -> None:
         """Take the decisions that were due when the driver was killed, before anything else."""
-        for number in list(self._waiting):
-            rows = self.records[number].rows
-            if rows and len(rows) >= self.plan.max_epochs:
+        for number in self._waiting:
+            verdict = self._trial(number).user_attrs.get(VERDICT)
+            if verdict is not None:
+                self._close(number, verdict["status"])
+            elif len(self.records[number].rows) >= self.plan.max_epochs:
                 self.end(number, "completed")
-            elif rows and self._pruner.prune(self._study, self._trial(number)):
+            elif self._stops(number):
                 self.end(number, "stopped")
         self._waiting = [n for n in self._waiting if self.records[n].status == "running"]
         self.folder.tidy(list(self.records.values()))
@@ -109,16 +124,25 @@ class Book:
         self._started[number] = (time.monotonic(), self._trained_s(number))
         self.folder.write_trials(list(self.records.values()))
         keep_above = best.val_accuracy if best else -1.0
+        if best is not None and number < best.number:  # of equals it would be the best
+            keep_above = math.nextafter(keep_above, -math.inf)
         return Assignment(number, dict(record.config), record.seed, keep_above)
 
     def report(self, number: int, row: Mapping[str, Any]) -> bool:
         """Take in one epoch's row; return whether the trial stops here.
 
-        An epoch that the journal already has, done again after a kill, changes nothing.
+        An epoch that the journal already has, done again after a kill, changes nothing. One with
+        a number that is not finite ends the trial as infeasible, and is not kept.
         """
         record = self.records[number]
         if row["epoch"] <= len(record.rows) or record.status != "running":
             return record.status != "running"
+        assert row["epoch"] == len(record.rows) + 1, f"trial {number} skipped an epoch"
+        for name in _FINITE:
+            if not math.isfinite(row[name]):
+                what = f"diverged: epoch {row['epoch']}: {name} is {row[name]}"
+                self.end(number, "infeasible", what)
+                return True
         kept = {name: row[name] for name in ROW_FIELDS}
         identifier = self._identifier(number)
         self._storage.set_trial_user_attr(identifier, epoch_key(row["epoch"]), kept)
@@ -127,19 +151,30 @@ class Book:
         )
         self.records[number] = record.with_row(kept)
         self.folder.append_curve(number, kept)
-        if self._pruner.prune(self._study, self._trial(number)):
+        if self._stops(number):
             self.end(number, "stopped")
             return True
         return False
+
+    def _stops(self, number: int) -> bool:
+        """Ask the pruner; a trial that has done all its epochs is completed, not stopped."""
+        epochs = len(self.records[number].rows)
+        return 0 < epochs < self.plan.max_epochs and self._pruner.prune(
+            self._study, self._trial(number)
+        )
 
     def end(self, number: int, status: str, error: str = "") -> None:
         """Close a trial as completed, stopped, infeasible or failed; a closed one stays so."""
         if self.records[number].status != "running":
             return
-        identifier = self._identifier(number)
-        self._storage.set_trial_user_attr(identifier, "wall_s", self._wall_s(number))
-        if error:
-            self._storage.set_trial_user_attr(identifier, "error", error)
+        if status == "completed" and not self.records[number].rows:
+            status, error = "failed", "it ended before its first epoch"
+        verdict = {"status": status, "error": error, "wall_s": self._wall_s(number)}
+        self._storage.set_trial_user_attr(self._identifier(number), VERDICT, verdict)
+        self._close(number, status)
+
+    def _close(self, number: int, status: str) -> None:
+        """Carry out the verdict in the journal: also what a kill kept an earlier driver from."""
         self._tell(number, status)
         self.records[number] = record_of(self._trial(number))
         self._proposer.add(self._trial(number))
@@ -148,17 +183,23 @@ class Book:
     def _tell(self, number: int, status: str) -> None:
         record = self.records[number]
         if status == "infeasible":
-            handle = optuna.Trial(self._study, self._identifier(number))
-            handle.set_constraint("feasible", 1.0)
+            self._constrain(number, 1.0)
             if self.plan.sampler == "gp":  # which learns from complete trials alone
                 self._study.tell(number, 0.0)
                 return
-        if status == "completed" and record.rows:
+        elif self.plan.sampler == "gp":  # and wants to be told of all or of none
+            self._constrain(number, -1.0)
+        if status == "completed":
             self._study.tell(number, record.val_accuracy)
         elif status == "failed":
             self._study.tell(number, state=TrialState.FAIL)
         else:
             self._study.tell(number, state=TrialState.PRUNED)
+
+    def _constrain(self, number: int, excess: float) -> None:
+        if not self._trial(number).constraints:  # a kill may have come right after this
+            handle = optuna.Trial(self._study, self._identifier(number))
+            handle.set_constraint("feasible", excess)
 
     def _wall_s(self, number: int) -> float:
         """Seconds from handing out to now, and the training seconds of earlier drivers."""

@@ -3,6 +3,7 @@
 Knows the space function only, not Optuna: a recording object stands in for the trial.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,19 @@ class Domain:
         if self.choices:
             return ", ".join(str(choice) for choice in self.choices)
         scale = " (log scale)" if self.log else f" in steps of {self.step}" if self.step else ""
-        return f"{self.low:g} to {self.high:g}{scale}"
+        kind = "whole numbers " if self.integer else ""
+        return f"{kind}{self.low:g} to {self.high:g}{scale}"
+
+    def contains(self, value: Any) -> bool:
+        """Tell whether a trial may have this value."""
+        if self.choices:
+            return value in self.choices
+        if not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        if self.integer and value != round(value):
+            return False
+        steps = (value - self.low) / self.step if self.step else 0.0
+        return abs(steps - round(steps)) < 1e-6
 
     def parse(self, text: str) -> Any:
         """Return the value that `text` names.
@@ -44,8 +57,8 @@ class Domain:
             try:
                 value = int(text) if self.integer else float(text)
             except ValueError:
-                value = float("nan")
-            if self.low <= value <= self.high:
+                value = math.nan
+            if self.contains(value):
                 return value
         raise ValueError(f"{self.name} must be one of {self.describe()}; got {text!r}")
 
@@ -104,18 +117,20 @@ def configuration(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
 def domains(space: Space, defaults: Mapping[str, Any]) -> dict[str, Domain]:
     """Return every hyperparameter of a space, conditional ones too.
 
-    Tries every choice of every hyperparameter with the others at their defaults, so it finds what
-    depends on one choice at a time, which is all that a readable space should need.
+    Tries every choice of every hyperparameter with the others at their defaults, and beneath a
+    choice the choices of what only that one brings. What takes two independent choices at once
+    to appear is not found; no readable space should need it.
     """
     found: dict[str, Domain] = {}
     pending: list[dict[str, Any]] = [{}]
     while pending:
-        trial = ValueTrial({**defaults, **pending.pop()})
+        change = pending.pop(0)
+        trial = ValueTrial({**defaults, **change})
         space(trial)
         for name, domain in trial.domains.items():
             if name not in found:
                 found[name] = domain
-                pending += [{name: choice} for choice in domain.choices]
+                pending += [{**change, name: choice} for choice in domain.choices]
     return found
 
 

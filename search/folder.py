@@ -91,6 +91,15 @@ class StudyFolder:
             os.replace(weights, self.root / "best.pt")
 
 
+def is_blank(root: Path) -> bool:
+    """Tell whether a folder is empty, but for what a kill before study.json leaves in it."""
+    return all(
+        entry.name == ".study.json.part"
+        or (entry.name == "journal.log" and entry.stat().st_size == 0)
+        for entry in root.iterdir()
+    )
+
+
 def trial_row(record: Record, names: Iterable[str]) -> list[Any]:
     """Return the row of trials.csv; what does not apply is empty."""
     best = record.best_row or {}

@@ -41,10 +41,17 @@ class Interrupts:
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Catch the signals inside this block, and put the old handlers back after it."""
-        old = {number: signal.signal(number, self._receive) for number in _NAMES}
+        """Catch the signals inside this block, and put the old handlers back after it.
+
+        A hang-up that is ignored, as `nohup` sets it, stays ignored.
+        """
+        old = {number: signal.getsignal(number) for number in _NAMES}
+        for number, handler in old.items():
+            if number != signal.SIGHUP or handler != signal.SIG_IGN:
+                signal.signal(number, self._receive)
         try:
             yield
         finally:
             for number, handler in old.items():
-                signal.signal(number, handler)
+                # None: a handler not set from Python, which Python cannot put back.
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)

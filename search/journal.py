@@ -82,14 +82,22 @@ def open_journal(path: Path) -> tuple[optuna.Study, JournalStorage]:
 
     Its value is the validation accuracy, to be maximized. Its own sampler never draws: see
     `search.sampler`.
+
+    Raises:
+        StudyFailed: whole lines that do not follow from each other.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = JournalStorage(JournalFileBackend(str(path), lock_obj=OwnedLock()))  # type: ignore[arg-type]  # their base class is private
-    study = optuna.create_study(
-        storage=storage,
-        sampler=RandomSampler(),
-        study_name=STUDY_NAME,
-        direction="maximize",
-        load_if_exists=True,
-    )
+    backend = JournalFileBackend(str(path), lock_obj=OwnedLock())  # type: ignore[arg-type]  # their base class is private
+    try:
+        storage = JournalStorage(backend)
+        study = optuna.create_study(
+            storage=storage,
+            sampler=RandomSampler(),
+            study_name=STUDY_NAME,
+            direction="maximize",
+            load_if_exists=True,
+        )
+    except Exception as error:  # Optuna has no error of its own for this
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise StudyFailed(f"{path} is damaged: it cannot be replayed ({what})") from error
     return study, storage

@@ -99,21 +99,21 @@ def one_of(words: tuple[str, ...]) -> Callable[[str], str]:
 
 
 def gpu_share(text: str) -> float | None:
-    """Read a share of GPUs, 0 or more; auto gives None."""
+    """Read a share of GPUs: 0, a share from 0.01 on, or whole GPUs; auto gives None."""
     if text == "auto":
         return None
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value < float("inf"):
-        raise ValueError("must be auto or a number of GPUs from 0 on, such as 0.25 or 1")
+    if not (0.01 <= value <= 1 or value in range(1000)):  # Ray takes no 1.5
+        raise ValueError("must be auto, 0, a share of a GPU such as 0.25, or a whole number")
     return value
 
 
 def duration_s(text: str) -> int:
     """Read 90s, 30m, 2h or 1h30m; return seconds."""
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    match = re.fullmatch(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", text)
     seconds = sum(
         int(number) * unit
         for number, unit in zip(match.groups() if match else (), _UNITS.values(), strict=False)

@@ -100,7 +100,7 @@ def make_pruner(name: str, steps: Sequence[int]) -> BasePruner:
         return HyperbandPruner(steps)
     if name == "median":
         # Five finished trials before it judges (Optuna's default), not before the first rung.
-        return MedianPruner(n_startup_trials=5, n_warmup_steps=steps[0] - 1 if steps else 0)
+        return MedianPruner(n_startup_trials=5, n_warmup_steps=steps[0] if steps else 0)
     if name == "none":
         return NopPruner()
     raise ValueError(f"stopper must be one of {', '.join(STOPPERS)}, but got {name!r}")

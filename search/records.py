@@ -7,6 +7,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from search.errors import StudyFailed
+
 # Of a row, in the order of curves.csv (after the trial's number).
 CURVE_FIELDS = (
     "epoch",
@@ -19,6 +21,9 @@ CURVE_FIELDS = (
     "epoch_s",
 )
 ROW_FIELDS = (*CURVE_FIELDS, "peak_memory_mb", "parameters", "trainable_parameters")
+# The user attribute that says how a trial ended: its status, error and wall_s, in one line of the
+# journal, written before the trial is told to Optuna.
+VERDICT = "verdict"
 _EPOCH = "epoch:"
 
 
@@ -73,16 +78,24 @@ def status_of(trial: FrozenTrial) -> str:
 
 
 def record_of(trial: FrozenTrial) -> Record:
-    """Return the record of a journal's trial. An epoch counts once its value is reported too."""
+    """Return the record of a journal's trial. An epoch counts once its value is reported too.
+
+    Raises:
+        StudyFailed: an epoch is missing, so something was taken out of the journal.
+    """
     attributes = trial.user_attrs
+    verdict = attributes.get(VERDICT, {}) if trial.state.is_finished() else {}
+    steps = sorted(trial.intermediate_values)
+    if steps != list(range(1, len(steps) + 1)):
+        raise StudyFailed(f"journal.log is damaged: trial {trial.number} has epochs {steps} only")
     return Record(
         number=trial.number,
         status=status_of(trial),
         config=attributes["config"],
         seed=attributes["seed"],
-        rows=tuple(attributes[epoch_key(step)] for step in sorted(trial.intermediate_values)),
-        wall_s=attributes.get("wall_s", math.nan),
-        error=attributes.get("error", ""),
+        rows=tuple(attributes[epoch_key(step)] for step in steps),
+        wall_s=verdict.get("wall_s", math.nan),
+        error=verdict.get("error", ""),
     )
 
 

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 _UNLIMITED = 10_000
@@ -32,7 +33,9 @@ def this_machine() -> Machine:
     devices = len(list(Path("/dev").glob("nvidia[0-9]*")))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        devices = min(devices, len([name for name in visible.split(",") if name.strip()]))
+        # As CUDA reads it: what follows the first name that is none counts no more.
+        names = takewhile(lambda name: name and name != "-1", map(str.strip, visible.split(",")))
+        devices = min(devices, len(list(names)))
     return Machine(cpus=len(os.sched_getaffinity(0)), gpus=devices)
 
 
@@ -68,6 +71,13 @@ def allot(
     """
     cpus = cpus_per_trial or 1
     gpus = float(machine.gpus > 0) if gpus_per_trial is None else gpus_per_trial
-    by_gpu = int(machine.gpus / gpus + 1e-9) if gpus else _UNLIMITED
+    by_gpu = _fits_gpus(machine, gpus) if gpus else _UNLIMITED
     fits = max(1, min(machine.cpus // cpus, by_gpu))
     return Resources(cpus, gpus, fits if concurrent is None else min(concurrent, fits))
+
+
+def _fits_gpus(machine: Machine, share: float) -> int:
+    """Return how many trials fit; a trial's share lies on one GPU."""
+    if share >= 1:
+        return int(machine.gpus / share)
+    return machine.gpus * int(1 / share + 1e-9)

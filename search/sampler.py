@@ -51,7 +51,9 @@ class FixedTrial:
         def suggest(name: str, *args: Any, **kwargs: Any) -> Any:
             if name in self._fixed:
                 return self._fixed[name]
-            return getattr(self._trial, method)(name, *args, **kwargs)
+            value = getattr(self._trial, method)(name, *args, **kwargs)
+            # Optuna's third step of 0.1 is 0.30000000000000004, which 0.3 should be equal to.
+            return round(value, 12) if kwargs.get("step") is not None else value
 
         return suggest
 
@@ -111,9 +113,13 @@ class Proposer:
         )
 
     def _finish(self, asked: optuna.Trial, trial: FrozenTrial) -> None:
+        # A trial that an earlier driver began came here with the reports it had then.
+        had = self._view.get_trials(deepcopy=False)[asked.number]
         for step, value in sorted(trial.intermediate_values.items()):
-            asked.report(value, step)
+            if step not in had.intermediate_values:
+                asked.report(value, step)
         for name, excess in trial.constraints.items():
-            asked.set_constraint(name, excess)
+            if name not in had.constraints:
+                asked.set_constraint(name, excess)
         values = trial.values if trial.state == TrialState.COMPLETE else None
         self._view.tell(asked, values, state=trial.state)

@@ -2,10 +2,12 @@
 
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,21 @@ from search.book import Book
 from search.domains import domains
 from search.errors import ResumeRefused, StudyFailed, UsageError
 from search.experiment import Experiment
-from search.folder import StudyFolder
+from search.folder import StudyFolder, is_blank
 from search.journal import mend, open_journal, own
 from search.plan import Plan
 from trainables.data import Data
 from trainables.files import replace_text
 
 FORMAT = 1
+# What a manifest must hold for a study to go on, beside its format.
+_PARTS = {
+    "experiment": (),
+    "space": (),
+    "defaults": (),
+    "budget": tuple(field.name for field in fields(Plan)),
+    "data": ("kind", "dataset", "location", "fingerprint", "sizes"),
+}
 _LIBRARIES = ("torch", "ray", "optuna", "numpy", "tensorflow-datasets", "pillow")
 
 
@@ -32,6 +42,7 @@ def manifest(experiment: Experiment, plan: Plan, data: Data, command: list[str])
         "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "space": describe_space(experiment),
+        "defaults": experiment.defaults(),
         "budget": plan.as_json(),
         "seed": plan.seed,
         "data": {
@@ -62,13 +73,12 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Return the commit of this code, or None where it is not a git checkout."""
-    answer = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Return the commit of this code, or None without git or where it is not a git checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
     return answer.stdout.strip() or None
 
 
@@ -76,15 +86,22 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """Return study.json.
 
     Raises:
-        UsageError: it is damaged, or of a later version.
+        UsageError: it is missing, damaged, or of another version.
     """
+    damaged = UsageError([f"{path} is damaged; the study cannot go on without it"])
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["format"]
+    except OSError as error:
+        raise UsageError([f"{path} cannot be read: {error.strerror}"]) from None
     except (ValueError, KeyError, TypeError):
-        raise UsageError([f"{path} is damaged; the study cannot go on without it"]) from None
+        raise damaged from None
     if version != FORMAT:
         raise UsageError([f"{path} has format {version}; this version reads format {FORMAT}"])
+    for name, parts in _PARTS.items():
+        part = content.get(name)
+        if not isinstance(part, dict if name != "experiment" else str) or set(parts) - set(part):
+            raise damaged
     return dict(content)
 
 
@@ -93,6 +110,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     found = []
     pairs = [("experiment", old["experiment"], new["experiment"])]
     pairs += _pairs("space", old["space"], new["space"])
+    pairs += _pairs("defaults", old["defaults"], new["defaults"])
     pairs += _pairs("budget", old["budget"], new["budget"])
     parts = ("kind", "dataset", "fingerprint", "sizes")
     pairs += [(f"data.{part}", old["data"][part], new["data"][part]) for part in parts]
@@ -112,22 +130,48 @@ def _pairs(
 class OpenStudy:
     """A study that this process drives, from `begin` or `go_on` until `close`."""
 
-    def __init__(self, experiment: Experiment, plan: Plan, folder: StudyFolder) -> None:
-        """Take the journal, mend its end, and read it."""
+    def __init__(
+        self,
+        experiment: Experiment,
+        plan: Plan,
+        folder: StudyFolder,
+        new: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take the journal, mend its end, and read it. `new` is the manifest of a new study."""
         self._descriptor = own(folder.root)
-        self.note = mend(folder.journal)
-        study, storage = open_journal(folder.journal)
-        self.book = Book(experiment, plan, folder, study, storage)
-        folder.write_curves(self.book.records.values())
+        try:
+            if new is not None:
+                _write_manifest(folder, new)
+            self.note = mend(folder.journal)
+            _check_complete(folder)
+            study, storage = open_journal(folder.journal)
+            self.book = Book(experiment, plan, folder, study, storage)
+            folder.write_curves(self.book.records.values())
+        except BaseException:
+            os.close(self._descriptor)
+            raise
 
     def close(self) -> None:
         """Bring every table up to date and give the journal up."""
-        import os
-
         records = list(self.book.records.values())
         self.book.folder.write_curves(records)
         self.book.folder.tidy(records)
         os.close(self._descriptor)
+
+
+def _write_manifest(folder: StudyFolder, content: Mapping[str, Any]) -> None:
+    if folder.manifest.exists():  # another process was a moment earlier
+        raise _exists(folder.root)
+    replace_text(folder.manifest, json.dumps(content, indent=2) + "\n")
+
+
+def _check_complete(folder: StudyFolder) -> None:
+    if not folder.journal.stat().st_size and (folder.root / "trials.csv").exists():
+        raise StudyFailed(f"{folder.journal} is missing or empty, though the study has trials")
+
+
+def _exists(root: Path) -> UsageError:
+    return UsageError([f"--study {root.name}: exists already; go on with it by --resume"])
 
 
 def study_folder(root: Path, content: Mapping[str, Any]) -> StudyFolder:
@@ -141,19 +185,15 @@ def begin(experiment: Experiment, plan: Plan, root: Path, content: dict[str, Any
     """Make the folder and the manifest of a new study, and open it.
 
     Raises:
-        UsageError: the folder exists already.
-        StudyFailed: it cannot be made.
+        UsageError: the folder exists already, or cannot be made.
     """
     try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        root.mkdir()
-    except FileExistsError:
-        raise UsageError([f"--study {root.name}: exists already; go on by --resume"]) from None
+        root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StudyFailed(f"cannot make {root}: {error.strerror}") from None
-    folder = study_folder(root, content)
-    replace_text(folder.manifest, json.dumps(content, indent=2) + "\n")
-    return OpenStudy(experiment, plan, folder)
+        raise UsageError([f"cannot make the folder {root}: {error.strerror}"]) from None
+    if not is_blank(root):
+        raise _exists(root)
+    return OpenStudy(experiment, plan, study_folder(root, content), content)
 
 
 def go_on(experiment: Experiment, plan: Plan, root: Path, content: dict[str, Any]) -> OpenStudy:

@@ -1,0 +1,118 @@
+"""From the words of a command line to a plan: budget, sampler, what is held and what is swept."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from search import options
+from search.domains import Domain, configuration, domains, one_at_a_time
+from search.experiment import Experiment, Space
+from search.names import PRECISIONS, PRESETS, SAMPLERS, STOPPERS
+from search.options import Mistakes
+from search.plan import Plan, listed
+
+
+def read_plan(
+    arguments: argparse.Namespace,
+    old: Mapping[str, Any],
+    experiment: Experiment | None,
+    wrong: Mistakes,
+) -> Plan | None:
+    """Return the plan that the arguments make, or None with the mistakes added to `wrong`.
+
+    `old` is the budget of the study to resume, or empty: it stands in for what is not given.
+    """
+    given = {
+        "trials": wrong.parse("--trials", arguments.trials, options.at_least(1)),
+        "max_epochs": wrong.parse("--max-epochs", arguments.max_epochs, options.at_least(1)),
+        "seed": wrong.parse("--seed", arguments.seed, options.at_least(0)),
+        "sampler": wrong.parse("--sampler", arguments.sampler, options.one_of(SAMPLERS)),
+        "stopper": wrong.parse("--stopper", arguments.stopper, options.one_of(STOPPERS)),
+        "precision": wrong.parse("--precision", arguments.precision, options.one_of(PRECISIONS)),
+    }
+    preset = wrong.parse("--preset", arguments.preset, options.one_of(PRESETS))
+    if experiment is None:
+        return None
+    known = domains(experiment.space(), experiment.defaults())
+    fixed = _fixed(arguments.fix or [], known, wrong)
+    sweep = _sweep(arguments.sweep or [], experiment, fixed, wrong)
+    sweep = sweep or tuple(old.get("sweep", ()))
+    if sweep and arguments.trials is not None:
+        wrong.append("--trials does not go with --sweep: a sweep has one trial per value")
+    if sweep and arguments.sampler is not None:
+        wrong.append("--sampler does not go with --sweep: a sweep draws nothing")
+    return None if wrong else _settled(experiment, given, preset, fixed, sweep, old)
+
+
+def _settled(
+    experiment: Experiment,
+    given: Mapping[str, Any],
+    preset: str | None,
+    fixed: Mapping[str, Any],
+    sweep: tuple[str, ...],
+    old: Mapping[str, Any],
+) -> Plan:
+    """Put the plan together: what is given, else what the study has, else the preset's."""
+    chosen = experiment.presets[preset or "standard"]
+    base: dict[str, Any] = {"stopper": "none" if sweep else "asha", "fixed": {}}
+    if old:
+        base = {name: old[name] for name in (*given, "fixed")}
+    if preset or not old:
+        base |= {"trials": chosen.trials, "max_epochs": chosen.max_epochs}
+        base["fixed"] = base["fixed"] | dict(chosen.fixed)
+    base["fixed"] = {n: v for n, v in base["fixed"].items() if n not in sweep} | dict(fixed)
+    base |= {name: value for name, value in given.items() if value is not None}
+    plan = Plan(**base, sweep=sweep)
+    if plan.sweep:
+        plan = replace(plan, trials=len(listed(experiment, plan)))
+    return plan
+
+
+def _fixed(words: list[str], known: Mapping[str, Domain], wrong: Mistakes) -> dict[str, Any]:
+    fixed: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if name not in known:
+            wrong.append(f"--fix {word}: no hyperparameter {name!r}; {_names(known)}")
+        elif not equals or not text:
+            wrong.append(f"--fix {word}: a value is missing; {name} is {known[name].describe()}")
+        elif name in fixed:
+            wrong.append(f"--fix {word}: {name} is already held at {fixed[name]}")
+        else:
+            try:
+                fixed[name] = known[name].parse(text)
+            except ValueError as error:
+                wrong.append(f"--fix {word}: {error}")
+    return fixed
+
+
+def _sweep(
+    words: list[str], experiment: Experiment, fixed: Mapping[str, Any], wrong: Mistakes
+) -> tuple[str, ...]:
+    space, values = experiment.space(), {**experiment.defaults(), **fixed}
+    known = domains(space, values)
+    names = tuple(dict.fromkeys(words))
+    for name in names:
+        if name not in known:
+            wrong.append(f"--sweep {name}: no such hyperparameter; {_names(known)}")
+        elif name in fixed:
+            wrong.append(f"--sweep {name}: it is held by --fix {name}={fixed[name]}")
+        elif len(list(one_at_a_time(space, values, known, [name]))) < 2:
+            wrong.append(f"--sweep {name}: has no effect{_way_in(space, values, known, name)}")
+    return names
+
+
+def _way_in(
+    space: Space, values: Mapping[str, Any], known: Mapping[str, Domain], name: str
+) -> str:
+    """Return what brings a hyperparameter into force that is not so at `values`."""
+    for other, domain in known.items():
+        for choice in domain.choices:
+            if name in configuration(space, {**values, other: choice}):
+                return f" at {other}={values[other]}; add --fix {other}={choice}"
+    return ""
+
+
+def _names(known: Mapping[str, Domain]) -> str:
+    return f"valid are {', '.join(sorted(known))}"
