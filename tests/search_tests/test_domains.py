@@ -1,0 +1,162 @@
+from typing import Any
+
+import pytest
+
+from search.domains import Domain, configuration, domains, one_at_a_time
+from spaces import lenet_beans
+from tests.search_tests.toy import DEFAULTS, space
+
+CHOICE = Domain("kernel", choices=(3, 5, 7))
+WORDS = Domain("kind", choices=("none", "l1"))
+STEPPED = Domain("drop", low=0.0, high=0.6, step=0.2)
+LOG = Domain("rate", low=1e-5, high=1e-1, log=True)
+PLAIN = Domain("share", low=0.0, high=1.0)
+WHOLE = Domain("depth", low=2, high=8, step=3, integer=True)
+WHOLE_LOG = Domain("width", low=1, high=256, log=True, integer=True)
+
+
+def test_conditional_names_are_found_in_the_order_of_asking() -> None:
+    found = domains(space, DEFAULTS)
+    assert list(found) == ["kind", "rate", "drop", "depth"]
+    assert found["depth"] == Domain("depth", (), 1, 3, 1, False, True)
+    assert found["rate"] == Domain("rate", (), 1e-4, 1e-1, None, True, False)
+
+
+def test_lenet_beans_offers_the_nine_hyperparameters_of_the_design() -> None:
+    found = domains(lenet_beans.space, lenet_beans.DEFAULTS)
+    assert set(found) == {
+        *("regularizer", "strength", "dropout", "kernel_size", "filters"),
+        *("learning_rate", "batch_size", "augmentation", "image_size"),
+    }
+    assert all(found[name].contains(value) for name, value in lenet_beans.DEFAULTS.items())
+
+
+def test_names_beneath_a_choice_beneath_a_choice_are_found() -> None:
+    def nested(trial: Any) -> dict[str, Any]:
+        config = {"optimizer": trial.suggest_categorical("optimizer", ["adam", "sgd"])}
+        if config["optimizer"] == "sgd":
+            config["momentum"] = trial.suggest_categorical("momentum", ["none", "plain"])
+            if config["momentum"] == "plain":
+                config["damping"] = trial.suggest_float("damping", 0.0, 1.0)
+        return config
+
+    assert list(domains(nested, {"optimizer": "adam"})) == ["optimizer", "momentum", "damping"]
+
+
+@pytest.mark.parametrize(
+    ("domain", "text", "value"),
+    [
+        (CHOICE, "5", 5),
+        (WORDS, "l1", "l1"),
+        (STEPPED, "0.4", 0.4),
+        (STEPPED, "0", 0.0),
+        (LOG, "1e-5", 1e-5),
+        (LOG, "0.1", 0.1),
+        (PLAIN, "0.123", 0.123),
+        (WHOLE, "8", 8),
+        (WHOLE_LOG, "100", 100),
+    ],
+)
+def test_parse_takes_what_the_domain_contains(domain: Domain, text: str, value: Any) -> None:
+    parsed = domain.parse(text)
+    assert parsed == value
+    assert type(parsed) is type(value)
+    assert domain.contains(parsed)
+
+
+@pytest.mark.parametrize(
+    ("domain", "text", "valid"),
+    [
+        (CHOICE, "4", "3, 5, 7"),
+        (CHOICE, "", "3, 5, 7"),
+        (WORDS, "L1", "none, l1"),
+        (STEPPED, "0.3", r"0 to 0.6 in steps of 0.2"),
+        (STEPPED, "0.8", "0 to 0.6"),
+        (STEPPED, "much", "0 to 0.6"),
+        (LOG, "nan", r"1e-05 to 0.1 \(log scale\)"),
+        (LOG, "inf", "1e-05 to 0.1"),
+        (LOG, "-1", "1e-05 to 0.1"),
+        (PLAIN, "1.01", "0 to 1; got '1.01'"),
+        (WHOLE, "3", "whole numbers 2 to 8 in steps of 3"),
+        (WHOLE, "5.0", "whole numbers 2 to 8"),
+        (WHOLE_LOG, "0", r"whole numbers 1 to 256 \(log scale\)"),
+    ],
+)
+def test_parse_refuses_and_lists_what_is_valid(domain: Domain, text: str, valid: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{domain.name} must be one of {valid}"):
+        domain.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("domain", "value", "inside"),
+    [
+        (CHOICE, 7, True),
+        (CHOICE, 9, False),
+        (STEPPED, 0.6000000000000001, False),
+        (STEPPED, 0.2 * 3 - 1e-16, True),
+        (PLAIN, "0.5", False),
+        (PLAIN, float("nan"), False),
+        (WHOLE, 5, True),
+        (WHOLE, 4, False),
+        (WHOLE_LOG, 2.5, False),
+        (WHOLE_LOG, 3, True),
+    ],
+)
+def test_contains(domain: Domain, value: Any, inside: bool) -> None:
+    assert domain.contains(value) is inside
+
+
+@pytest.mark.parametrize(
+    ("domain", "points"),
+    [
+        (CHOICE, [3, 5, 7]),
+        (STEPPED, [0.0, 0.2, 0.4, 0.6]),
+        (PLAIN, [0.0, 0.25, 0.5, 0.75, 1.0]),
+        (LOG, [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]),
+        (WHOLE, [2, 5, 8]),
+        (WHOLE_LOG, [1, 4, 16, 64, 256]),
+        (Domain("few", low=1, high=3, log=True, integer=True), [1, 2, 3]),  # 1.3, 1.7, 2.3
+    ],
+)
+def test_sweep_points_by_hand(domain: Domain, points: list[Any]) -> None:
+    assert domain.sweep() == pytest.approx(points, rel=1e-12)
+    assert all(domain.contains(point) for point in domain.sweep())
+    assert {type(point) for point in domain.sweep()} == {type(point) for point in points}
+
+
+def test_configuration_drops_names_not_in_force_and_unknown_ones() -> None:
+    assert configuration(space, {**DEFAULTS, "colour": 1}) == {
+        "kind": "a",
+        "rate": 1e-3,
+        "drop": 0.0,
+    }
+    assert configuration(space, {**DEFAULTS, "kind": "b"})["depth"] == 2
+
+
+def test_configuration_takes_first_or_lowest_for_what_is_not_given() -> None:
+    assert configuration(space, {"kind": "b"}) == {
+        "kind": "b",
+        "depth": 1,
+        "rate": 1e-4,
+        "drop": 0.0,
+    }
+
+
+def test_one_at_a_time_by_hand() -> None:
+    known = domains(space, DEFAULTS)
+    rows = list(one_at_a_time(space, DEFAULTS, known, ["drop", "kind"]))
+    assert rows == [
+        {"kind": "a", "rate": 1e-3, "drop": 0.0},  # the published one, once only
+        {"kind": "a", "rate": 1e-3, "drop": 0.2},
+        {"kind": "a", "rate": 1e-3, "drop": 0.4},
+        {"kind": "a", "rate": 1e-3, "drop": 0.6},
+        {"kind": "b", "depth": 2, "rate": 1e-3, "drop": 0.0},
+    ]
+
+
+def test_one_at_a_time_has_nothing_for_a_name_not_in_force() -> None:
+    known = domains(space, DEFAULTS)
+    assert len(list(one_at_a_time(space, DEFAULTS, known, ["depth"]))) == 1
+    in_force = {**DEFAULTS, "kind": "b"}
+    depths = [c["depth"] for c in one_at_a_time(space, in_force, known, ["depth"])]
+    assert depths == [2, 1, 3]
