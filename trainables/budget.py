@@ -16,7 +16,8 @@ class Budget:
     `epochs` counts over all stages. `threads` is the number of CPU threads (0: leave as it is).
     `device` is auto, cpu or cuda; `precision` is auto (bfloat16 where the machine has it),
     bfloat16 or float32. With `folder` the trial keeps a checkpoint there, and the weights of its
-    best epoch as soon as its validation accuracy exceeds `keep_above`.
+    best epoch once its validation accuracy reaches `keep_above`: an equal of the best trial so far
+    may have the lower number, and so be the best.
     """
 
     epochs: int
@@ -35,6 +36,8 @@ class Budget:
         """
         if self.epochs < 1:
             raise ValueError(f"epochs >= 1 must hold, but got {self.epochs}")
+        if self.threads < 0:
+            raise ValueError(f"threads >= 0 must hold, but got {self.threads}")
         if self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f"device must be auto, cpu or cuda, but got {self.device!r}")
         if self.precision not in ("auto", "bfloat16", "float32"):

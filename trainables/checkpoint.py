@@ -3,15 +3,18 @@
 Tensors and plain values only, so that `torch.load(weights_only=True)` reads them.
 """
 
-import pickle
+import logging
 import time
-from dataclasses import asdict
+import zipfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from trainables.budget import Budget, EpochResult, best_of
+from trainables.device import is_out_of_memory
 from trainables.files import replace_file
 
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -20,8 +23,23 @@ WEIGHTS_NAME = "best.pt"
 # which epochs have one changes no result, since an epoch done again comes out the same.
 _MAX_SHARE = 0.1
 
+_log = logging.getLogger(__name__)
 
-def read_checkpoint(budget: Budget, identity: str) -> dict[str, Any] | None:
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trial as it stood after an epoch.
+
+    `models` holds a state dict for each stage that had begun: those of stages that had ended as
+    they ended, so that a later stage that builds on them finds what it found before.
+    """
+
+    history: list[EpochResult]
+    models: list[dict[str, Tensor]]
+    optimizer: dict[str, Any]
+
+
+def read_checkpoint(budget: Budget, identity: str) -> Checkpoint | None:
     """Return the checkpoint in the budget's folder; None if there is none to go on from.
 
     One that is damaged, or that another configuration wrote, is removed: the trial starts anew.
@@ -32,14 +50,29 @@ def read_checkpoint(budget: Budget, identity: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-        usable = state["identity"] == identity
-    except (RuntimeError, KeyError, TypeError, EOFError, OSError, pickle.UnpicklingError):
-        usable = False
-    if not usable:
+        checkpoint = _read(path, budget, identity)
+    except Exception as error:  # a damaged file raises nearly anything
+        if is_out_of_memory(error):
+            raise
+        _log.warning("%s cannot be used, the trial starts anew: %s", path, error)
         path.unlink(missing_ok=True)
         return None
-    return dict(state)
+    return checkpoint
+
+
+def _read(path: Path, budget: Budget, identity: str) -> Checkpoint:
+    with zipfile.ZipFile(path) as archive:
+        # torch.load compares no checksums: without this a flipped bit becomes a weight.
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"wrong checksum of {damaged}")
+    state = dict(torch.load(path, weights_only=True, map_location="cpu"))
+    if state["identity"] != identity:
+        raise ValueError("another configuration, seed or data set wrote it")
+    history = [EpochResult(**row) for row in state["history"]]
+    if len(history) > budget.epochs:
+        raise ValueError(f"it has {len(history)} epochs, the budget {budget.epochs}")
+    return Checkpoint(history, state["models"], state["optimizer"])
 
 
 class Keeper:
@@ -50,6 +83,7 @@ class Keeper:
         self._budget = budget
         self._identity = identity
         self._history = history
+        self._ended: list[dict[str, Tensor]] = []
         self._spent_s = 0.0
         self._since = time.monotonic()
 
@@ -61,7 +95,7 @@ class Keeper:
         folder, latest = self._budget.folder, self._history[-1]
         if folder is None:
             return
-        if best_of(self._history) is latest and latest.val_accuracy > self._budget.keep_above:
+        if best_of(self._history) is latest and latest.val_accuracy >= self._budget.keep_above:
             save_weights(folder / WEIGHTS_NAME, model, latest)
         if self._due() and latest.epoch < self._budget.epochs:
             started = time.monotonic()
@@ -69,13 +103,20 @@ class Keeper:
             self._since = time.monotonic()
             self._spent_s = self._since - started
 
+    def end_stage(self, model: torch.nn.Module) -> None:
+        """Keep a copy of a stage's final weights in the checkpoints of the stages after it."""
+        if self._budget.folder is not None:
+            # A copy, since the next stage may train the same modules.
+            weights = model.state_dict()
+            self._ended.append({k: v.to("cpu", copy=True) for k, v in weights.items()})
+
     def _due(self) -> bool:
         return time.monotonic() - self._since >= self._spent_s / _MAX_SHARE
 
     def _save(self, path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         state = {
             "identity": self._identity,
-            "model": model.state_dict(),
+            "models": [*self._ended, model.state_dict()],
             "optimizer": optimizer.state_dict(),
             "history": [asdict(result) for result in self._history],
         }

@@ -80,7 +80,9 @@ def train_and_evaluate(
 def _stage(config: Mapping[str, Any], data: Data, budget: Budget, device: torch.device) -> Stage:
     size = config["image_size"]
     train, validation = data.split("train", size), data.split("validation", size)
-    model = build(config, len(data.classes), train.images.shape[-1])
+    with torch.device("meta"):  # torch would draw 27 million weights, from the global generator
+        model = build(config, len(data.classes), train.images.shape[-1])
+    model.to_empty(device="cpu")
     keras_init(model, generator(budget.seed, "weights"))
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Stage(

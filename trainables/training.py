@@ -72,7 +72,9 @@ def run_stages(
     """Yield the result of every epoch; those kept in a checkpoint come first, not trained again.
 
     Args:
-        builders: One function per stage, called when its stage begins.
+        builders: One function per stage, called when its stage begins: after the epochs of the
+            stages before it, so it may build on their models, or share modules with them. On
+            the way back to a checkpoint it is called too, with those models as they ended.
         budget: Epochs over all stages, seed, device.
         identity: Names the configuration, so that a checkpoint of another one is not taken.
 
@@ -81,22 +83,27 @@ def run_stages(
     """
     device = machine.set_up(budget)
     saved = read_checkpoint(budget, identity)
-    history = [EpochResult(**row) for row in saved["history"]] if saved else []
+    history = list(saved.history) if saved else []
     yield from list(history)
     keeper = Keeper(budget, identity, history)
-    begin = 0
-    for build in builders:
+    end = 0
+    for number, build in enumerate(builders):
+        if end == budget.epochs:
+            break
         stage = build(device)
-        end = min(begin + stage.epochs, budget.epochs)
-        if saved and begin < len(history) <= end:
-            stage.model.load_state_dict(saved["model"])
-            stage.optimizer.load_state_dict(saved["optimizer"])
-            saved = None
-        for epoch in range(max(begin, len(history)) + 1, end + 1):
+        end = min(end + stage.epochs, budget.epochs)
+        if saved:
+            stage.model.load_state_dict(saved.models[number])
+            if number + 1 == len(saved.models):
+                stage.optimizer.load_state_dict(saved.optimizer)
+                saved = None  # as large as the network and its optimizer: let it go
+        for epoch in range(len(history) + 1, end + 1):
             history.append(run_epoch(stage, budget, epoch, device))
             keeper.keep(stage.model, stage.optimizer)
             yield history[-1]
-        begin = end
+        if end < budget.epochs:
+            keeper.end_stage(stage.model)
+        del stage  # before the next one takes memory
 
 
 def run_epoch(stage: Stage, budget: Budget, epoch: int, device: torch.device) -> EpochResult:

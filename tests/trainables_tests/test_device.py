@@ -1,0 +1,206 @@
+"""Device, precision, threads, peak memory, and what counts as running out of it."""
+
+import mmap
+import re
+import resource
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainables import device as machine
+from trainables.budget import Budget
+from trainables.errors import TrellisError
+
+CPU = torch.device("cpu")
+MIB = 2**20
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """Threads and flags are the process's: give them back."""
+    threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
+    flags = cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
+    yield
+    torch.set_num_threads(threads)
+    cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = flags
+
+
+# --- device and precision
+
+
+def test_auto_takes_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for found, expected in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda found=found: found)
+        assert machine.choose_device(Budget(1)).type == expected
+        assert machine.choose_device(Budget(1, device="cpu")).type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert machine.choose_device(Budget(1, device="cuda")).type == "cuda"
+
+
+def test_a_gpu_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrellisError, match=r"^device cuda: .* sees no GPU here; use auto or cpu$"):
+        machine.set_up(Budget(1, device="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("flags\t\t: fpu avx2 avx512f avx512_bf16 avx512_vnni", True),
+        ("flags\t\t: fpu amx_bf16 amx_tile", True),
+        ("Features\t: fp asimd i8mm bf16 dgh", True),  # ARM
+        ("flags\t\t: fpu sse2 avx2 avx512f avx512_vnni", False),
+        ("", False),
+    ],
+)
+def test_bfloat16_where_the_instructions_are(
+    flags: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "exists", lambda _: True)
+    monkeypatch.setattr(Path, "read_text", lambda _, **__: f"processor\t: 0\n{flags}\n")
+    assert machine.has_bfloat16(CPU) is expected
+
+
+def test_no_bfloat16_where_the_machine_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    assert machine.has_bfloat16(CPU) is False
+
+
+@pytest.mark.parametrize(
+    ("precision", "hardware", "expected"),
+    [
+        ("auto", True, torch.bfloat16),
+        ("auto", False, torch.float32),
+        ("float32", True, torch.float32),
+        ("bfloat16", False, torch.bfloat16),
+    ],
+)
+def test_autocast(
+    precision: str, hardware: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "has_bfloat16", lambda _: hardware)
+    square = torch.ones(2, 2)
+    lower = machine.autocast(Budget(1, precision=precision), CPU)
+    for _ in range(2):  # one context serves every step of an epoch
+        with lower:
+            assert (square @ square).dtype == expected
+        assert (square @ square).dtype == torch.float32
+
+
+# --- what a reused process starts from
+
+
+def test_set_up_resets_what_an_earlier_trial_left() -> None:
+    torch.set_num_threads(2)
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = True, False
+    assert machine.set_up(Budget(1, threads=1, device="cpu")) == CPU
+    assert torch.get_num_threads() == 1
+    assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic) == (False, True)
+    machine.set_up(Budget(1, threads=2, device="cpu"))
+    assert torch.get_num_threads() == 2
+    machine.set_up(Budget(1, device="cpu"))
+    assert torch.get_num_threads() == 2
+
+
+def test_float32_on_a_gpu_is_not_tensor_float_32() -> None:
+    for precision, allowed in (("float32", False), ("auto", True), ("float32", False)):
+        machine.set_up(Budget(1, device="cpu", precision=precision))
+        assert torch.backends.cudnn.allow_tf32 is allowed
+        assert torch.backends.cuda.matmul.allow_tf32 is False
+
+
+# --- peak memory
+
+
+def occupy(mib: int) -> None:
+    """Hold so much for a moment; a map of its own goes back to the system at once."""
+    with mmap.mmap(-1, mib * MIB) as block:
+        block.write(b"\1" * (mib * MIB))
+
+
+def test_peak_memory_counts_what_was_held_and_given_back() -> None:
+    machine.reset_peak_memory(CPU)
+    before = machine.peak_memory_mb(CPU)
+    assert before > 20  # a process with torch in it
+    occupy(200)  # the map, and the bytes written into it
+    assert machine.peak_memory_mb(CPU) > before + 190
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can start the measurement again")
+def test_peak_memory_can_start_again() -> None:
+    occupy(200)
+    high = machine.peak_memory_mb(CPU)
+    machine.reset_peak_memory(CPU)
+    if machine.peak_memory_mb(CPU) == high:
+        pytest.skip("this system does not let a process reset its peak")
+    assert machine.peak_memory_mb(CPU) < high - 190
+
+
+def test_peak_memory_without_proc_is_that_of_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_CLEAR_REFS", tmp_path / "absent" / "clear_refs")
+    for status in (None, "Name:\tpython\nVmRSS:\t  1024 kB\n"):  # absent, or without a peak
+        monkeypatch.setattr(machine, "_STATUS", tmp_path / "status")
+        if status is not None:
+            (tmp_path / "status").write_text(status)
+        machine.reset_peak_memory(CPU)  # raises nothing
+        kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        monkeypatch.setattr(sys, "platform", "linux")
+        assert machine.peak_memory_mb(CPU) == pytest.approx(kib / 1024, rel=0.01)
+        monkeypatch.setattr(sys, "platform", "darwin")  # which counts bytes
+        assert machine.peak_memory_mb(CPU) == pytest.approx(kib / MIB, rel=0.01)
+
+
+def test_peak_memory_reads_the_peak_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "status").write_text("VmSize:\t 999999 kB\nVmHWM:\t  3072 kB\nVmRSS:\t 1 kB\n")
+    monkeypatch.setattr(machine, "_STATUS", tmp_path / "status")
+    assert machine.peak_memory_mb(CPU) == 3.0
+
+
+# --- out of memory
+
+
+def test_the_cpu_allocator_s_error_is_out_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="DefaultCPUAllocator") as raised:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert machine.is_out_of_memory(raised.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be ..."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_out_of_memory(error: BaseException) -> None:
+    assert machine.is_out_of_memory(error)
+
+
+def test_other_errors_are_not_out_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="overflowed") as overflow:
+        torch.empty(2**62, dtype=torch.float64)
+    with pytest.raises(RuntimeError, match=re.escape("shapes cannot be multiplied")) as shapes:
+        torch.ones(2, 3) @ torch.ones(2, 3)
+    others = [
+        overflow.value,
+        shapes.value,
+        RuntimeError("CUDA error: device-side assert triggered"),
+        ValueError("DefaultCPUAllocator: can't allocate memory"),  # another kind of error
+        OSError(28, "No space left on device"),
+        KeyboardInterrupt(),
+    ]
+    assert [machine.is_out_of_memory(error) for error in others] == [False] * 6
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_real_gpu_runs_out_of_memory() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**50, dtype=torch.uint8, device="cuda")
+    assert machine.is_out_of_memory(raised.value)
