@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,6 +95,8 @@ def _prepare(request: Request, data: Data) -> None:
         f"data: {done.bytes / 1e6:.0f} MB in arrays shared by all trials, {done.built} made and "
         f"{done.reused} reused, {done.seconds:.1f} s"
     )
+    for note in done.notes:
+        say(f"note: {note}")
 
 
 def _on_ray(request: Request, opened: study.OpenStudy, data: Data, interrupts: Interrupts) -> None:
@@ -132,15 +135,15 @@ def _conclude(request: Request, opened: study.OpenStudy, elapsed_s: float) -> No
 
 
 def _say_times(records: list[Any], elapsed_s: float) -> None:
-    over = sorted(
+    over = [
         record.wall_s - sum(row["epoch_s"] for row in record.rows)
         for record in records
-        if record.status in ("completed", "stopped") and not math.isnan(record.wall_s)
-    )
+        if record.counts and not math.isnan(record.wall_s)
+    ]
     epochs = sum(len(record.rows) for record in records)
     say(f"{clock(elapsed_s)} for {len(records)} trials, {epochs} epochs")
     if over:
-        say(f"overhead per trial beyond training: median {over[len(over) // 2]:.2f} s")
+        say(f"overhead per trial beyond training: median {statistics.median(over):.2f} s")
 
 
 def _show_progress(what: str, done: int, total: int | None) -> None:
