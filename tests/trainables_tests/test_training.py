@@ -283,6 +283,21 @@ def test_epochs_differ_in_what_they_draw() -> None:
     assert again in losses
 
 
+def test_augmentation_draws_by_seed_and_epoch() -> None:
+    drawn: list[float] = []
+
+    def noted(images: Tensor, draws: torch.Generator) -> Tensor:
+        drawn.append(torch.rand((), generator=draws).item())
+        return images
+
+    list(Trial(lambda _: stage(Net(), augment=noted)).run(budget(2)))
+    expected: list[float] = []
+    for epoch in (1, 2):  # three batches go through one generator
+        draws = generator(11, "augment", epoch)
+        expected += [torch.rand((), generator=draws).item() for _ in range(3)]
+    assert drawn == expected
+
+
 def test_the_global_generators_stay_as_they_were() -> None:
     net = Net()  # its construction draws from the global generator
     before = (
@@ -410,6 +425,19 @@ def shared_stages() -> Trial:
     return Trial(lambda _: head(Net()), go_on)
 
 
+def anchored_stages() -> Trial:
+    """The second stage trains the first one's module, held back to what it was at the border."""
+
+    def go_on(trial: Trial) -> Stage:
+        net = trial.stages[0].model
+        assert isinstance(net, Net)
+        start = net.dense.weight.detach().clone()
+        held = finetune(net)
+        return replace(held, penalty=lambda: (net.dense.weight - start).square().sum())
+
+    return Trial(lambda _: head(Net()), go_on)
+
+
 def transfer_stages() -> Trial:
     """The second stage sees only what the first one's trained convolution makes of the images."""
 
@@ -472,7 +500,12 @@ def test_a_stage_of_no_epochs_is_passed_over() -> None:
     assert [(r.epoch, r.stage) for r in results] == [(e, "finetune") for e in (1, 2, 3)]
 
 
-STAGED = {"one": one_stage, "shared": shared_stages, "transfer": transfer_stages}
+STAGED = {
+    "one": one_stage,
+    "shared": shared_stages,
+    "anchored": anchored_stages,
+    "transfer": transfer_stages,
+}
 
 
 @pytest.mark.parametrize("kind", STAGED)
