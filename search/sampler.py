@@ -73,16 +73,19 @@ class Proposer:
 
     def add(self, trial: FrozenTrial) -> None:
         """Take over a trial of the journal as it is now: a new one, or one that has ended."""
-        asked = self._open.pop(trial.number, None)
-        if asked is not None:
-            self._finish(asked, trial)
-            return
+        begun = self._open.pop(trial.number, None)
+        if begun is None:
+            self._take(trial.number, trial)
+        else:
+            self._finish(begun, trial)
+
+    def _take(self, number: int, trial: FrozenTrial) -> None:
         self._view.add_trial(trial)
         self._known.add(_key(trial.user_attrs["config"]))
         if not trial.state.is_finished():
             identifier = self._view.get_trials(deepcopy=False)[-1]._trial_id
             self._view.sampler = RandomSampler()  # a handle only: nothing is drawn
-            self._open[trial.number] = optuna.Trial(self._view, identifier)
+            self._open[number] = optuna.Trial(self._view, identifier)
 
     def propose(self, number: int, given: Mapping[str, Any] | None = None) -> FrozenTrial | None:
         """Return trial `number`, running and with its config, or None: nothing new is left.
@@ -97,29 +100,32 @@ class Proposer:
             self._view.sampler = make_sampler(name, derive(self._seed, "sampler", number, attempt))
             asked = self._view.ask()
             config = self._space(FixedTrial(asked, self._fixed))
+            # Samplers look past failed trials. One that was asked for holds more than the journal
+            # will (what was drawn for hyperparameters not in force): it never stays as it is.
+            self._view.tell(asked, state=TrialState.FAIL)
             if _key(config) not in self._known:
-                return self._accept(number, asked, config)
-            self._view.tell(asked, state=TrialState.FAIL)  # samplers look past these
+                proposal = _running(asked, config)
+                self._take(number, proposal)
+                return proposal
         return None
 
-    def _accept(self, number: int, asked: optuna.Trial, config: dict[str, Any]) -> FrozenTrial:
-        self._open[number] = asked
-        self._known.add(_key(config))
-        return optuna.trial.create_trial(
-            state=TrialState.RUNNING,
-            params=asked.params,
-            distributions=asked.distributions,
-            user_attrs={"config": config},
-        )
-
-    def _finish(self, asked: optuna.Trial, trial: FrozenTrial) -> None:
+    def _finish(self, begun: optuna.Trial, trial: FrozenTrial) -> None:
         # A trial that an earlier driver began came here with the reports it had then.
-        had = self._view.get_trials(deepcopy=False)[asked.number]
+        had = self._view.get_trials(deepcopy=False)[begun.number]
         for step, value in sorted(trial.intermediate_values.items()):
             if step not in had.intermediate_values:
-                asked.report(value, step)
+                begun.report(value, step)
         for name, excess in trial.constraints.items():
             if name not in had.constraints:
-                asked.set_constraint(name, excess)
+                begun.set_constraint(name, excess)
         values = trial.values if trial.state == TrialState.COMPLETE else None
-        self._view.tell(asked, values, state=trial.state)
+        self._view.tell(begun, values, state=trial.state)
+
+
+def _running(asked: optuna.Trial, config: dict[str, Any]) -> FrozenTrial:
+    return optuna.trial.create_trial(
+        state=TrialState.RUNNING,
+        params=asked.params,
+        distributions=asked.distributions,
+        user_attrs={"config": config},
+    )
