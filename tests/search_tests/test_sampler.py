@@ -1,0 +1,241 @@
+import random
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from search.domains import domains
+from search.sampler import FixedTrial, Proposer, make_sampler
+from spaces import lenet_beans
+from tests.search_tests.toy import DEFAULTS, space
+
+ENDS = ("completed", "stopped", "infeasible", "failed", "completed", "completed")
+FEW = {"rate": 1e-3, "drop": 0.0}  # leaves kind a, and b with three depths
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+class Journal:
+    """Keeps trials and tells how they end as the book does, in memory."""
+
+    def __init__(self) -> None:
+        self.study = optuna.create_study(direction="maximize")
+
+    def trial(self, number: int) -> FrozenTrial:
+        return self.study.get_trials()[number]
+
+    def report(self, number: int, step: int, value: float) -> None:
+        self.study._storage.set_trial_intermediate_value(self.trial(number)._trial_id, step, value)
+
+    def end(self, number: int, status: str, gp: bool) -> FrozenTrial:
+        handle = optuna.Trial(self.study, self.trial(number)._trial_id)
+        value = self.trial(number).intermediate_values.get(1, 0.0)
+        if gp or status == "infeasible":
+            handle.set_constraint("feasible", 1.0 if status == "infeasible" else -1.0)
+        if status == "completed" or (gp and status == "infeasible"):
+            self.study.tell(number, value)
+        else:
+            state = TrialState.FAIL if status == "failed" else TrialState.PRUNED
+            self.study.tell(number, state=state)
+        return self.trial(number)
+
+
+def quality(config: Mapping[str, Any]) -> float:
+    return round(0.8 - config["drop"] - (0.1 if config["kind"] == "b" else 0), 6)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "trials", "concurrent"),
+    [("random", 30, 3), ("tpe", 40, 1), ("tpe", 40, 4), ("gp", 18, 1), ("gp", 18, 3)],
+)
+def test_a_view_rebuilt_from_the_journal_proposes_the_same(
+    sampler: str, trials: int, concurrent: int
+) -> None:
+    if sampler == "gp":
+        pytest.importorskip("torch")
+    journal, lived, draws = Journal(), Proposer(space, {}, sampler, 7), random.Random(1)
+    running: list[int] = []
+    ended: set[str] = set()
+    for number in range(trials):
+        rebuilt = Proposer(space, {}, sampler, 7)
+        for trial in journal.study.get_trials():
+            rebuilt.add(trial)
+        mine, other = lived.propose(number), rebuilt.propose(number)
+        assert mine is not None
+        assert other is not None
+        assert (mine.params, mine.user_attrs) == (other.params, other.user_attrs), number
+        assert mine.distributions == other.distributions
+        journal.study.add_trial(mine)
+        running.append(number)
+        if number % 7:  # every seventh ends without any epoch
+            journal.report(number, 1, quality(mine.user_attrs["config"]))
+        while len(running) >= concurrent:
+            number = running.pop(draws.randrange(len(running)))
+            if journal.trial(number).intermediate_values:
+                journal.report(number, 2, 0.4)
+            status = ENDS[number % len(ENDS)]
+            ended.add(status)
+            lived.add(journal.end(number, status, sampler == "gp"))
+    assert ended == set(ENDS)
+    states = {trial.state for trial in lived._view.trials}
+    assert len([t for t in lived._view.trials if t.state == TrialState.COMPLETE]) >= 10
+    assert TrialState.RUNNING in states or concurrent == 1
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "gp"])
+def test_proposals_are_a_function_of_seed_and_number(sampler: str) -> None:
+    def draw(seed: int, number: int) -> dict[str, Any]:
+        trial = Proposer(space, {}, sampler, seed).propose(number)
+        assert trial is not None
+        return trial.params
+
+    assert draw(1, 5) == draw(1, 5)
+    assert len({repr(draw(seed, number)) for seed in range(3) for number in range(3)}) == 9
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_no_configuration_comes_twice_and_the_used_up_space_gives_none(sampler: str) -> None:
+    proposer = Proposer(space, FEW, sampler, 0)
+    seen = []
+    for number in range(4):
+        trial = proposer.propose(number)
+        assert trial is not None
+        seen.append(trial.user_attrs["config"])
+    kinds = sorted((c["kind"], c.get("depth", 0)) for c in seen)
+    assert kinds == [("a", 0), ("b", 1), ("b", 2), ("b", 3)]
+    assert proposer.propose(4) is None
+    assert proposer.propose(4) is None
+
+
+def test_a_used_up_space_stays_so_in_a_rebuilt_view() -> None:
+    proposer, journal = Proposer(space, FEW, "random", 0), Journal()
+    for number in range(4):
+        trial = proposer.propose(number)
+        assert trial is not None
+        journal.study.add_trial(trial)
+    journal.end(0, "failed", False)  # a failed configuration is not tried again either
+    rebuilt = Proposer(space, FEW, "random", 0)
+    for trial in journal.study.get_trials():
+        rebuilt.add(trial)
+    assert rebuilt.propose(4) is None
+
+
+def test_a_given_configuration_is_told_to_the_sampler_as_parameters() -> None:
+    proposer = Proposer(space, {"drop": 0.2}, "tpe", 0)
+    given = {"kind": "b", "depth": 2, "rate": 1e-3, "drop": 0.2}
+    trial = proposer.propose(0, given)
+    assert trial is not None
+    assert trial.user_attrs["config"] == given
+    assert trial.params == {"kind": "b", "depth": 2, "rate": 1e-3}
+    assert trial.state == TrialState.RUNNING
+    running = [t for t in proposer._view.trials if t.state == TrialState.RUNNING]
+    assert [t.params for t in running] == [trial.params]
+
+
+def test_a_given_configuration_that_the_study_has_is_replaced() -> None:
+    proposer = Proposer(space, {}, "tpe", 0)
+    given = {"kind": "a", "rate": 1e-3, "drop": 0.2}
+    first, second = proposer.propose(0, given), proposer.propose(1, given)
+    assert first is not None
+    assert second is not None
+    assert first.user_attrs["config"] == given != second.user_attrs["config"]
+
+
+def test_steps_are_the_numbers_that_a_user_writes() -> None:
+    def stepped(trial: Any) -> dict[str, Any]:
+        return {"dropout": trial.suggest_float("dropout", 0.0, 0.6, step=0.1)}
+
+    proposer = Proposer(stepped, {}, "random", 0)
+    drawn = [proposer.propose(0, {"dropout": 0.3})]
+    drawn += [proposer.propose(number) for number in range(1, 7)]
+    values = sorted(trial.user_attrs["config"]["dropout"] for trial in drawn if trial)
+    assert values == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]  # exactly: 0.1 * 3 is not 0.3
+    assert proposer.propose(7) is None
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "gp"])
+def test_every_suggestion_lies_in_the_space_and_held_names_are_never_drawn(sampler: str) -> None:
+    known = domains(lenet_beans.space, lenet_beans.DEFAULTS)
+    fixed = {"regularizer": "l1", "image_size": 64}
+    proposer, journal = Proposer(lenet_beans.space, fixed, sampler, 3), Journal()
+    for number in range(12):
+        trial = proposer.propose(number)
+        assert trial is not None
+        config = trial.user_attrs["config"]
+        assert config.keys() == known.keys()  # l1 brings strength in
+        assert all(known[name].contains(value) for name, value in config.items())
+        assert config.items() >= fixed.items()
+        assert trial.params.keys() == known.keys() - fixed.keys()
+        journal.study.add_trial(trial)
+        journal.report(number, 1, 0.5 + 0.01 * number)
+        proposer.add(journal.end(number, "completed", sampler == "gp"))
+
+
+def test_fixed_trial_asks_for_the_rest() -> None:
+    trial = optuna.trial.FixedTrial({"kind": "b", "depth": 3, "rate": 0.01, "drop": 0.4})
+    config = space(FixedTrial(trial, {"kind": "b", "depth": 1}))  # type: ignore[arg-type]
+    assert config == {"kind": "b", "depth": 1, "rate": 0.01, "drop": 0.4}
+
+
+def half_infeasible(seed: int, as_constraint: bool) -> int:
+    """Count of 60 trials with width * batch > 256, of which there are half, as TPE goes on."""
+
+    def sizes(trial: Any) -> dict[str, Any]:
+        return {
+            "width": trial.suggest_int("width", 1, 64, log=True),
+            "batch": trial.suggest_int("batch", 1, 64, log=True),
+            "rate": trial.suggest_float("rate", 1e-4, 1e-1, log=True),
+        }
+
+    proposer, journal, count = Proposer(sizes, {}, "tpe", seed), Journal(), 0
+    for number in range(60):
+        trial = proposer.propose(number)
+        assert trial is not None
+        config = trial.user_attrs["config"]
+        journal.study.add_trial(trial)
+        infeasible = config["width"] * config["batch"] > 64
+        count += infeasible
+        if infeasible:
+            status = "infeasible" if as_constraint else "failed"
+        else:  # wider and larger is better, up to the border
+            journal.report(number, 1, (config["width"] * config["batch"]) ** 0.5 / 16)
+            status = "completed"
+        proposer.add(journal.end(number, status, False))
+    return count
+
+
+def test_tpe_learns_from_infeasible_trials_what_failed_ones_would_not_teach() -> None:
+    learnt = [half_infeasible(seed, as_constraint=True) for seed in range(3)]
+    ignored = [half_infeasible(seed, as_constraint=False) for seed in range(3)]
+    assert sum(ignored) > 60  # the sampler is drawn over the border
+    assert sum(learnt) < 0.7 * sum(ignored)
+
+
+def test_proposing_and_rebuilding_warn_of_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        journal, proposer = Journal(), Proposer(space, {}, "tpe", 0)
+        for number in range(12):
+            trial = proposer.propose(number, DEFAULTS if number == 0 else None)
+            assert trial is not None
+            journal.study.add_trial(trial)
+            journal.report(number, 1, 0.5)
+            rebuilt = Proposer(space, {}, "tpe", 0)
+            for old in journal.study.get_trials():
+                rebuilt.add(old)
+            ended = journal.end(number, ENDS[number % len(ENDS)], False)
+            proposer.add(ended)
+            rebuilt.add(ended)
+            proposer_states = [t.state for t in proposer._view.trials if t.user_attrs]
+            assert all(state.is_finished() for state in proposer_states)
+
+
+def test_make_sampler_knows_its_names() -> None:
+    names = {name: type(make_sampler(name, 0)).__name__ for name in ("tpe", "random", "grid")}
+    assert names == {"tpe": "TPESampler", "random": "RandomSampler", "grid": "RandomSampler"}

@@ -1,0 +1,285 @@
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search import study
+from search.errors import ResumeRefused, UsageError, exit_code
+from search.plan import Plan
+from tests.search_tests.toy import DATA, EXPERIMENT, begin, drive, go_on, manifest
+
+PLAN = Plan(trials=3, max_epochs=2, seed=5, sampler="random", fixed={"drop": 0.2})
+
+
+def test_manifest_content() -> None:
+    content = manifest(PLAN)
+    assert content["format"] == 1
+    assert content["experiment"] == "toy"
+    assert content["command"] == ["python", "-m", "search.run", "toy"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", content["created"])
+    assert content["space"] == {
+        "kind": "a, b",
+        "rate": "0.0001 to 0.1 (log scale)",
+        "drop": "0 to 0.6 in steps of 0.2",
+        "depth": "whole numbers 1 to 3 in steps of 1",
+    }
+    assert content["defaults"] == {"kind": "a", "depth": 2, "rate": 1e-3, "drop": 0.0}
+    assert content["budget"] == {
+        "trials": 3,
+        "max_epochs": 2,
+        "seed": 5,
+        "sampler": "random",
+        "stopper": "asha",
+        "precision": "auto",
+        "fixed": {"drop": 0.2},
+        "sweep": [],
+        "rungs": [1],
+    }
+    assert content["seed"] == 5
+    assert content["data"] == {
+        "kind": "embedded",
+        "dataset": "beans",
+        "location": "",
+        "real": False,
+        "fingerprint": "f00d",
+        "classes": ["x", "y"],
+        "sizes": {"train": 6, "validation": 2, "test": 2},
+        "notes": [],
+    }
+    assert content["versions"].keys() >= {"python", "torch", "ray", "optuna"}
+    assert content["git_commit"] is None or re.fullmatch("[0-9a-f]{40}", content["git_commit"])
+    assert json.loads(json.dumps(content)) == content
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, PermissionError])
+def test_no_git_is_no_mistake(error: type[OSError], monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(*_: Any, **__: Any) -> None:
+        raise error("git")
+
+    monkeypatch.setattr(subprocess, "run", without)
+    assert study.git_commit() is None
+
+
+def test_outside_a_checkout_there_is_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "__file__", str(tmp_path / "study.py"))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert study.git_commit() is None
+
+
+def test_a_study_on_disk_has_the_files_of_the_design(tmp_path: Path) -> None:
+    opened = begin(PLAN, tmp_path / "results" / "s")
+    drive(opened.book)
+    opened.close()
+    root = tmp_path / "results" / "s"
+    names = {"study.json", "journal.log", "trials.csv", "curves.csv", "best.json", "best.pt"}
+    assert {path.name for path in root.iterdir()} == {*names, "trials"}
+    assert json.loads((root / "study.json").read_text()) == manifest(PLAN)
+
+
+def changed(**budget: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda content: content["budget"].update(budget)
+
+
+def with_data(**data: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda content: content["data"].update(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (changed(trials=9), "budget.trials: the study has 3, now it would be 9"),
+        (changed(max_epochs=4), "budget.max_epochs: the study has 2, now it would be 4"),
+        (changed(seed=6), "budget.seed: the study has 5, now it would be 6"),
+        (changed(sampler="tpe"), "budget.sampler: the study has random, now it would be tpe"),
+        (changed(stopper="none"), "budget.stopper: the study has asha, now it would be none"),
+        (changed(precision="float32"), "budget.precision: the study has auto, now it would be f"),
+        (changed(fixed={}), "budget.fixed: the study has {'drop': 0.2}, now it would be {}"),
+        (changed(sweep=["drop"]), "budget.sweep: the study has [], now it would be ['drop']"),
+        (changed(rungs=[2]), "budget.rungs: the study has [1], now it would be [2]"),
+        (with_data(kind="tfds"), "data.kind: the study has embedded, now it would be tfds"),
+        (with_data(dataset="mnist"), "data.dataset: the study has beans, now it would be mnist"),
+        (with_data(fingerprint="beef"), "data.fingerprint: the study has f00d, now it would be b"),
+        (with_data(sizes={"train": 7}), "data.sizes: the study has {'train': 6, 'validation'"),
+        (
+            lambda content: content["space"].update(drop="0 to 0.5"),
+            "space.drop: the study has 0 to 0.6 in steps of 0.2, now it would be 0 to 0.5",
+        ),
+        (
+            lambda content: content["space"].pop("depth"),
+            "space.depth: the study has whole numbers 1 to 3 in steps of 1, now it would be None",
+        ),
+        (
+            lambda content: content["space"].update(width="1 to 2"),
+            "space.width: the study has None, now it would be 1 to 2",
+        ),
+        (
+            lambda content: content["defaults"].update(rate=0.1),
+            "defaults.rate: the study has 0.001, now it would be 0.1",
+        ),
+        (
+            lambda content: content.update(experiment="mnist_cnn"),
+            "experiment: the study has toy, now it would be mnist_cnn",
+        ),
+    ],
+)
+def test_a_resume_with_other_settings_is_refused_with_the_difference(
+    change: Callable[[dict[str, Any]], None], line: str, tmp_path: Path
+) -> None:
+    begin(PLAN, tmp_path / "s").close()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()}
+    content = manifest(PLAN)
+    change(content)
+    with pytest.raises(ResumeRefused, match=re.escape(line)) as refused:
+        study.go_on(EXPERIMENT, PLAN, tmp_path / "s", content)
+    lines = str(refused.value).splitlines()
+    assert lines[0] == "study s was made with other settings:"
+    assert len(lines) == 2
+    assert exit_code(refused.value) == 3
+    assert {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()} == before
+
+
+def test_every_difference_is_told(tmp_path: Path) -> None:
+    begin(PLAN, tmp_path / "s").close()
+    with pytest.raises(ResumeRefused) as refused:
+        go_on(replace(PLAN, trials=9, seed=1, stopper="none"), tmp_path / "s")
+    names = [line.split(":")[0] for line in str(refused.value).splitlines()[1:]]
+    assert names == ["budget.trials", "budget.seed", "budget.stopper", "budget.rungs"]
+
+
+def test_what_does_not_change_the_results_may_differ(tmp_path: Path) -> None:
+    begin(PLAN, tmp_path / "s").close()
+    content = manifest(PLAN) | {"command": ["x"], "created": "now", "git_commit": "0" * 40}
+    content["versions"]["torch"] = "9.9"
+    content["data"]["location"] = "elsewhere"
+    study.go_on(EXPERIMENT, PLAN, tmp_path / "s", content).close()
+    assert json.loads((tmp_path / "s" / "study.json").read_text()) == manifest(PLAN)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        "null",
+        '"format"',
+        '{"format": 1}',
+        '{"format": 1, "experiment": "toy", "space": {}, "defaults": {}, "budget": {}, "data": {}}',
+        "\ufffe\0",
+    ],
+)
+def test_a_damaged_manifest_is_refused(damage: str, tmp_path: Path) -> None:
+    begin(PLAN, tmp_path / "s").close()
+    (tmp_path / "s" / "study.json").write_text(damage)
+    with pytest.raises(UsageError, match=r"study.json is damaged; the study cannot go on"):
+        go_on(PLAN, tmp_path / "s")
+
+
+@pytest.mark.parametrize("part", ["experiment", "space", "defaults", "budget", "data"])
+def test_a_manifest_without_a_part_is_damaged(part: str, tmp_path: Path) -> None:
+    content = manifest(PLAN)
+    for broken in ({k: v for k, v in content.items() if k != part}, content | {part: ["x"]}):
+        (tmp_path / "study.json").write_text(json.dumps(broken))
+        with pytest.raises(UsageError, match=r"study.json is damaged"):
+            study.read_manifest(tmp_path / "study.json")
+
+
+def test_bytes_that_are_no_text_are_damage(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_bytes(b"\xff\xfe{")
+    with pytest.raises(UsageError, match=r"study.json is damaged"):
+        study.read_manifest(tmp_path / "study.json")
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_another_format_is_refused(version: Any, tmp_path: Path) -> None:
+    content = manifest(PLAN) | {"format": version}
+    (tmp_path / "study.json").write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=rf"has format {version}; this version reads format 1"):
+        study.read_manifest(tmp_path / "study.json")
+
+
+def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"study.json cannot be read: No such file"):
+        study.read_manifest(tmp_path / "study.json")
+
+
+def test_a_new_study_does_not_take_an_existing_folder(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "photo.jpg").write_text("mine")
+    with pytest.raises(UsageError, match="--study s: exists already; go on with it by --resume"):
+        begin(PLAN, tmp_path / "s")
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["photo.jpg"]
+
+
+def test_a_new_study_does_not_take_an_existing_study(tmp_path: Path) -> None:
+    begin(PLAN, tmp_path / "s").close()
+    before = (tmp_path / "s" / "study.json").read_bytes()
+    with pytest.raises(UsageError, match="exists already"):
+        begin(replace(PLAN, trials=9), tmp_path / "s")
+    assert (tmp_path / "s" / "study.json").read_bytes() == before
+
+
+def test_of_two_that_begin_at_once_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = begin(PLAN, tmp_path / "s")
+    monkeypatch.setattr(study, "is_blank", lambda _: True)  # it looked a moment earlier
+    with pytest.raises(UsageError, match="is being run by another process"):
+        begin(replace(PLAN, trials=9), tmp_path / "s")
+    other.close()
+    with pytest.raises(UsageError, match="exists already"):
+        begin(replace(PLAN, trials=9), tmp_path / "s")
+    assert json.loads((tmp_path / "s" / "study.json").read_text()) == manifest(PLAN)
+
+
+@pytest.mark.parametrize("left", [[], ["journal.log"], ["journal.log", ".study.json.part"]])
+def test_a_kill_before_the_manifest_leaves_a_folder_to_begin_in(
+    left: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "s").mkdir()
+    for name in left:
+        (tmp_path / "s" / name).touch()
+    begin(PLAN, tmp_path / "s").close()
+    assert (tmp_path / "s" / "study.json").exists()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(UsageError, match=r"cannot make the folder .*results/s: Not a directory"):
+        begin(PLAN, tmp_path / "results" / "s")
+    (tmp_path / "f").write_text("a file")
+    with pytest.raises(UsageError, match=r"cannot make the folder .*/f: File exists"):
+        begin(PLAN, tmp_path / "f")
+
+
+def test_close_sorts_the_curves_and_gives_the_study_up(tmp_path: Path) -> None:
+    opened = begin(replace(PLAN, stopper="none"), tmp_path / "s")
+    drive(opened.book, concurrent=3)
+    opened.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(opened._descriptor)
+    rows = [line.split(",")[:2] for line in (tmp_path / "s" / "curves.csv").read_text().split()]
+    assert rows[0] == ["trial", "epoch"]
+    assert rows[1:] == sorted(rows[1:], key=lambda row: (int(row[0]), int(row[1])))
+    assert len(rows) > 3
+
+
+def test_the_folder_knows_what_it_is_about() -> None:
+    folder = study.study_folder(Path("x"), manifest(PLAN))
+    assert folder.names == ("kind", "rate", "drop", "depth")
+    assert folder.about == {"experiment": "toy", "data": "embedded:beans"}
+    assert DATA.real is False
+
+
+def test_command_line_is_what_a_user_would_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/somewhere/run.py", "toy", "--trials", "3"])
+    assert study.command_line() == ["python", "-m", "search.run", "toy", "--trials", "3"]
