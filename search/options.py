@@ -65,6 +65,10 @@ def build_parser() -> argparse.ArgumentParser:
 class Mistakes(list[str]):
     """Collects what is wrong with a command line, one line each."""
 
+    def append(self, line: str) -> None:
+        """Add a line; what could break it or move the cursor is escaped."""
+        super().append(line if line.isprintable() else line.encode("unicode_escape").decode())
+
     def parse(self, option: str, text: Any, reader: Callable[[str], Any]) -> Any:
         """Return reader(text), or None with a line added if it raises ValueError."""
         if text is None:
@@ -80,7 +84,7 @@ def at_least(low: int) -> Callable[[str], int]:
     """Return a reader of whole numbers from `low` on."""
 
     def read(text: str) -> int:
-        if not re.fullmatch(r"-?\d+", text) or int(text) < low:
+        if not re.fullmatch(r"-?[0-9]{1,18}", text) or int(text) < low:
             raise ValueError(f"must be a whole number of at least {low}")
         return int(text)
 

@@ -258,9 +258,7 @@ def test_a_trial_with_all_its_epochs_at_the_kill_is_completed(book: Book) -> Non
     resumed = again(book)
     assert resumed.records[given].status == "completed"
     assert frozen(resumed, given).value == 0.7  # the best epoch's, not the last's
-    assert resumed.records[given].wall_s == pytest.approx(
-        4, abs=1
-    )  # its four epochs
+    assert resumed.records[given].wall_s == pytest.approx(4, abs=1)  # its four epochs
 
 
 @pytest.mark.parametrize(

@@ -137,8 +137,7 @@ def test_with_row_leaves_the_old_record() -> None:
 
 
 def test_curve_fields_are_those_of_the_design() -> None:
-    assert CURVE_FIELDS == (
-        *("epoch", "stage", "train_loss", "train_accuracy"),
-        *("val_loss", "val_accuracy", "learning_rate", "epoch_s"),
+    assert ",".join(CURVE_FIELDS) == (
+        "epoch,stage,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,epoch_s"
     )
     assert set(ROW_FIELDS) == set(row(1, 0.5))

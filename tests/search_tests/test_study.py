@@ -173,7 +173,7 @@ def test_what_does_not_change_the_results_may_differ(tmp_path: Path) -> None:
         "null",
         '"format"',
         '{"format": 1}',
-        '{"format": 1, "experiment": "toy", "space": {}, "defaults": {}, "budget": {}, "data": {}}',
+        '{"format": 1, "experiment": "", "space": {}, "defaults": {}, "budget": {}, "data": {}}',
         "\ufffe\0",
     ],
 )

@@ -1,0 +1,134 @@
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from search.interrupts import EndEarly, Interrupts
+
+SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """A test that fails half-way must not leave its handlers behind."""
+    old = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in old.items():
+        signal.signal(number, handler)
+
+
+def test_nothing_happened() -> None:
+    interrupts = Interrupts()
+    with interrupts.caught():
+        interrupts.check()
+
+
+@pytest.mark.parametrize(("number", "reason"), SIGNALS.items())
+def test_a_signal_is_remembered_until_the_driver_looks(number: int, reason: str) -> None:
+    interrupts = Interrupts()
+    with interrupts.caught():
+        os.kill(os.getpid(), number)
+        done = 2 + 2  # the step in hand is finished first
+        with pytest.raises(EndEarly, match=reason) as end:
+            interrupts.check()
+    assert done == 4
+    assert (end.value.reason, end.value.asked_for) == (reason, False)
+    with pytest.raises(EndEarly):  # and stays
+        interrupts.check()
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_acts_at_once(second: int) -> None:
+    interrupts = Interrupts()
+    with interrupts.caught():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), second)
+
+
+def test_handlers_are_put_back_whatever_happens() -> None:
+    def mine(*_: object) -> None: ...
+
+    signal.signal(signal.SIGTERM, mine)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    with contextlib.suppress(RuntimeError), Interrupts().caught():
+        within = signal.getsignal(signal.SIGTERM)
+        raise RuntimeError("x")
+    assert within != mine
+    assert {number: signal.getsignal(number) for number in SIGNALS} == before
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup sets it
+    interrupts = Interrupts()
+    with interrupts.caught():
+        os.kill(os.getpid(), signal.SIGHUP)
+        interrupts.check()
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
+def test_a_handler_that_python_did_not_set_becomes_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(signal, "getsignal", lambda _: None)
+    with Interrupts().caught():
+        pass
+    monkeypatch.undo()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_an_end_passes_through_what_catches_exceptions() -> None:
+    assert not issubclass(EndEarly, Exception)
+
+
+def test_time_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    interrupts = Interrupts(90)
+    for now[0] in (1000.0, 1089.9):
+        interrupts.check()
+    now[0] = 1090.0
+    with pytest.raises(EndEarly, match="time budget reached") as end:
+        interrupts.check()
+    assert end.value.asked_for
+
+
+def test_a_signal_counts_for_more_than_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupts = Interrupts(1)
+    monkeypatch.setattr(time, "monotonic", lambda: float("inf"))
+    with interrupts.caught():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(EndEarly, match="interrupted"):
+            interrupts.check()
+
+
+def test_without_a_budget_time_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: float("inf"))
+    Interrupts().check()
+
+
+def test_ctrl_c_in_another_process() -> None:
+    code = """if True:
+        import time
+        from search.interrupts import EndEarly, Interrupts
+        interrupts = Interrupts()
+        with interrupts.caught():
+            print("ready", flush=True)
+            try:
+                while True:
+                    interrupts.check()
+                    time.sleep(0.01)
+            except EndEarly as end:
+                print(end.reason, flush=True)
+    """
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as it:
+        assert it.stdout is not None
+        assert it.stdout.readline() == "ready\n"
+        it.send_signal(signal.SIGINT)
+        assert it.stdout.read() == "interrupted\n"
+    assert it.returncode == 0

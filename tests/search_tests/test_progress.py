@@ -1,0 +1,178 @@
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from search import progress
+from search.book import Book
+from search.plan import Plan
+from search.progress import Progress, clock, line, remaining_s, say, settings
+from search.records import Record
+from tests.search_tests.toy import begin, row
+
+CONFIG = {"kind": "b", "depth": 2, "rate": 0.0012345, "drop": 0.2}
+ROWS = (row(1, 0.5), row(2, 0.75))
+PLAN = Plan(trials=5, max_epochs=4, sampler="random")
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Book:
+    return begin(PLAN, tmp_path / "s").book
+
+
+def ended(book: Book, status: str, error: str = "", accuracy: float = 0.5) -> None:
+    given = book.next()
+    assert given is not None
+    if status != "infeasible":
+        book.report(given.number, row(1, accuracy))
+    book.end(given.number, status, error)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0:00"),
+        (9.4, "0:09"),
+        (59.6, "1:00"),
+        (89.6, "1:30"),
+        (3599.4, "59:59"),
+        (3599.7, "1:00:00"),
+        (3723, "1:02:03"),
+        (100 * 3600, "100:00:00"),
+    ],
+)
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+def test_settings() -> None:
+    assert settings(CONFIG) == "kind=b depth=2 rate=0.00123 drop=0.2"
+    assert settings(CONFIG, {"rate", "kind"}) == "kind=b rate=0.00123"
+    assert settings({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        (
+            Record(3, "completed", CONFIG, 0, ROWS, 75.2),
+            "trial 3 of 24 completed after 2 epochs, validation accuracy 0.7500, 1:15: "
+            "kind=b depth=2 rate=0.00123 drop=0.2",
+        ),
+        (
+            Record(4, "infeasible", {"kind": "a"}, 0, ROWS, 5.0, "diverged: epoch 3"),
+            "trial 4 of 24 infeasible after 2 epochs, validation accuracy 0.7500, 0:05: kind=a "
+            "(diverged: epoch 3)",
+        ),
+        (
+            Record(5, "failed", CONFIG, 0, (), 5.0, "ValueError: no"),
+            "trial 5 of 24 failed: ValueError: no",
+        ),
+    ],
+)
+def test_the_line_of_a_trial_by_hand(record: Record, text: str) -> None:
+    assert line(record, 24) == text
+
+
+def test_remaining_time_by_hand(book: Book) -> None:
+    assert remaining_s(book, 10.0) is None
+    book.next()
+    assert remaining_s(book, 10.0) is None  # a running trial tells nothing yet
+    book.report(0, row(1, 0.5))
+    book.end(0, "completed")
+    assert remaining_s(book, 10.0) == 40.0  # 4 more at 10 s each
+    ended(book, "failed", "x")
+    assert remaining_s(book, 30.0) == 45.0  # 3 more at 15 s each
+    book.ended_before = 1  # which an earlier driver had done
+    assert remaining_s(book, 30.0) == 90.0
+
+
+def drawn(book: Book, elapsed_s: float = 61.0) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(Progress(book).table(elapsed_s))
+    text = console.file
+    assert isinstance(text, io.StringIO)
+    return text.getvalue()
+
+
+def test_table_of_an_empty_study(book: Book) -> None:
+    text = drawn(book)
+    assert "0 of 5 ended ()" in text
+    assert "epoch 1: 0, epoch 3: 0" in text
+    assert "1:01 elapsed" in text
+    assert "left" not in text
+    assert "best" not in text
+
+
+def test_table_with_every_status(book: Book) -> None:
+    ended(book, "completed", accuracy=0.625)
+    ended(book, "infeasible", "out of memory")
+    ended(book, "failed", "x", accuracy=0.7)
+    for _ in range(2):
+        book.next()
+    book.report(3, row(1, 0.65))
+    lines = [" ".join(each.split()) for each in drawn(book, 60.0).splitlines()]
+    assert lines[0] == "trials 3 of 5 ended (1 completed, 1 failed, 1 infeasible, 2 running)"
+    assert lines[1] == "best 0.6250 trial 0"
+    assert lines[2] == "kind=a rate=0.001 drop=0"
+    assert lines[3] == "rungs epoch 1: 3, epoch 3: 0"
+    assert lines[4].startswith("trial 3 epoch 1 of 4 0.6500 kind=")
+    assert lines[5].startswith("trial 4 epoch 0 of 4 kind=")
+    assert lines[6] == "time 1:00 elapsed, about 0:40 left"
+
+
+def test_table_without_rungs(tmp_path: Path) -> None:
+    book = begin(Plan(2, 4, stopper="none", sampler="random"), tmp_path / "n").book
+    assert "none" in drawn(book)
+
+
+def test_markup_in_an_error_is_shown_as_it_is(
+    book: Book, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "Console", lambda **_: Console(force_terminal=True, width=200))
+    with Progress(book) as shown:
+        ended(book, "failed", "ValueError: [red]no[/red] [/]", accuracy=0.25)
+        shown.update()
+    text = capfd.readouterr().out
+    assert "ValueError: [red]no[/red] [/]" in text
+    assert "1 of 5 ended" in text
+
+
+def test_without_a_terminal_there_is_one_line_per_ended_trial(
+    book: Book, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ended(book, "completed")  # before: an earlier driver told of it
+    with Progress(book) as shown:
+        ended(book, "infeasible", "out of memory")
+        shown.update()
+        shown.update()
+        ended(book, "completed", accuracy=0.9)
+    out, err = capfd.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    assert len(lines) == 2
+    assert lines[0] == "trial 1 of 5 infeasible: out of memory"
+    assert lines[1].startswith("trial 2 of 5 completed after 1 epochs, validation accuracy 0.9000")
+
+
+def test_a_terminal_is_drawn_at_most_twice_a_second(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    console = Console(file=io.StringIO(), force_terminal=True)
+    monkeypatch.setattr(progress, "Console", lambda **_: console)
+    shown = Progress(book)
+    draws = []
+    monkeypatch.setattr(Progress, "table", lambda *_: draws.append(now[0]) or "x")
+    for now[0] in (100.0, 100.1, 100.4, 100.6, 100.7, 101.2):
+        shown.update()
+    assert draws == [100.0, 100.6, 101.2]
+    shown.update(last=True)
+    assert len(draws) == 4
+
+
+def test_messages_go_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    say("hello")
+    assert capfd.readouterr() == ("", "hello\n")

@@ -1,0 +1,354 @@
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search import request
+from search.catalog import EXPERIMENTS
+from search.errors import ResumeRefused, UsageError, exit_code
+from search.experiment import Experiment, Preset
+from search.options import build_parser
+from search.plan import Plan
+from search.request import check
+from search.resources import Machine, Resources
+from tests.search_tests import toy
+
+NAMES = (
+    "valid are augmentation, batch_size, dropout, filters, image_size, kernel_size, "
+    "learning_rate, regularizer, strength"
+)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory on a machine of 4 CPUs and no GPU."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(request, "this_machine", lambda: Machine(4, 0))
+    return tmp_path
+
+
+def parse(words: str | list[str]) -> argparse.Namespace:
+    return build_parser().parse_args(words.split() if isinstance(words, str) else words)
+
+
+def ask(words: str | list[str], manifest: dict[str, Any] | None = None) -> request.Request:
+    return check(parse(words), manifest)
+
+
+def wrong(words: str | list[str], manifest: dict[str, Any] | None = None) -> tuple[str, ...]:
+    """The mistakes of a command line; nothing may have been written."""
+    before = sorted(Path.cwd().rglob("*"))
+    with pytest.raises(UsageError) as error:
+        ask(words, manifest)
+    assert exit_code(error.value) == 2
+    assert sorted(Path.cwd().rglob("*")) == before
+    assert all(len(line.splitlines()) == 1 for line in error.value.mistakes)
+    return error.value.mistakes
+
+
+# Every line of "Bad input" that needs no data, with what is said of it.
+BAD = [
+    ("lenet_bean", "no experiment is called 'lenet_bean': did you mean lenet_beans? known are "),
+    ("lenet_beans --trials 0", "--trials 0: must be a whole number of at least 1"),
+    ("lenet_beans --trials -3", "--trials -3: must be a whole number of at least 1"),
+    ("lenet_beans --trials abc", "--trials abc: must be a whole number of at least 1"),
+    ("lenet_beans --fix kernel=9", f"--fix kernel=9: no hyperparameter 'kernel'; {NAMES}"),
+    (
+        "lenet_beans --fix kernel_size=4",
+        "--fix kernel_size=4: kernel_size must be one of 3, 5, 7; got '4'",
+    ),
+    (
+        "lenet_beans --fix kernel_size",
+        "--fix kernel_size: a value is missing; kernel_size is 3, 5, 7",
+    ),
+    ("lenet_beans --sweep colour", f"--sweep colour: no such hyperparameter; {NAMES}"),
+    ("lenet_beans --study ../x", "--study ../x: must be a plain name of up to 100 letters, "),
+    ("lenet_beans --study a/b", "--study a/b: must be a plain name of up to 100 letters, "),
+    ("lenet_beans --study there", "--study there: exists already; go on with it by --resume"),
+    ("lenet_beans --resume --study none", "--study none: no such study in results; nothing to r"),
+    ("lenet_beans --results-dir file", "--results-dir file: not a folder that can be written to"),
+    ("lenet_beans --results-dir file/x", "--results-dir file/x: not a folder that can be writt"),
+    ("lenet_beans --data folder:/nowhere", "--data folder:/nowhere: there is no such folder"),
+    ("lenet_beans --data web", "--data web: must be tfds, embedded or folder:PATH"),
+    ("lenet_beans --cpus-per-trial 5", "--cpus-per-trial 5: this machine has 4 CPUs; ask for f"),
+    ("lenet_beans --gpus-per-trial 1", "--gpus-per-trial 1: this machine has 0 GPUs; ask for f"),
+    ("lenet_beans --time-budget 3x", "--time-budget 3x: must be a time such as 90s, 30m or 1h3"),
+    # and more of the kind
+    ("", "no experiment is given; --list shows them"),
+    ("lenet_beans --max-epochs 0", "--max-epochs 0: must be a whole number of at least 1"),
+    ("lenet_beans --seed -1", "--seed -1: must be a whole number of at least 0"),
+    ("lenet_beans --preset slow", "--preset slow: must be one of quick, standard, thorough"),
+    ("lenet_beans --sampler best", "--sampler best: must be one of tpe, random, gp, grid"),
+    ("lenet_beans --stopper x", "--stopper x: must be one of asha, hyperband, median, none"),
+    ("lenet_beans --precision half", "--precision half: must be one of auto, bfloat16, float32"),
+    ("lenet_beans --concurrent 0", "--concurrent 0: must be a whole number of at least 1"),
+    ("lenet_beans --cpus-per-trial 0", "--cpus-per-trial 0: must be a whole number of at least"),
+    ("lenet_beans --gpus-per-trial -1", "--gpus-per-trial -1: must be auto, 0, a share of a GPU"),
+    ("lenet_beans --gpus-per-trial 0.5", "--gpus-per-trial 0.5: this machine has 0 GPUs; ask f"),
+    ("lenet_beans --data folder:", "--data folder:: must be tfds, embedded or folder:PATH"),
+    ("lenet_beans --data folder:file", "--data folder:file: there is no such folder"),
+    (
+        "lenet_beans --data folder:~no-such-user/x",
+        "--data folder:~no-such-user/x: there is no such folder",
+    ),
+    ("lenet_beans --data tfds:x", "--data tfds:x: must be tfds, embedded or folder:PATH"),
+    ("lenet_beans --fix =3", f"--fix =3: no hyperparameter ''; {NAMES}"),
+    ("lenet_beans --fix dropout=", "--fix dropout=: a value is missing; dropout is 0 to 0.6 in"),
+    ("lenet_beans --fix dropout=0.25", "--fix dropout=0.25: dropout must be one of 0 to 0.6 in"),
+    ("lenet_beans --fix learning_rate=1", "--fix learning_rate=1: learning_rate must be one of"),
+    ("lenet_beans --fix filters=6/16", "--fix filters=6/16: filters must be one of 3/8/60, 6/1"),
+    (
+        "lenet_beans --fix kernel_size=3 --fix kernel_size=5",
+        "--fix kernel_size=5: kernel_size is already held at 3",
+    ),
+    (
+        "lenet_beans --sweep kernel_size --fix kernel_size=3",
+        "--sweep kernel_size: it is held by --fix kernel_size=3",
+    ),
+    (
+        "lenet_beans --sweep strength",
+        "--sweep strength: has no effect at regularizer=none; add --fix regularizer=l1",
+    ),
+    ("lenet_beans --sweep dropout --trials 3", "--trials does not go with --sweep: a sweep has "),
+    ("lenet_beans --sweep dropout --sampler gp", "--sampler does not go with --sweep: a sweep d"),
+    ("lenet_beans --resume", "--resume needs --study NAME"),
+    ("lenet_beans --study file", "--study file: exists already; go on with it by --resume"),
+    ("lenet_beans --results-dir " + "a" * 300, "--results-dir aaaaaaaaa"),
+]
+
+
+@pytest.mark.parametrize(("words", "line"), BAD, ids=[words for words, _ in BAD])
+def test_bad_input_is_one_line_and_nothing_is_written(words: str, line: str, here: Path) -> None:
+    (here / "results" / "there").mkdir(parents=True)
+    (here / "results" / "there" / "study.json").write_text("{}")
+    (here / "results" / "file").write_text("x")
+    (here / "file").write_text("x")
+    found = wrong(words)
+    assert len(found) == 1, found
+    assert found[0].startswith(line), found[0]
+
+
+@pytest.mark.parametrize(
+    "name", [".", "", "..", "a" * 101, "a\0b", "größe", ".hidden", "-", "a b", "x\n", "/tmp"]
+)
+def test_study_names_are_plain(name: str) -> None:
+    (line,) = wrong(["lenet_beans", f"--study={name}"])
+    assert "must be a plain name of up to 100 letters" in line
+
+
+def test_all_mistakes_of_one_command_line_are_told_together(here: Path) -> None:
+    (here / "file").write_text("x")
+    found = wrong(
+        "lenet_bean --trials 0 --max-epochs x --seed -1 --preset p --sampler s --stopper t "
+        "--precision q --concurrent 0 --cpus-per-trial 99 --gpus-per-trial x --time-budget 3x "
+        "--data web --results-dir file --study a/b"
+    )
+    assert found[0].startswith("no experiment is called 'lenet_bean'")
+    assert [line.split()[0] for line in found] == [
+        *("no", "--gpus-per-trial", "--concurrent", "--cpus-per-trial", "--time-budget", "--data"),
+        *("--trials", "--max-epochs", "--seed", "--sampler", "--stopper", "--precision"),
+        *("--preset", "--study", "--results-dir"),
+    ]
+    found = wrong("lenet_beans --fix a=1 --fix dropout=9 --fix image_size --sweep b --sweep c")
+    assert [line.split(":")[0] for line in found] == [
+        *("--fix a=1", "--fix dropout=9", "--fix image_size", "--sweep b", "--sweep c")
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_results_directory(here: Path) -> None:
+    (here / "locked").mkdir(mode=0o555)
+    assert wrong("lenet_beans --results-dir locked/x") == (
+        "--results-dir locked/x: not a folder that can be written to",
+    )
+
+
+def test_a_results_directory_that_may_not_be_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request.os, "access", lambda *_: False)
+    assert wrong("lenet_beans --results-dir x/y") == (
+        "--results-dir x/y: not a folder that can be written to",
+    )
+
+
+def test_defaults(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setattr(request.time, "strftime", lambda _: "20260102-030405")
+    asked = ask("lenet_beans")
+    assert asked.experiment is EXPERIMENTS["lenet_beans"]
+    assert asked.plan == Plan(24, 20, 0, "tpe", "asha", "auto", {}, ())
+    assert (asked.data.kind, asked.data.dataset) == ("tfds", "beans")
+    assert asked.data.location == "/home/me/tensorflow_datasets"
+    assert asked.folder == here / "results" / "lenet_beans-20260102-030405"
+    assert asked.resources == Resources(1, 0.0, 4)
+    assert (asked.resume, asked.dry_run, asked.time_budget_s) == (False, False, None)
+    assert asked.address == "local"
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "plan"),
+    [
+        ("--preset quick", Plan(12, 8, fixed={"image_size": 64})),
+        ("--preset thorough", Plan(100, 40)),
+        ("--preset quick --trials 3 --seed 9", Plan(3, 8, 9, fixed={"image_size": 64})),
+        ("--preset quick --fix image_size=128", Plan(12, 8, fixed={"image_size": 128})),
+        (
+            "--preset quick --fix dropout=0.2",
+            Plan(12, 8, fixed={"image_size": 64, "dropout": 0.2}),
+        ),
+        ("--stopper none --sampler gp --max-epochs 2", Plan(24, 2, 0, "gp", "none")),
+        ("--precision float32", Plan(24, 20, precision="float32")),
+        ("--sweep kernel_size", Plan(3, 20, stopper="none", sweep=("kernel_size",))),
+        (
+            "--sweep kernel_size --sweep dropout --sweep kernel_size",
+            Plan(9, 20, stopper="none", sweep=("kernel_size", "dropout")),
+        ),
+        ("--sweep dropout --stopper asha", Plan(7, 20, sweep=("dropout",))),
+        ("--preset quick --sweep image_size", Plan(4, 8, stopper="none", sweep=("image_size",))),
+        (
+            # The published 0.01 and 1e-5, 1e-4, 1e-3, 0.01, 0.1: the one is among the others.
+            "--sweep strength --fix regularizer=l1",
+            Plan(5, 20, stopper="none", fixed={"regularizer": "l1"}, sweep=("strength",)),
+        ),
+    ],
+)
+def test_plans_by_hand(words: str, plan: Plan) -> None:
+    assert ask(f"lenet_beans {words}").plan == plan
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "location"),
+    [
+        ("--data embedded", "embedded", ""),
+        ("--data embedded --data-dir /x", "embedded", ""),
+        ("--data tfds --data-dir rel", "tfds", "HERE/rel"),
+        ("--data-dir ~no-such-user/x", "tfds", "HERE/~no-such-user/x"),
+        ("--data folder:photos", "folder", "HERE/photos"),
+        ("", "tfds", "/set/by/variable"),
+    ],
+)
+def test_data(
+    words: str, kind: str, location: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TFDS_DATA_DIR", "/set/by/variable")
+    (here / "photos").mkdir()
+    data = ask(f"lenet_beans {words}").data
+    assert (data.kind, data.location) == (kind, location.replace("HERE", str(here)))
+
+
+def test_resources_time_and_flags() -> None:
+    asked = ask(
+        "lenet_beans --cpus-per-trial 2 --gpus-per-trial 0 --concurrent 1 --time-budget 1h30m "
+        "--dry-run --address local"
+    )
+    assert asked.resources == Resources(2, 0.0, 1)
+    assert (asked.time_budget_s, asked.dry_run) == (5400, True)
+
+
+def test_a_cluster_may_have_more_than_this_machine() -> None:
+    asked = ask("lenet_beans --address 10.0.0.1:6379 --cpus-per-trial 64 --gpus-per-trial 8")
+    assert asked.address == "10.0.0.1:6379"
+    assert (asked.resources.cpus_per_trial, asked.resources.gpus_per_trial) == (64, 8.0)
+
+
+def test_a_folder_that_a_kill_left_empty_can_be_taken(here: Path) -> None:
+    (here / "results" / "s").mkdir(parents=True)
+    (here / "results" / "s" / "journal.log").touch()
+    assert ask("lenet_beans --study s").folder == here / "results" / "s"
+
+
+OLD = {"kind": "embedded", "dataset": "beans", "location": ""}
+
+
+def manifest(plan: Plan, **data: str) -> dict[str, Any]:
+    return {"experiment": "lenet_beans", "budget": plan.as_json(), "data": OLD | data}
+
+
+def resume(words: str, old: dict[str, Any]) -> request.Request:
+    Path("results/s").mkdir(parents=True, exist_ok=True)
+    Path("results/s/study.json").write_text("{}")
+    return ask(f"lenet_beans --study s --resume {words}", old)
+
+
+STUDY = Plan(7, 5, 3, "random", "median", "float32", {"image_size": 64, "dropout": 0.2})
+SWEEP = Plan(3, 8, 1, stopper="asha", fixed={"image_size": 64}, sweep=("kernel_size",))
+
+
+@pytest.mark.parametrize("plan", [STUDY, SWEEP])
+def test_what_is_not_given_on_resume_comes_from_the_study(plan: Plan) -> None:
+    asked = resume("", manifest(plan))
+    assert asked.plan == plan
+    assert asked.resume
+    assert (asked.data.kind, asked.data.location) == ("embedded", "")
+
+
+@pytest.mark.parametrize(
+    "words", ["--fix dropout=0.2", "--seed 3 --trials 7", "--data embedded", "--stopper median"]
+)
+def test_repeating_what_the_study_has_changes_nothing(words: str) -> None:
+    assert resume(words, manifest(STUDY)).plan == STUDY
+
+
+def test_the_first_command_with_resume_added_is_the_same_study() -> None:
+    words = "--preset quick --seed 4 --fix dropout=0.2 --sampler random"
+    first = ask(f"lenet_beans {words}").plan
+    assert resume(words, manifest(first)).plan == first
+    assert resume("--preset quick", manifest(first)).plan == first
+    sweep = ask("lenet_beans --preset quick --sweep image_size").plan
+    assert resume("--preset quick --sweep image_size", manifest(sweep)).plan == sweep
+    assert resume("--preset quick", manifest(sweep)).plan == sweep
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        ("--trials 9", "trials", 9),
+        ("--seed 1", "seed", 1),
+        ("--preset thorough", "trials", 100),
+        ("--fix dropout=0.4", "fixed", {"image_size": 64, "dropout": 0.4}),
+        ("--sweep filters", "sweep", ("filters",)),
+    ],
+)
+def test_other_settings_on_resume_are_kept_for_the_comparison(
+    words: str, name: str, value: Any
+) -> None:
+    assert getattr(resume(words, manifest(STUDY)).plan, name) == value
+
+
+def test_a_sweep_that_goes_on_takes_no_trials() -> None:
+    Path("results/s").mkdir(parents=True)
+    Path("results/s/study.json").write_text("{}")
+    (line,) = wrong("lenet_beans --study s --resume --trials 9", manifest(SWEEP))
+    assert line.startswith("--trials does not go with --sweep")
+
+
+def test_data_may_have_moved(here: Path) -> None:
+    old = manifest(STUDY, kind="tfds", location="/old/place")
+    assert resume("", old).data.location == "/old/place"
+    assert resume("--data tfds", old).data.location == "/old/place"
+    assert resume("--data-dir new", old).data.location == str(here / "new")
+
+
+def test_a_study_of_another_experiment_is_refused() -> None:
+    old = manifest(STUDY) | {"experiment": "cifar10_net"}
+    with pytest.raises(ResumeRefused, match="experiment: the study has cifar10_net, now it") as no:
+        resume("", old)
+    assert exit_code(no.value) == 3
+
+
+def test_a_space_with_names_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request, "find", lambda _: toy.EXPERIMENT)
+    assert ask("toy --fix depth=3").plan.fixed == {"depth": 3}
+    (line,) = wrong("toy --sweep depth")
+    assert line == "--sweep depth: has no effect at kind=a; add --fix kind=b"
+    (line,) = wrong("toy --fix depth=3.0")
+    assert line == (
+        "--fix depth=3.0: depth must be one of whole numbers 1 to 3 in steps of 1; got '3.0'"
+    )
+
+
+def test_an_experiment_needs_its_presets() -> None:
+    with pytest.raises(ValueError, match="x: presets must include standard, thorough"):
+        Experiment("x", "", "beans", None, {"quick": Preset(1, 1)}, None)
