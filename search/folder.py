@@ -13,6 +13,8 @@ from typing import Any
 from search.records import CURVE_FIELDS, Record, best_of
 from trainables.files import replace_text
 
+# In the folder of a failed trial: the whole traceback.
+ERROR_NAME = "error.txt"
 _TRIAL_FIELDS = (
     "trial",
     "status",
@@ -79,7 +81,19 @@ class StudyFolder:
             self._keep_best(best)
         for record in records:
             if record.status != "running":
-                shutil.rmtree(self.trial(record.number), ignore_errors=True)
+                self._thin(record)
+
+    def _thin(self, record: Record) -> None:
+        """Remove an ended trial's folder; the traceback of a failed one stays."""
+        folder = self.trial(record.number)
+        if record.status != "failed" or not (folder / ERROR_NAME).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != ERROR_NAME:
+                path.unlink()
 
     def _keep_best(self, best: Record) -> None:
         text = json.dumps(best_as_json(best, self.about), indent=2) + "\n"

@@ -17,7 +17,7 @@ from search.folder import is_blank
 from search.options import Mistakes
 from search.plan import Plan
 from search.planning import read_plan
-from search.resources import Resources, allot, mistakes, this_machine
+from search.resources import Asked, Resources, allot, mistakes, this_machine
 from trainables.data.source import DataSpec
 
 
@@ -30,7 +30,8 @@ class Request:
     data: DataSpec
     folder: Path
     resume: bool
-    resources: Resources
+    asked: Asked
+    resources: Resources | None  # None on a cluster: known once it has been joined
     address: str
     time_budget_s: int | None
     dry_run: bool
@@ -72,7 +73,8 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
         data,
         folder,
         arguments.resume,
-        allot(machine, cpus, gpus, concurrent),
+        Asked(cpus, gpus, concurrent),
+        allot(machine, cpus, gpus, concurrent) if local else None,
         arguments.address,
         budget_s,
         arguments.dry_run,

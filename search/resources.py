@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from typing import NamedTuple
 
 _UNLIMITED = 10_000
 
@@ -14,6 +15,15 @@ class Machine:
 
     cpus: int
     gpus: int
+    name: str = "this machine"
+
+
+class Asked(NamedTuple):
+    """What the command line asks for; None is left to us."""
+
+    cpus_per_trial: int | None = None
+    gpus_per_trial: float | None = None
+    concurrent: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,13 +56,13 @@ def mistakes(
     found = []
     if cpus_per_trial is not None and cpus_per_trial > machine.cpus:
         found.append(
-            f"--cpus-per-trial {cpus_per_trial}: this machine has {machine.cpus} CPUs; "
-            f"ask for fewer, or give --address of a cluster"
+            f"--cpus-per-trial {cpus_per_trial}: {machine.name} has {machine.cpus} CPUs; "
+            f"ask for fewer, or give --address of a cluster that has them"
         )
     if gpus_per_trial is not None and gpus_per_trial > machine.gpus:
         found.append(
-            f"--gpus-per-trial {gpus_per_trial:g}: this machine has {machine.gpus} GPUs; "
-            f"ask for fewer, or give --address of a cluster"
+            f"--gpus-per-trial {gpus_per_trial:g}: {machine.name} has {machine.gpus} GPUs; "
+            f"ask for fewer, or give --address of a cluster that has them"
         )
     return found
 
@@ -81,3 +91,9 @@ def _fits_gpus(machine: Machine, share: float) -> int:
     if share >= 1:
         return int(machine.gpus / share)
     return machine.gpus * int(1 / share + 1e-9)
+
+
+def describe(resources: Resources) -> str:
+    """Return the resources in words."""
+    gpus = f" and {resources.gpus_per_trial:g} GPU" if resources.gpus_per_trial else ""
+    return f"{resources.concurrent} trials at once, each with {resources.cpus_per_trial} CPU{gpus}"

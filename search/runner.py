@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from search.book import Book
-from search.errors import StudyFailed
+from search.errors import StudyFailed, UsageError
 from search.interrupts import Interrupts
 from search.progress import Progress, say
 from search.request import Request
+from search.resources import Machine, Resources, allot, describe, mistakes
 from trainables.data import Data
 
 # Read by Ray when it is imported or started. Each line says what it prevents.
@@ -71,16 +72,35 @@ def _cpus() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def job(request: Request, data: Data, precision: str) -> dict[str, Any]:
+def resources_of(request: Request) -> Resources:
+    """Return what each trial gets, on a cluster from what its nodes have now.
+
+    Raises:
+        UsageError: a trial asks for more than any node has, and would wait for ever.
+    """
+    if request.resources is not None:
+        return request.resources
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus, gpus = ([int(node.get(kind, 0)) for node in nodes] for kind in ("CPU", "GPU"))
+    largest = Machine(max(cpus), max(gpus), "the largest node")
+    wrong = mistakes(largest, request.asked.cpus_per_trial, request.asked.gpus_per_trial)
+    if wrong:
+        raise UsageError(wrong)
+    return allot(Machine(sum(cpus), sum(gpus)), *request.asked)
+
+
+def job(request: Request, resources: Resources, data: Data) -> dict[str, Any]:
     """Return what all trials of the study share; plain and small, Ray copies it per trial."""
     return {
         "experiment": request.experiment.name,
         "folder": str(request.folder),
         "data": data,
         "max_epochs": request.plan.max_epochs,
-        "threads": request.resources.cpus_per_trial,
-        "device": "cuda" if request.resources.gpus_per_trial else "cpu",
-        "precision": precision,
+        "threads": resources.cpus_per_trial,
+        "device": "cuda" if resources.gpus_per_trial else "cpu",
+        "precision": request.plan.precision,
     }
 
 
@@ -96,7 +116,8 @@ def run_trials(request: Request, book: Book, data: Data, interrupts: Interrupts)
     from search.stopper import StudyStopper
     from search.worker import Worker
 
-    resources = request.resources
+    resources = resources_of(request)
+    say(describe(resources))
     with tempfile.TemporaryDirectory(prefix="trellis-ray-") as scratch, Progress(book) as shown:
 
         class Follow(tune.Callback):
@@ -117,7 +138,7 @@ def run_trials(request: Request, book: Book, data: Data, interrupts: Interrupts)
                 num_samples=-1,  # until the searcher says that it is finished
                 metric="val_accuracy",
                 mode="max",
-                search_alg=StudySearcher(book, job(request, data, request.plan.precision)),
+                search_alg=StudySearcher(book, job(request, resources, data)),
                 scheduler=StudyStopper(book),
                 max_concurrent_trials=resources.concurrent,
                 reuse_actors=True,

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import statistics
 import time
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ def _old_manifest(arguments: argparse.Namespace) -> Mapping[str, Any] | None:
     if not arguments.resume or arguments.study is None:
         return None
     try:
-        folder = Path(arguments.results_dir).expanduser() / study_name(arguments.study)
+        folder = Path(os.path.expanduser(arguments.results_dir), study_name(arguments.study))
     except ValueError:
         return None  # told with the other mistakes
     path = folder / "study.json"
@@ -57,17 +58,15 @@ def _old_manifest(arguments: argparse.Namespace) -> Mapping[str, Any] | None:
 
 
 def _announce(request: Request, data: Data) -> None:
-    plan, resources = request.plan, request.resources
+    plan = request.plan
     kind = "" if data.real else f" ({data.spec.kind} data, not the real {data.spec.dataset})"
     sizes = ", ".join(f"{n} {split}" for split, n in data.sizes.items())
     say(f"{request.experiment.name}: {data.spec.dataset}{kind}, {sizes} images")
     for note in data.notes:
         say(f"note: {note}")
-    gpus = f", {resources.gpus_per_trial:g} GPU" if resources.gpus_per_trial else ""
     say(
-        f"{plan.trials} trials of at most {plan.max_epochs} epochs, {resources.concurrent} at "
-        f"once with {resources.cpus_per_trial} CPU{gpus} each; sampler {plan.sampler}, stopper "
-        f"{plan.stopper}, seed {plan.seed}"
+        f"{plan.trials} trials of at most {plan.max_epochs} epochs; sampler {plan.sampler}, "
+        f"stopper {plan.stopper}, seed {plan.seed}"
     )
     if plan.fixed:
         say(f"held: {settings(plan.fixed)}")

@@ -9,6 +9,7 @@ from typing import Any
 from ray import tune
 
 from search.catalog import find
+from search.folder import ERROR_NAME
 from search.stopper import OUTCOME, RUNNING
 from trainables.budget import Budget, Diverged, EpochResult
 from trainables.device import is_out_of_memory
@@ -50,11 +51,16 @@ class Worker(tune.Trainable):
         except Exception as error:
             if is_out_of_memory(error):
                 return _ended("infeasible", f"out of memory: {_line(error)}")
-            traceback.print_exc()
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / ERROR_NAME).write_text(traceback.format_exc(), encoding="utf-8")
             return _ended("failed", _line(error))
         if result is None:
             return _ended("completed")
         return {**asdict(result), OUTCOME: RUNNING}
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self._assigned["job"]["folder"]) / "trials" / str(self._assigned["number"])
 
     def _begin(self) -> Iterator[EpochResult]:
         job = self._assigned["job"]
@@ -64,7 +70,7 @@ class Worker(tune.Trainable):
             threads=job["threads"],
             device=job["device"],
             precision=job["precision"],
-            folder=Path(job["folder"]) / "trials" / str(self._assigned["number"]),
+            folder=self._folder,
             keep_above=self._assigned["keep_above"],
         )
         trainable = find(job["experiment"]).trainable()

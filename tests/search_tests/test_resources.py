@@ -45,7 +45,7 @@ def test_what_the_machine_has_is_no_mistake() -> None:
 
 
 def test_mistakes_by_hand() -> None:
-    way_on = "ask for fewer, or give --address of a cluster"
+    way_on = "ask for fewer, or give --address of a cluster that has them"
     assert mistakes(TWO, 3, 0.5) == [
         f"--cpus-per-trial 3: this machine has 2 CPUs; {way_on}",
         f"--gpus-per-trial 0.5: this machine has 0 GPUs; {way_on}",

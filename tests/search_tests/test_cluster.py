@@ -1,0 +1,68 @@
+"""A study on a Ray that somebody else has started: two nodes on this machine."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.search_tests.bench import Bench, make_bench
+
+# Holds the cluster until its standard input is closed.
+NODES = """
+import sys
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+cluster.add_node(num_cpus=2)
+cluster.wait_for_nodes()
+print(cluster.address, flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return make_bench(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture(scope="module")
+def address(bench: Bench) -> Iterator[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", NODES],
+        env={**bench.environment(), "RAY_AUTH_MODE": "disabled"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    line = next(line for line in process.stdout if line.startswith("127.") or ":" in line)
+    yield line.strip()
+    process.stdin.close()
+    process.wait(timeout=60)
+
+
+def test_a_study_joins_the_cluster_and_leaves_it_running(bench: Bench, address: str) -> None:
+    held = ("--fix", "behaviour=learn", "--fix", "pause_s=0", "--max-epochs", "2")
+    for name in ("first", "second"):
+        done = bench.run("--study", name, "--address", address, "--trials", "3", *held)
+        assert done.returncode == 0, done.stderr
+        assert "3 trials at once, each with 1 CPU" in done.stderr  # 1 CPU here and 2 there
+        assert len(Path(bench.results, name, "trials.csv").read_text().splitlines()) == 4
+
+
+def test_more_than_any_node_has_is_told_instead_of_waiting(bench: Bench, address: str) -> None:
+    done = bench.run("--study", "big", "--address", address, "--cpus-per-trial", "3")
+    assert done.returncode == 2
+    assert "--cpus-per-trial 3: the largest node has 2 CPUs" in done.stderr
+
+
+def test_no_ray_at_the_address_is_told_in_one_line(bench: Bench) -> None:
+    done = bench.run("--study", "nowhere", "--address", "127.0.0.1:1", "--trials", "1")
+    assert done.returncode == 1
+    assert "no Ray at 127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr
