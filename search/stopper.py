@@ -18,10 +18,11 @@ class StudyStopper(FIFOScheduler):
     # Ray would otherwise hand over several epochs at once, and stop a trial late.
     _supports_buffered_results = False
 
-    def __init__(self, book: Book) -> None:
-        """Decide by `book`."""
+    def __init__(self, book: Book, causes: dict[str, str]) -> None:
+        """Decide by `book`; write into `causes` what workers die of, by Ray's names of trials."""
         super().__init__()  # type: ignore[no-untyped-call]  # Ray's is unannotated
         self._book = book
+        self._causes = causes
 
     def on_trial_result(self, controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Take in an epoch; answer CONTINUE or STOP."""
@@ -33,6 +34,12 @@ class StudyStopper(FIFOScheduler):
         outcome = result.get(OUTCOME, RUNNING)
         if outcome != RUNNING:
             self._book.end(trial.config[NUMBER], outcome, result.get("error", ""))
+
+    def on_trial_error(self, controller: Any, trial: Trial) -> None:
+        """Note why a worker died; Ray tries again, or lets the searcher close the trial."""
+        lines = str(trial.get_error() or "").strip().splitlines() or ["the worker was lost"]
+        died = any("ActorDiedError" in text for text in lines)
+        self._causes[trial.trial_id] = "the worker process died" if died else lines[-1][:300]
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle as nothing: Ray pickles schedulers when a Tuner is made."""
