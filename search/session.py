@@ -21,7 +21,7 @@ from search.plan import image_sizes, published
 from search.progress import DataProgress, clock, say, settings
 from search.records import Record
 from search.request import Request, check
-from search.resources import cut_note, describe
+from search.resources import Resources, cut_note, describe
 from trainables.cpu import resolve_precision
 from trainables.data import Data, open_data, prepare
 from trainables.errors import TrellisError
@@ -99,7 +99,7 @@ class Session:
         _announce(self._request, data)
         if self._request.dry_run:
             if self._request.resources is not None:
-                say(describe(self._request.resources))
+                _say_resources(self._request, self._request.resources)
             say("dry run: no study was begun")
             return EXIT_DONE
         try:
@@ -160,8 +160,7 @@ class Session:
             resources = resources_of(request)
             if not request.resume:
                 self._open(study.begin, content)
-            cut = cut_note(request.asked, resources)
-            say(describe(resources) + (f" ({cut})" if cut else ""))
+            _say_resources(request, resources)
             say(f"study: {request.folder}")
             shared = job(request, resources, data, self._precision)
             run_trials(self._book, resources, shared, self._interrupts)
@@ -181,6 +180,11 @@ class Session:
 
 def _gpu(request: Request) -> bool:
     return request.resources is not None and request.resources.gpus_per_trial > 0
+
+
+def _say_resources(request: Request, resources: Resources) -> None:
+    cut = cut_note(request.asked, resources)
+    say(describe(resources) + (f" ({cut})" if cut else ""))
 
 
 def _announce(request: Request, data: Data) -> None:
