@@ -11,6 +11,7 @@ from typing import Any
 
 from search import options
 from search.catalog import find
+from search.data_option import absolute, data_spec
 from search.errors import ResumeRefused, UsageError
 from search.experiment import Experiment
 from search.folder import is_blank
@@ -108,23 +109,13 @@ def _data(
     dataset = experiment.dataset if experiment else ""
     if old and arguments.data in (None, old["kind"]):
         location = arguments.data_dir if old["kind"] == "tfds" else None
-        return DataSpec(dataset, old["kind"], _absolute(location or old["location"]))
-    kind, _, path = (arguments.data or "tfds").partition(":")
-    if kind == "folder" and path:
-        if not os.path.isdir(_absolute(path)):
-            wrong.append(f"--data folder:{path}: there is no such folder")
-        return DataSpec(dataset, "folder", _absolute(path))
-    if arguments.data in ("embedded", "tfds", None):
-        default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-        place = arguments.data_dir or default if kind == "tfds" else ""
-        return DataSpec(dataset, kind, _absolute(place))
-    wrong.append(f"--data {arguments.data}: must be tfds, embedded or folder:PATH")
-    return None
-
-
-def _absolute(path: str) -> str:
-    # Not Path.expanduser, which raises for a user that does not exist.
-    return str(Path(os.path.expanduser(path)).absolute()) if path else ""
+        return DataSpec(dataset, old["kind"], absolute(location or old["location"]))
+    try:
+        return data_spec(arguments.data, arguments.data_dir, dataset)
+    except UsageError as error:
+        for line in error.mistakes:
+            wrong.append(line)  # not +=, which escapes nothing
+        return None
 
 
 def _folder(
