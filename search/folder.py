@@ -5,8 +5,9 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,12 @@ class StudyFolder:
         weights = self.trial(best.number) / "best.pt"
         if weights.exists():
             os.replace(weights, self.root / "best.pt")
+
+
+def numbered(root: Path) -> Iterator[Path]:
+    """Yield a folder's name, then the same with -2, -3, ..."""
+    yield root
+    yield from (root.with_name(f"{root.name}-{number}") for number in count(2))
 
 
 def is_blank(root: Path) -> bool:

@@ -15,7 +15,7 @@ from optuna.samplers import RandomSampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from search.errors import StudyFailed, UsageError
+from search.errors import StudyFailed, StudyTaken, UsageError
 
 STUDY_NAME = "trellis"
 
@@ -77,7 +77,8 @@ def own(folder: Path) -> int:
     Returns the file descriptor that holds the lock; closing it gives the study up.
 
     Raises:
-        UsageError: another process drives it, or the journal may not be written to.
+        StudyTaken: another process drives it.
+        UsageError: the journal may not be written to.
     """
     path = folder / "journal.log"
     try:
@@ -88,7 +89,7 @@ def own(folder: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
-        raise UsageError([f"study {folder.name} is being run by another process"]) from None
+        raise StudyTaken([f"study {folder.name} is being run by another process"]) from None
     return descriptor
 
 

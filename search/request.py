@@ -14,7 +14,7 @@ from search.catalog import find
 from search.data_option import absolute, data_spec
 from search.errors import ResumeRefused, UsageError
 from search.experiment import Experiment
-from search.folder import is_blank
+from search.folder import is_blank, numbered
 from search.options import Mistakes
 from search.plan import Plan
 from search.planning import read_plan
@@ -24,7 +24,10 @@ from trainables.data.source import DataSpec
 
 @dataclass(frozen=True)
 class Request:
-    """A command line that makes sense. `time_budget_s` is None without a limit."""
+    """A command line that makes sense. `time_budget_s` is None without a limit.
+
+    `named` tells that the user chose the study's name; otherwise the next free one will do.
+    """
 
     experiment: Experiment
     plan: Plan
@@ -36,6 +39,7 @@ class Request:
     address: str
     time_budget_s: int | None
     dry_run: bool
+    named: bool = True
 
 
 def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = None) -> Request:
@@ -79,6 +83,7 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
         arguments.address,
         budget_s,
         arguments.dry_run,
+        arguments.study is not None,
     )
 
 
@@ -131,8 +136,9 @@ def _folder(
         wrong.append(f"--study {name}: exists already; go on with it by --resume")
     elif name and arguments.resume and not (results / name / "study.json").is_file():
         wrong.append(f"--study {name}: no such study in {results}; nothing to resume")
-    if name is None and experiment is not None:
-        name = f"{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if name is None and experiment is not None and not wrong:
+        default = results / f"{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        return next(path for path in numbered(default) if not _taken(path)).absolute()
     return (results / name).absolute() if name else None
 
 

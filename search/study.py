@@ -1,5 +1,6 @@
 """Beginning a study and going on with one: the manifest study.json, and what must be the same."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -14,9 +15,9 @@ from typing import Any
 
 from search.book import Book
 from search.domains import domains
-from search.errors import ResumeRefused, StudyFailed, UsageError
+from search.errors import ResumeRefused, StudyFailed, StudyTaken, UsageError
 from search.experiment import Experiment
-from search.folder import StudyFolder, is_blank
+from search.folder import StudyFolder, is_blank, numbered
 from search.journal import mend, open_journal, own
 from search.plan import Plan
 from trainables.data import Data
@@ -170,8 +171,8 @@ def _check_complete(folder: StudyFolder) -> None:
         raise StudyFailed(f"{folder.journal} is missing or empty, though the study has trials")
 
 
-def _exists(root: Path) -> UsageError:
-    return UsageError([f"--study {root.name}: exists already; go on with it by --resume"])
+def _exists(root: Path) -> StudyTaken:
+    return StudyTaken([f"--study {root.name}: exists already; go on with it by --resume"])
 
 
 def study_folder(root: Path, content: Mapping[str, Any]) -> StudyFolder:
@@ -181,12 +182,26 @@ def study_folder(root: Path, content: Mapping[str, Any]) -> StudyFolder:
     return StudyFolder(root, tuple(content["space"]), about)
 
 
-def begin(experiment: Experiment, plan: Plan, root: Path, content: dict[str, Any]) -> OpenStudy:
+def begin(
+    experiment: Experiment, plan: Plan, root: Path, content: dict[str, Any], named: bool = True
+) -> OpenStudy:
     """Make the folder and the manifest of a new study, and open it.
 
+    Where the name is not the user's (`named`), and another study has it, with -2, -3, ... added.
+
     Raises:
-        UsageError: the folder exists already, or cannot be made.
+        StudyTaken: the folder of that name exists already.
+        UsageError: the folder cannot be made.
     """
+    if named:
+        return _begin(experiment, plan, root, content)
+    for path in numbered(root):
+        with contextlib.suppress(StudyTaken):
+            return _begin(experiment, plan, path, content)
+    raise AssertionError("names do not run out")
+
+
+def _begin(experiment: Experiment, plan: Plan, root: Path, content: dict[str, Any]) -> OpenStudy:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:

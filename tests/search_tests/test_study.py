@@ -241,6 +241,30 @@ def test_of_two_that_begin_at_once_one_is_refused(
     assert json.loads((tmp_path / "s" / "study.json").read_text()) == manifest(PLAN)
 
 
+def test_a_name_that_nobody_chose_gives_way(tmp_path: Path) -> None:
+    root = tmp_path / "toy-20260102-030405"
+
+    def begin_unnamed() -> study.OpenStudy:
+        return study.begin(EXPERIMENT, PLAN, root, manifest(PLAN), named=False)
+
+    first = begin_unnamed()
+    second = begin_unnamed()  # while the first is being run
+    second.close()
+    third = begin_unnamed()
+    third.close()
+    first.close()
+    roots = [opened.book.folder.root for opened in (first, second, third)]
+    assert roots == [root, Path(f"{root}-2"), Path(f"{root}-3")]
+    assert all((path / "study.json").is_file() for path in roots)
+    assert sorted(tmp_path.iterdir()) == roots
+
+
+def test_a_name_that_gives_way_does_not_hide_other_mistakes(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(UsageError, match=r"cannot make the folder .*results/s: Not a directory"):
+        study.begin(EXPERIMENT, PLAN, tmp_path / "results" / "s", manifest(PLAN), named=False)
+
+
 @pytest.mark.parametrize("left", [[], ["journal.log"], ["journal.log", ".study.json.part"]])
 def test_a_kill_before_the_manifest_leaves_a_folder_to_begin_in(
     left: list[str], tmp_path: Path
