@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from search.records import CURVE_FIELDS, Record, best_of
-from trainables.files import replace_text
+from trainables.files import replace_text, stands_for
 
 # In the folder of a failed trial: the whole traceback.
 ERROR_NAME = "error.txt"
@@ -115,7 +115,7 @@ def numbered(root: Path) -> Iterator[Path]:
 def is_blank(root: Path) -> bool:
     """Tell whether a folder is empty, but for what a kill before study.json leaves in it."""
     return all(
-        entry.name == ".study.json.part"
+        stands_for(entry.name) == "study.json"
         or (entry.name == "journal.log" and entry.stat().st_size == 0)
         for entry in root.iterdir()
     )

@@ -265,7 +265,7 @@ def test_a_name_that_gives_way_does_not_hide_other_mistakes(tmp_path: Path) -> N
         study.begin(EXPERIMENT, PLAN, tmp_path / "results" / "s", manifest(PLAN), named=False)
 
 
-@pytest.mark.parametrize("left", [[], ["journal.log"], ["journal.log", ".study.json.part"]])
+@pytest.mark.parametrize("left", [[], ["journal.log"], ["journal.log", ".study.json.part-123"]])
 def test_a_kill_before_the_manifest_leaves_a_folder_to_begin_in(
     left: list[str], tmp_path: Path
 ) -> None:
