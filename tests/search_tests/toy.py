@@ -81,7 +81,7 @@ def events(given: Assignment, folder: Path, max_epochs: int) -> Iterator[dict[st
             yield {"outcome": "failed", "error": "ValueError: no"}
             return
         value = accuracy(config, given.seed, epoch)
-        if value > best and value > given.keep_above:
+        if value > best and value >= given.keep_above:
             (folder / "best.pt").write_text(json.dumps([given.number, epoch]))
         best = max(best, value)
         (folder / "checkpoint.pt").write_text(str(epoch))
