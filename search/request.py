@@ -17,7 +17,7 @@ from search.experiment import Experiment
 from search.folder import is_blank, numbered
 from search.options import Mistakes
 from search.plan import Plan
-from search.planning import read_plan
+from search.read_plan import read_plan
 from search.resources import Asked, Resources, allot, mistakes, this_machine
 from trainables.data.source import DataSpec
 
