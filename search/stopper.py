@@ -1,5 +1,6 @@
 """Ray Tune's TrialScheduler over the study: reports every epoch to it and asks whether to stop."""
 
+from pathlib import Path
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -10,6 +11,14 @@ from search.searcher import NUMBER
 
 OUTCOME = "outcome"
 RUNNING = "running"
+
+
+def cause_of_death(text: str) -> str:
+    """Return the last failure in the text of a trial's error file, in one line."""
+    lines = text.rpartition("Failure #")[2].strip().splitlines()[1:]
+    if any("actor died" in line.lower() for line in lines):
+        return "the worker process died"
+    return lines[-1].strip()[:300] if lines else "the worker was lost"
 
 
 class StudyStopper(FIFOScheduler):
@@ -37,9 +46,9 @@ class StudyStopper(FIFOScheduler):
 
     def on_trial_error(self, controller: Any, trial: Trial) -> None:
         """Note why a worker died; Ray tries again, or lets the searcher close the trial."""
-        lines = str(trial.get_error() or "").strip().splitlines() or ["the worker was lost"]
-        died = any("ActorDiedError" in text for text in lines)
-        self._causes[trial.trial_id] = "the worker process died" if died else lines[-1][:300]
+        path = Path(trial.error_file or "")  # Ray appends every failure of a trial to it
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        self._causes[trial.trial_id] = cause_of_death(text)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle as nothing: Ray pickles schedulers when a Tuner is made."""
