@@ -74,13 +74,26 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Return the commit of this code, or None without git or where it is not a git checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    """Return the commit of this code, with "+changes" where a file differs from it.
+
+    None without git, and where this code is not a checkout of its own: installed into an
+    environment inside another repository, say, whose commit would tell nothing.
+    """
+    root = Path(__file__).resolve().parents[1]
+    top, commit = _git(root, "rev-parse", "--show-toplevel"), _git(root, "rev-parse", "HEAD")
+    if not top or not commit or Path(top).resolve() != root:
+        return None
+    return f"{commit}+changes" if _git(root, "status", "--porcelain") else commit
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    # Without locks: a user's own git command may run meanwhile.
+    command = ["git", "-C", str(folder), "--no-optional-locks", *words]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return None
-    return answer.stdout.strip() or None
+    return None if answer.returncode else answer.stdout.strip()
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

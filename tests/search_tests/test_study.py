@@ -53,7 +53,8 @@ def test_manifest_content() -> None:
         "notes": [],
     }
     assert content["versions"].keys() >= {"python", "torch", "ray", "optuna"}
-    assert content["git_commit"] is None or re.fullmatch("[0-9a-f]{40}", content["git_commit"])
+    commit = content["git_commit"]
+    assert commit is None or re.fullmatch(r"[0-9a-f]{40}(\+changes)?", commit)
     assert json.loads(json.dumps(content)) == content
 
 
@@ -69,8 +70,52 @@ def test_no_git_is_no_mistake(error: type[OSError], monkeypatch: pytest.MonkeyPa
 def test_outside_a_checkout_there_is_no_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "__file__", str(tmp_path / "study.py"))
+    monkeypatch.setattr(study, "__file__", str(tmp_path / "search" / "study.py"))
+    (tmp_path / "search").mkdir()
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert study.git_commit() is None
+
+
+def git(folder: Path, *words: str) -> str:
+    name = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+    command = ["git", "-C", str(folder), *name, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A repository that holds search/study.py, not committed yet."""
+    root = tmp_path / "checkout"
+    (root / "search").mkdir(parents=True)
+    (root / "search" / "study.py").write_text("1")
+    git(root, "init", "--quiet")
+    return root
+
+
+def test_the_commit_of_this_code(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "__file__", str(checkout / "search" / "study.py"))
+    assert study.git_commit() is None  # no commit so far
+    git(checkout, "add", "search")
+    git(checkout, "commit", "--quiet", "-m", "first")
+    commit = git(checkout, "rev-parse", "HEAD")
+    assert len(commit) == 40
+    assert study.git_commit() == commit
+    (checkout / "search" / "new.py").write_text("")
+    assert study.git_commit() == f"{commit}+changes"
+    (checkout / "search" / "new.py").unlink()
+    assert study.git_commit() == commit
+    (checkout / "search" / "study.py").write_text("2")
+    assert study.git_commit() == f"{commit}+changes"
+
+
+def test_another_repository_s_commit_is_not_this_code_s(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(checkout, "add", "search")
+    git(checkout, "commit", "--quiet", "-m", "first")
+    installed = checkout / ".venv" / "site-packages" / "search" / "study.py"
+    installed.parent.mkdir(parents=True)
+    monkeypatch.setattr(study, "__file__", str(installed))
     assert study.git_commit() is None
 
 
