@@ -8,7 +8,8 @@ import shlex
 import statistics
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from search import study
 from search.book import Book
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, StudyFailed
 from search.interrupts import EndEarly, Interrupts
+from search.manifest import command_line, make_manifest, read_manifest
 from search.options import study_name
 from search.plan import image_sizes, published
 from search.progress import DataProgress, clock, say, settings
 from search.records import Record
 from search.request import Request, check
 from search.resources import Resources, cut_note, describe
+from search.study import OpenStudy
 from trainables.cpu import resolve_precision
 from trainables.data import Data, open_data, prepare
 from trainables.errors import TrellisError
@@ -57,7 +60,7 @@ def _old_manifest(arguments: argparse.Namespace) -> Mapping[str, Any] | None:
     except ValueError:
         return None  # told with the other mistakes
     path = folder / "study.json"
-    return study.read_manifest(path) if path.is_file() else None
+    return read_manifest(path) if path.is_file() else None
 
 
 def _take_over(arguments: argparse.Namespace, old: Mapping[str, Any] | None) -> None:
@@ -102,11 +105,7 @@ class Session:
                 _say_resources(self._request, self._request.resources)
             say("dry run: no study was begun")
             return EXIT_DONE
-        try:
-            code = self._guarded(data)
-        finally:
-            if self._opened is not None:
-                self._opened.close()
+        code = self._guarded(data)
         if self._opened is not None:
             _conclude(self._request, self._opened.book, code, time.monotonic() - began)
         return code
@@ -114,7 +113,8 @@ class Session:
     def _guarded(self, data: Data) -> int:
         """Search, and turn what ends it early or breaks it into a message and an exit code."""
         try:
-            self._search(data)
+            with contextlib.ExitStack() as closing:
+                self._search(data, closing)
         except (EndEarly, KeyboardInterrupt) as end:
             if self._opened is None:
                 raise
@@ -142,9 +142,10 @@ class Session:
         )
         return StudyFailed(f"the study broke off: {text.splitlines()[0]}{where}")
 
-    def _search(self, data: Data) -> None:
+    def _search(self, data: Data, closing: contextlib.ExitStack) -> None:
         request = self._request
-        content = study.manifest(request.experiment, request.plan, data, study.command_line())
+        closing.callback(self._close)
+        content = make_manifest(request.experiment, request.plan, data, command_line())
         content["resources"] = {**request.asked._asdict(), "precision": self._precision}
         if request.resume:  # refused or finished before anything is prepared
             self._open(study.go_on, content)
@@ -159,23 +160,30 @@ class Session:
         with connected(request, self._interrupts):
             resources = resources_of(request)
             if not request.resume:
-                self._open(study.begin, content)
+                self._open(study.begin, content, named=request.named)
             _say_resources(request, resources)
-            say(f"study: {request.folder}")
-            shared = job(request, resources, data, self._precision)
+            say(f"study: {self._request.folder}")
+            shared = job(self._request, resources, data, self._precision)
             run_trials(self._book, resources, shared, self._interrupts)
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
 
     @property
     def _book(self) -> Book:
         assert self._opened is not None
         return self._opened.book
 
-    def _open(self, how: Any, content: dict[str, Any]) -> None:
+    def _open(self, how: Callable[..., OpenStudy], content: dict[str, Any], **more: Any) -> None:
         request = self._request
         with self._interrupts.deferred():
-            self._opened = how(request.experiment, request.plan, request.folder, content)
-        if self._opened is not None and self._opened.note:
-            say(self._opened.note)
+            opened = how(request.experiment, request.plan, request.folder, content, **more)
+        self._opened = opened
+        # A name that nobody chose may have been taken meanwhile: then it got a number.
+        self._request = replace(request, folder=opened.book.folder.root)
+        if opened.note:
+            say(opened.note)
 
 
 def _gpu(request: Request) -> bool:

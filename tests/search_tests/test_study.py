@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from search import manifest as manifests
 from search import study
 from search.errors import ResumeRefused, UsageError, exit_code
 from search.plan import Plan
@@ -64,16 +65,16 @@ def test_no_git_is_no_mistake(error: type[OSError], monkeypatch: pytest.MonkeyPa
         raise error("git")
 
     monkeypatch.setattr(subprocess, "run", without)
-    assert study.git_commit() is None
+    assert manifests.git_commit() is None
 
 
 def test_outside_a_checkout_there_is_no_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "__file__", str(tmp_path / "search" / "study.py"))
+    monkeypatch.setattr(manifests, "__file__", str(tmp_path / "search" / "manifest.py"))
     (tmp_path / "search").mkdir()
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert study.git_commit() is None
+    assert manifests.git_commit() is None
 
 
 def git(folder: Path, *words: str) -> str:
@@ -84,28 +85,28 @@ def git(folder: Path, *words: str) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A repository that holds search/study.py, not committed yet."""
+    """A repository that holds search/manifest.py, not committed yet."""
     root = tmp_path / "checkout"
     (root / "search").mkdir(parents=True)
-    (root / "search" / "study.py").write_text("1")
+    (root / "search" / "manifest.py").write_text("1")
     git(root, "init", "--quiet")
     return root
 
 
 def test_the_commit_of_this_code(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study, "__file__", str(checkout / "search" / "study.py"))
-    assert study.git_commit() is None  # no commit so far
+    monkeypatch.setattr(manifests, "__file__", str(checkout / "search" / "manifest.py"))
+    assert manifests.git_commit() is None  # no commit so far
     git(checkout, "add", "search")
     git(checkout, "commit", "--quiet", "-m", "first")
     commit = git(checkout, "rev-parse", "HEAD")
     assert len(commit) == 40
-    assert study.git_commit() == commit
+    assert manifests.git_commit() == commit
     (checkout / "search" / "new.py").write_text("")
-    assert study.git_commit() == f"{commit}+changes"
+    assert manifests.git_commit() == f"{commit}+changes"
     (checkout / "search" / "new.py").unlink()
-    assert study.git_commit() == commit
-    (checkout / "search" / "study.py").write_text("2")
-    assert study.git_commit() == f"{commit}+changes"
+    assert manifests.git_commit() == commit
+    (checkout / "search" / "manifest.py").write_text("2")
+    assert manifests.git_commit() == f"{commit}+changes"
 
 
 def test_another_repository_s_commit_is_not_this_code_s(
@@ -113,10 +114,10 @@ def test_another_repository_s_commit_is_not_this_code_s(
 ) -> None:
     git(checkout, "add", "search")
     git(checkout, "commit", "--quiet", "-m", "first")
-    installed = checkout / ".venv" / "site-packages" / "search" / "study.py"
+    installed = checkout / ".venv" / "site-packages" / "search" / "manifest.py"
     installed.parent.mkdir(parents=True)
-    monkeypatch.setattr(study, "__file__", str(installed))
-    assert study.git_commit() is None
+    monkeypatch.setattr(manifests, "__file__", str(installed))
+    assert manifests.git_commit() is None
 
 
 def test_a_study_on_disk_has_the_files_of_the_design(tmp_path: Path) -> None:
@@ -235,13 +236,13 @@ def test_a_manifest_without_a_part_is_damaged(part: str, tmp_path: Path) -> None
     for broken in ({k: v for k, v in content.items() if k != part}, content | {part: ["x"]}):
         (tmp_path / "study.json").write_text(json.dumps(broken))
         with pytest.raises(UsageError, match=r"study.json is damaged"):
-            study.read_manifest(tmp_path / "study.json")
+            manifests.read_manifest(tmp_path / "study.json")
 
 
 def test_bytes_that_are_no_text_are_damage(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_bytes(b"\xff\xfe{")
     with pytest.raises(UsageError, match=r"study.json is damaged"):
-        study.read_manifest(tmp_path / "study.json")
+        manifests.read_manifest(tmp_path / "study.json")
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])
@@ -249,12 +250,12 @@ def test_another_format_is_refused(version: Any, tmp_path: Path) -> None:
     content = manifest(PLAN) | {"format": version}
     (tmp_path / "study.json").write_text(json.dumps(content))
     with pytest.raises(UsageError, match=rf"has format {version}; this version reads format 1"):
-        study.read_manifest(tmp_path / "study.json")
+        manifests.read_manifest(tmp_path / "study.json")
 
 
 def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"study.json cannot be read: No such file"):
-        study.read_manifest(tmp_path / "study.json")
+        manifests.read_manifest(tmp_path / "study.json")
 
 
 def test_a_new_study_does_not_take_an_existing_folder(tmp_path: Path) -> None:
@@ -351,4 +352,4 @@ def test_the_folder_knows_what_it_is_about() -> None:
 
 def test_command_line_is_what_a_user_would_write(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["/somewhere/run.py", "toy", "--trials", "3"])
-    assert study.command_line() == ["python", "-m", "search.run", "toy", "--trials", "3"]
+    assert manifests.command_line() == ["python", "-m", "search.run", "toy", "--trials", "3"]
