@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         try:
+            _check_reachable(request.address)
             context = ray.init(**_options(request))
         except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             raise StudyFailed(f"no Ray at {request.address}: {_line(error)}") from None
@@ -57,6 +59,13 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raise OSError if nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _options(request: Request) -> dict[str, Any]:
