@@ -1,6 +1,6 @@
 """What every kind of data offers: named splits of decoded images, and a fingerprint of all of it.
 
-A source is opened by `trainables.data.sources.open_source`; the cache turns its splits into arrays.
+A source is opened by `trainables.data.sources.open_source`; the cache makes arrays of its splits.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,9 +24,10 @@ def silent(_what: str, _done: int, _total: int | None) -> None:
 class DataSpec:
     """Which data: enough to open it again in another process. Plain values only.
 
-    `dataset` is beans, mnist or cifar10; `kind` is tfds, folder or embedded. `location` is the TFDS
-    data directory or the folder, as an absolute path ("" for embedded). `seed` decides how a
-    folder (or a TFDS train split without validation) is split.
+    `dataset` is beans, mnist or cifar10; `kind` is tfds, folder or embedded. `location` is the
+    TFDS data directory or the folder, as an absolute path ("" for embedded). `seed` decides how
+    a folder (or a TFDS train split without validation) is split: commands leave it at 0, so that
+    all studies share one split whatever their own seed.
     """
 
     dataset: str
