@@ -35,8 +35,8 @@ def fresh(seed: int = 7) -> torch.Generator:
 
 def test_ops_are_these_twelve() -> None:
     assert OPS == (
-        "flip", "mirror", "transpose", "rotation", "zoom", "crop", "brightness", "contrast", "colour",
-        "gaussian_noise", "salt_pepper_noise", "speckle_noise",
+        "flip", "mirror", "transpose", "rotation", "zoom", "crop", "brightness", "contrast",
+        "colour", "gaussian_noise", "salt_pepper_noise", "speckle_noise",
     )  # fmt: skip
 
 
