@@ -43,6 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         opened.close()
     _conclude(request, opened, time.monotonic() - began)
+    if request.experiment.class_metrics and not opened.book.unfinished:
+        _evaluate(request, opened, data)
     return code
 
 
@@ -131,6 +133,25 @@ def _conclude(request: Request, opened: study.OpenStudy, elapsed_s: float) -> No
     print(render_best(request.folder, 5))
     print(f"study: {request.folder}")
     _say_times(records, elapsed_s)
+
+
+def _evaluate(request: Request, opened: study.OpenStudy, data: Data) -> None:
+    from search.evaluation import EVALUATION_NAME, write_evaluation
+
+    best = opened.book.best
+    if best is None:
+        return
+    found = write_evaluation(
+        request.experiment, request.folder, best, data, request.plan.precision
+    )
+    if found is None:
+        say(f"note: no {EVALUATION_NAME}, since {request.folder} has no best.pt")
+        return
+    say(
+        f"best model on {found['images']} validation images: accuracy {found['accuracy']:.4f}; "
+        f"weighted F1 {found['f1_weighted']:.4f}, precision {found['precision_weighted']:.4f}, "
+        f"recall {found['recall_weighted']:.4f} ({EVALUATION_NAME} has the confusion matrix)"
+    )
 
 
 def _say_times(records: list[Any], elapsed_s: float) -> None:
