@@ -3,7 +3,6 @@
 import importlib
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,7 @@ IMAGES = {"beans": ((500, 500, 3), 3), "mnist": ((28, 28, 1), 10), "cifar10": ((
 CHEAP: dict[str, dict[str, Any]] = {"lenet_beans": {"image_size": 64}}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def configurations(experiment: Experiment, fixed: dict[str, Any], n: int) -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """cifar10_net as a notebook calls it: tiny images, both optimizers and losses, real training."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +37,7 @@ PLAIN = {"dropout_1": 0.0, "dropout_2": 0.0, "dropout_3": 0.0, "augmentation": "
 COLOUR = (22, 22, 3)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
