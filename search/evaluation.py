@@ -5,6 +5,7 @@ The test split stays closed: only `search.confirm` opens it.
 
 import importlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,5 +47,13 @@ def write_evaluation(
         "classes": list(data.classes),
         **weights_metrics(model, weights, split, len(data.classes), precision),
     }
-    replace_text(root / EVALUATION_NAME, json.dumps(content, indent=2) + "\n")
+    replace_text(root / EVALUATION_NAME, _as_text(content))
     return content
+
+
+def _as_text(content: Mapping[str, Any]) -> str:
+    """Return JSON with a line for every row of the matrix, so that it can be read as one."""
+    others = {key: value for key, value in content.items() if key != "confusion_matrix"}
+    head = json.dumps(others, indent=2).removesuffix("\n}")
+    rows = ",\n".join(f"    {row}" for row in content["confusion_matrix"])
+    return f'{head},\n  "confusion_matrix": [\n{rows}\n  ]\n}}\n'

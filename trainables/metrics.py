@@ -66,7 +66,7 @@ def weights_metrics(
     where there is one, at the precision of the trial, so that accuracies agree.
     """
     given = Budget(epochs=1, precision=precision)
-    device = machine.choose_device(given)
+    device = machine.set_up(given)
     model.load_state_dict(load_weights(weights)["model"], assign=True)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     examples = Examples.of(split, device)

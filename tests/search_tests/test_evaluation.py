@@ -38,7 +38,11 @@ def test_it_is_written_as_it_is_returned(tmp_path: Path) -> None:
     data, best = trained(tmp_path)
     written = write_evaluation(MNIST, tmp_path, record(best), data, "auto")
     assert written is not None
-    assert json.loads((tmp_path / "evaluation.json").read_text()) == written
+    text = (tmp_path / "evaluation.json").read_text()
+    assert json.loads(text) == written
+    assert text.endswith("}\n")
+    rows = [line.strip().rstrip(",") for line in text.splitlines()[-12:-2]]
+    assert rows == [str(row) for row in written["confusion_matrix"]]  # a line for each
     assert list(written) == [
         "experiment", "data", "split", "trial", "epoch", "classes", "images", "accuracy",
         "f1_weighted", "precision_weighted", "recall_weighted", "confusion_matrix",

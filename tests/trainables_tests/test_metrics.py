@@ -15,6 +15,15 @@ from trainables.budget import drive
 from trainables.metrics import class_metrics, predictions, weights_metrics
 from trainables.training import EVALUATION_BATCH_SIZE
 
+CONFIG = {
+    "learning_rate": 0.02,
+    "momentum": 0.5,
+    "batch_size": 8,
+    "kernel_size": 3,
+    "filters": "3/4",
+    "dropout": 0.2,
+}
+
 
 def test_metrics_by_hand() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1, 2, 2])
@@ -66,23 +75,33 @@ def test_predictions_of_several_batches_come_in_order() -> None:
     assert (predictions(Named(), images, nullcontext()) == expected).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_images_that_nobody_may_write_to_raise_no_warning(tmp_path: Path) -> None:
+    """As the cache hands them out: read-only maps, of which torch warns."""
+    data = tiny_data((12, 12, 1))
+    drive(mnist_cnn.epochs(CONFIG, data, budget(1, tmp_path)), None)
+    split = data.split("validation", None)
+    split.images.setflags(write=False)
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        with pytest.warns(UserWarning, match="not writable"):
+            torch.from_numpy(split.images)
+        model = mnist_cnn.build(CONFIG, 3, 1, (12, 12))
+        assert weights_metrics(model, tmp_path / "best.pt", split, 3)["images"] == 9
+    finally:
+        torch.set_warn_always(before)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_kept_weights_have_the_accuracy_that_the_trial_told(
     precision: str, tmp_path: Path
 ) -> None:
     data = tiny_data((12, 12, 1), validation=30)
-    config = {
-        "learning_rate": 0.02,
-        "momentum": 0.5,
-        "batch_size": 8,
-        "kernel_size": 3,
-        "filters": "3/4",
-        "dropout": 0.2,
-    }
-    best = drive(mnist_cnn.epochs(config, data, budget(4, tmp_path, precision=precision)), None)
+    best = drive(mnist_cnn.epochs(CONFIG, data, budget(4, tmp_path, precision=precision)), None)
     split = data.split("validation", None)
     with torch.device("meta"):
-        model = mnist_cnn.build(config, 3, 1, (12, 12))
+        model = mnist_cnn.build(CONFIG, 3, 1, (12, 12))
     found = weights_metrics(model, tmp_path / "best.pt", split, 3, precision)
     assert found["accuracy"] == pytest.approx(best.val_accuracy)
     matrix = np.array(found["confusion_matrix"])
