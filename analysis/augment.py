@@ -5,7 +5,6 @@ search is trusted with them.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,25 +70,6 @@ def draw(rows: dict[str, NDArray[np.float32]], heading: str) -> "Figure":
     return figure
 
 
-def data_spec(data: str, data_dir: Path | None, dataset: str) -> "DataSpec":
-    """Return the `DataSpec` of a command line's `--data` and `--data-dir`.
-
-    Raises:
-        TrellisError: `data` is none of tfds, embedded and folder:PATH.
-    """
-    from trainables.data.source import DataSpec
-
-    kind, _, path = data.partition(":")
-    if kind == "folder" and path:
-        return DataSpec(dataset, kind, str(Path(path).expanduser().absolute()))
-    if data == "embedded":
-        return DataSpec(dataset, data)
-    if data != "tfds":
-        raise TrellisError(f"--data {data}: must be tfds, embedded or folder:PATH")
-    place = data_dir or Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    return DataSpec(dataset, data, str(place.expanduser().absolute()))
-
-
 def title(experiment: str, spec: "DataSpec") -> str:
     """Return the line above the sheet: the experiment, and whether its data is the real thing."""
     if spec.kind == "embedded":
@@ -99,6 +79,7 @@ def title(experiment: str, spec: "DataSpec") -> str:
 
 def _make(arguments: argparse.Namespace) -> None:
     from search.catalog import find
+    from search.data_option import data_spec
 
     experiment = find(arguments.experiment)
     spec = data_spec(arguments.data, arguments.data_dir, experiment.dataset)
@@ -135,7 +116,6 @@ def _parser() -> Parser:
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
-        type=Path,
         help="the TFDS data directory (default: $TFDS_DATA_DIR, else ~/tensorflow_datasets)",
     )
     parser.add_argument(

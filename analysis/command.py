@@ -3,18 +3,12 @@
 import argparse
 import sys
 from collections.abc import Callable
-from typing import NoReturn
 
-from search.errors import EXIT_USAGE, exit_code
+from search.command import Parser
+from search.errors import exit_code
 from trainables.errors import TrellisError
 
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that tells a mistake in one line; argparse prints its usage first."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the mistake and exit with 2."""
-        self.exit(EXIT_USAGE, f"{self.prog}: {message} (see --help)\n")
+__all__ = ["Parser", "positive", "run"]
 
 
 def positive(text: str) -> int:

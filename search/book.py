@@ -124,8 +124,6 @@ class Book:
         self._started[number] = (time.monotonic(), self._trained_s(number))
         self.folder.write_trials(list(self.records.values()))
         keep_above = best.val_accuracy if best else -1.0
-        if best is not None and number < best.number:  # of equals it would be the best
-            keep_above = math.nextafter(keep_above, -math.inf)
         return Assignment(number, dict(record.config), record.seed, keep_above)
 
     def report(self, number: int, row: Mapping[str, Any]) -> bool:

@@ -20,6 +20,10 @@ class UsageError(TrellisError):
         self.mistakes = tuple(mistakes)
 
 
+class StudyTaken(UsageError):
+    """A study of that name exists already, or is being run. Another name may be free."""
+
+
 class ResumeRefused(TrellisError):
     """The study on disk was made by another space, data or budget. Exit code 3."""
 

@@ -9,12 +9,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from search.book import Book
 from search.experiment import Experiment
+from search.progress import say
 from search.records import Record
 from trainables.data import Data
 from trainables.files import replace_text
 
 EVALUATION_NAME = "evaluation.json"
+
+
+def evaluate_best(experiment: Experiment, book: Book, data: Data, precision: str) -> None:
+    """Write the evaluation of the study's best trial, if it has one, and say what came out."""
+    root, best = book.folder.root, book.best
+    if best is None:
+        return
+    found = write_evaluation(experiment, root, best, data, precision)
+    if found is None:
+        say(f"note: no {EVALUATION_NAME}, since {root} has no best.pt")
+        return
+    say(
+        f"best model on {found['images']} validation images: accuracy {found['accuracy']:.4f}; "
+        f"weighted F1 {found['f1_weighted']:.4f}, precision {found['precision_weighted']:.4f}, "
+        f"recall {found['recall_weighted']:.4f} ({EVALUATION_NAME} has the confusion matrix)"
+    )
 
 
 def write_evaluation(

@@ -5,13 +5,14 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from search.records import CURVE_FIELDS, Record, best_of
-from trainables.files import replace_text
+from trainables.files import replace_text, stands_for
 
 # In the folder of a failed trial: the whole traceback.
 ERROR_NAME = "error.txt"
@@ -105,10 +106,16 @@ class StudyFolder:
             os.replace(weights, self.root / "best.pt")
 
 
+def numbered(root: Path) -> Iterator[Path]:
+    """Yield a folder's name, then the same with -2, -3, ..."""
+    yield root
+    yield from (root.with_name(f"{root.name}-{number}") for number in count(2))
+
+
 def is_blank(root: Path) -> bool:
     """Tell whether a folder is empty, but for what a kill before study.json leaves in it."""
     return all(
-        entry.name == ".study.json.part"
+        stands_for(entry.name) == "study.json"
         or (entry.name == "journal.log" and entry.stat().st_size == 0)
         for entry in root.iterdir()
     )

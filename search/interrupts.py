@@ -1,5 +1,6 @@
 """Ending early on purpose: Ctrl-C, SIGTERM, a closed terminal, a used-up time budget."""
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -20,11 +21,13 @@ class EndEarly(BaseException):
 
 
 class Interrupts:
-    """Remembers a signal until the driver is between two steps; a second one acts at once."""
+    """Turns signals into EndEarly: at once, or at the next `check` inside `deferred`."""
 
     def __init__(self, time_budget_s: int | None = None) -> None:
         """Start the clock of the time budget."""
         self._reason: str | None = None
+        self._deferred = False
+        self._handled: list[signal.Signals] = []
         self._deadline = None if time_budget_s is None else time.monotonic() + time_budget_s
 
     def check(self) -> None:
@@ -34,10 +37,18 @@ class Interrupts:
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise EndEarly("time budget reached", asked_for=True)
 
+    def install(self) -> None:
+        """Set the handlers; again where a library has put its own in their place."""
+        for number in self._handled:
+            signal.signal(number, self._receive)
+
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        if self._reason is not None:
+        again, self._reason = self._reason is not None, _NAMES[signal.Signals(number)]
+        if again:
             raise KeyboardInterrupt
-        self._reason = _NAMES[signal.Signals(number)]
+        os.write(2, b"\nending ...\n")  # print may be at work on the same stream
+        if not self._deferred:
+            raise EndEarly(self._reason, asked_for=False)
 
     @contextmanager
     def caught(self) -> Iterator[None]:
@@ -46,12 +57,21 @@ class Interrupts:
         A hang-up that is ignored, as `nohup` sets it, stays ignored.
         """
         old = {number: signal.getsignal(number) for number in _NAMES}
-        for number, handler in old.items():
-            if number != signal.SIGHUP or handler != signal.SIG_IGN:
-                signal.signal(number, self._receive)
+        ignored = old[signal.SIGHUP] == signal.SIG_IGN
+        self._handled = [n for n in old if n != signal.SIGHUP or not ignored]
+        self.install()
         try:
             yield
         finally:
             for number, handler in old.items():
                 # None: a handler not set from Python, which Python cannot put back.
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Let signals wait for the next `check`: the journal is being written in this block."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False

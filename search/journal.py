@@ -1,5 +1,9 @@
-"""Opening a study's journal: one writer at a time, a torn end cut off, damage refused."""
+"""Opening a study's journal: one writer at a time, a torn end cut off, damage refused.
 
+A line that cannot be written whole is taken back, and the study ends there.
+"""
+
+import contextlib
 import fcntl
 import json
 import os
@@ -11,7 +15,7 @@ from optuna.samplers import RandomSampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from search.errors import StudyFailed, UsageError
+from search.errors import StudyFailed, StudyTaken, UsageError
 
 STUDY_NAME = "trellis"
 
@@ -30,20 +34,62 @@ class OwnedLock:
         """Keep what `own` holds."""
 
 
+class WholeLines(JournalFileBackend):
+    """A journal to which lines are added whole or not at all.
+
+    Optuna's own leaves what a full disk let through, and the next line would be joined to it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Add to `path`, which `own` has made this process's."""
+        super().__init__(str(path), lock_obj=OwnedLock())  # type: ignore[arg-type]  # their base class is private
+        self._path = path
+        self._refusal = ""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add lines, on disk when this returns.
+
+        Raises:
+            StudyFailed: they cannot be written, or an earlier call could not.
+        """
+        if self._refusal:
+            raise StudyFailed(self._refusal)
+        size = self._path.stat().st_size
+        try:
+            super().append_logs(logs)
+        except BaseException as error:
+            # Refused from now on: what Optuna holds in memory may be ahead of the file.
+            self._refusal = f"{self._path} could not be written to its end; go on by --resume"
+            with contextlib.suppress(OSError):  # `mend` cuts it off at the next start
+                os.truncate(self._path, size)
+            if isinstance(error, OSError):
+                self._refusal = (
+                    f"cannot write {self._path}: {error.strerror}; all before is kept: make room "
+                    f"in {self._path.parent}, then go on by --resume"
+                )
+                raise StudyFailed(self._refusal) from error
+            raise
+
+
 def own(folder: Path) -> int:
     """Make this process the only driver of a study; the kernel takes that back when it dies.
 
     Returns the file descriptor that holds the lock; closing it gives the study up.
 
     Raises:
-        UsageError: another process drives it.
+        StudyTaken: another process drives it.
+        UsageError: the journal may not be written to.
     """
-    descriptor = os.open(folder / "journal.log", os.O_RDWR | os.O_CREAT, 0o644)
+    path = folder / "journal.log"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:  # read-only, or another user's
+        raise UsageError([f"cannot write {path}: {error.strerror}"]) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
-        raise UsageError([f"study {folder.name} is being run by another process"]) from None
+        raise StudyTaken([f"study {folder.name} is being run by another process"]) from None
     return descriptor
 
 
@@ -84,12 +130,11 @@ def open_journal(path: Path) -> tuple[optuna.Study, JournalStorage]:
     `search.sampler`.
 
     Raises:
-        StudyFailed: whole lines that do not follow from each other.
+        StudyFailed: whole lines that do not follow from each other, or no room for the first.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    backend = JournalFileBackend(str(path), lock_obj=OwnedLock())  # type: ignore[arg-type]  # their base class is private
     try:
-        storage = JournalStorage(backend)
+        storage = JournalStorage(WholeLines(path))
         study = optuna.create_study(
             storage=storage,
             sampler=RandomSampler(),
@@ -97,6 +142,8 @@ def open_journal(path: Path) -> tuple[optuna.Study, JournalStorage]:
             direction="maximize",
             load_if_exists=True,
         )
+    except StudyFailed:
+        raise
     except Exception as error:  # Optuna has no error of its own for this
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise StudyFailed(f"{path} is damaged: it cannot be replayed ({what})") from error

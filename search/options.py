@@ -1,7 +1,7 @@
-"""The command line of search.run: its options, and every check that needs neither data nor Ray.
+"""The command line of search.run: its options, and the readers of single values.
 
-An option that is not given stays None: a new study then takes the preset's value, a resumed one
-what study.json holds.
+What one value means beside the others is checked in `search.request`. An option that is not given
+stays None: a new study then takes the preset's value, a resumed one what study.json holds.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from search.command import Parser, one_line
 from search.names import PRECISIONS, PRESETS, SAMPLERS, STOPPERS
 
 _EPILOG = """examples:
@@ -23,9 +24,9 @@ exit codes: 0 done, 1 the study could not do its job, 2 bad input, 3 refused to 
 _UNITS = {"h": 3600, "m": 60, "s": 1}
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser. Values are checked by `checks`, all together, not here one by one."""
-    parser = argparse.ArgumentParser(
+def build_parser() -> Parser:
+    """Return the parser. Values stay text: `request.check` reads them all together."""
+    parser = Parser(
         prog="python -m search.run",
         description="Search the best configuration of an experiment.",
         epilog=_EPILOG,
@@ -67,7 +68,7 @@ class Mistakes(list[str]):
 
     def append(self, line: str) -> None:
         """Add a line; what could break it or move the cursor is escaped."""
-        super().append(line if line.isprintable() else line.encode("unicode_escape").decode())
+        super().append(one_line(line))
 
     def parse(self, option: str, text: Any, reader: Callable[[str], Any]) -> Any:
         """Return reader(text), or None with a line added if it raises ValueError."""

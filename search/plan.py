@@ -1,4 +1,7 @@
-"""What a study is to do, apart from where it runs: written to study.json, compared on resume."""
+"""What a study is to do, apart from where it runs: written to study.json, compared on resume.
+
+"budget" in study.json is this Plan; a single trial's share of it is `trainables.budget.Budget`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

@@ -24,6 +24,29 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+class DataProgress:
+    """Shows how data is prepared: a line that renews itself on a terminal, else one per 10 s."""
+
+    def __init__(self) -> None:
+        """Show nothing before the first call."""
+        self._what = ""
+        self._shown = 0.0
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        """Tell that `done` of `total` units are done; None where the total is not known."""
+        ended, now = total is not None and done >= total, time.monotonic()
+        wait = 0.1 if sys.stderr.isatty() else 10.0
+        if not ended and what == self._what and now - self._shown < wait:
+            return
+        new, self._what, self._shown = what != self._what, what, now
+        text = what if total is None else f"{what}: {done:,} of {total:,}"
+        if not sys.stderr.isatty():
+            if ended or not new or total is None:
+                say(text)
+            return
+        print(f"\r\033[K{text}", end="\n" if ended else "", file=sys.stderr, flush=True)
+
+
 def clock(seconds: float) -> str:
     """Return seconds as 1:02:03 or 2:03."""
     minutes, second = divmod(round(seconds), 60)

@@ -11,19 +11,23 @@ from typing import Any
 
 from search import options
 from search.catalog import find
+from search.data_option import absolute, data_spec
 from search.errors import ResumeRefused, UsageError
 from search.experiment import Experiment
-from search.folder import is_blank
+from search.folder import is_blank, numbered
 from search.options import Mistakes
 from search.plan import Plan
-from search.planning import read_plan
+from search.read_plan import read_plan
 from search.resources import Asked, Resources, allot, mistakes, this_machine
 from trainables.data.source import DataSpec
 
 
 @dataclass(frozen=True)
 class Request:
-    """A command line that makes sense. `time_budget_s` is None without a limit."""
+    """A command line that makes sense. `time_budget_s` is None without a limit.
+
+    `named` tells that the user chose the study's name; otherwise the next free one will do.
+    """
 
     experiment: Experiment
     plan: Plan
@@ -35,6 +39,7 @@ class Request:
     address: str
     time_budget_s: int | None
     dry_run: bool
+    named: bool = True
 
 
 def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = None) -> Request:
@@ -78,6 +83,7 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
         arguments.address,
         budget_s,
         arguments.dry_run,
+        arguments.study is not None,
     )
 
 
@@ -108,23 +114,13 @@ def _data(
     dataset = experiment.dataset if experiment else ""
     if old and arguments.data in (None, old["kind"]):
         location = arguments.data_dir if old["kind"] == "tfds" else None
-        return DataSpec(dataset, old["kind"], _absolute(location or old["location"]))
-    kind, _, path = (arguments.data or "tfds").partition(":")
-    if kind == "folder" and path:
-        if not os.path.isdir(_absolute(path)):
-            wrong.append(f"--data folder:{path}: there is no such folder")
-        return DataSpec(dataset, "folder", _absolute(path))
-    if arguments.data in ("embedded", "tfds", None):
-        default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-        place = arguments.data_dir or default if kind == "tfds" else ""
-        return DataSpec(dataset, kind, _absolute(place))
-    wrong.append(f"--data {arguments.data}: must be tfds, embedded or folder:PATH")
-    return None
-
-
-def _absolute(path: str) -> str:
-    # Not Path.expanduser, which raises for a user that does not exist.
-    return str(Path(os.path.expanduser(path)).absolute()) if path else ""
+        return DataSpec(dataset, old["kind"], absolute(location or old["location"]))
+    try:
+        return data_spec(arguments.data, arguments.data_dir, dataset)
+    except UsageError as error:
+        for line in error.mistakes:
+            wrong.append(line)  # not +=, which escapes nothing
+        return None
 
 
 def _folder(
@@ -140,8 +136,9 @@ def _folder(
         wrong.append(f"--study {name}: exists already; go on with it by --resume")
     elif name and arguments.resume and not (results / name / "study.json").is_file():
         wrong.append(f"--study {name}: no such study in {results}; nothing to resume")
-    if name is None and experiment is not None:
-        name = f"{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if name is None and experiment is not None and not wrong:
+        default = results / f"{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        return next(path for path in numbered(default) if not _taken(path)).absolute()
     return (results / name).absolute() if name else None
 
 

@@ -1,6 +1,7 @@
 """What the machine has and what a trial gets of it: CPUs, a share of a GPU, how many at once."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -36,17 +37,48 @@ class Resources:
 
 
 def this_machine() -> Machine:
-    """Count CPUs and GPUs without starting anything.
+    """Count CPUs and GPUs without starting anything."""
+    return Machine(cpus=usable_cpus(), gpus=_usable_gpus())
 
-    GPUs by their device files, as far as CUDA_VISIBLE_DEVICES lets them be seen.
+
+def usable_cpus(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return how many CPUs this process may keep busy, at least 1.
+
+    Those it may run on, as far as a container's quota goes (`docker --cpus`), rounded down.
     """
+    try:
+        allowed = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        allowed = os.cpu_count() or 1
+    return max(1, min(allowed, _cpu_quota(cgroups)))
+
+
+def _cpu_quota(cgroups: Path) -> int:
+    """Return how many whole CPUs the control group may use; both versions of Linux's files."""
+    try:
+        if (cgroups / "cpu.max").exists():
+            quota, period = (cgroups / "cpu.max").read_text().split()
+        else:
+            parts = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            quota, period = ((cgroups / "cpu" / part).read_text().strip() for part in parts)
+        return _UNLIMITED if quota in ("max", "-1") else int(quota) // int(period)
+    except (OSError, ValueError, ZeroDivisionError):  # not Linux, or nothing that we can read
+        return _UNLIMITED
+
+
+def _usable_gpus() -> int:
+    """Count GPUs by their device files, as far as CUDA_VISIBLE_DEVICES and torch see them."""
     devices = len(list(Path("/dev").glob("nvidia[0-9]*")))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         # As CUDA reads it: what follows the first name that is none counts no more.
         names = takewhile(lambda name: name and name != "-1", map(str.strip, visible.split(",")))
         devices = min(devices, len(list(names)))
-    return Machine(cpus=len(os.sched_getaffinity(0)), gpus=devices)
+    if not devices:
+        return 0
+    import torch  # two seconds, for machines with a GPU alone
+
+    return min(devices, torch.cuda.device_count())  # 0 where torch is a CPU build
 
 
 def mistakes(
@@ -65,6 +97,34 @@ def mistakes(
             f"ask for fewer, or give --address of a cluster that has them"
         )
     return found
+
+
+def check_nodes(nodes: Sequence[Machine], resources: Resources) -> list[str]:
+    """Return why no node of a cluster can hold a trial, or nothing where one can.
+
+    A trial that fits no node would wait for ever. CPUs on one node and GPUs on another do not
+    make a trial.
+    """
+    cpus, gpus = resources.cpus_per_trial, resources.gpus_per_trial
+    if not nodes:
+        return ["the cluster has no node that is alive; start one, or give another --address"]
+    if any(node.cpus >= cpus and node.gpus >= gpus for node in nodes):
+        return []
+    largest = Machine(
+        max(node.cpus for node in nodes), max(node.gpus for node in nodes), "the largest node"
+    )
+    apart = (
+        f"no node has {cpus} CPUs and {gpus:g} GPUs together, as a trial needs; "
+        f"ask for other --cpus-per-trial and --gpus-per-trial"
+    )
+    return mistakes(largest, cpus, gpus) or [apart]
+
+
+def cut_note(asked: Asked, resources: Resources) -> str | None:
+    """Return a line if fewer trials run at once than --concurrent asks for."""
+    if asked.concurrent is None or asked.concurrent <= resources.concurrent:
+        return None
+    return f"--concurrent {asked.concurrent}: only {resources.concurrent} fit at once"
 
 
 def allot(

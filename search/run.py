@@ -1,9 +1,7 @@
 """`python -m search.run EXPERIMENT`: search the best configuration of an experiment."""
 
-import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from search import options
 from search.catalog import EXPERIMENTS
@@ -28,16 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"search.run: {text}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
-        print("\nsearch.run: interrupted before the study began", file=sys.stderr)
+        print("\nsearch.run: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-
-
-def resume_command(folder: Path, experiment: str) -> str:
-    """Return the command that goes on with a study."""
-    words = ["python", "-m", "search.run", experiment, "--study", folder.name, "--resume"]
-    if folder.parent != Path("results").absolute():
-        words += ["--results-dir", str(folder.parent)]
-    return shlex.join(words)
 
 
 if __name__ == "__main__":

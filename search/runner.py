@@ -4,19 +4,20 @@ import contextlib
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from search.book import Book
 from search.errors import StudyFailed, UsageError
-from search.interrupts import Interrupts
+from search.interrupts import EndEarly, Interrupts
 from search.progress import Progress, say
 from search.request import Request
-from search.resources import Machine, Resources, allot, describe, mistakes
+from search.resources import Machine, Resources, allot, check_nodes, usable_cpus
 from trainables.data import Data
 
-# Read by Ray when it is imported or started. Each line says what it prevents.
+# Read by Ray when it is imported or started. Each comment says what the line prevents.
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # a network call, and a banner
     "RAY_AIR_NEW_OUTPUT": "0",  # Ray's own progress output
@@ -24,43 +25,33 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: search.interrupts
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # snapshots of a state that is in the journal
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # tracebacks; trials.csv names the error
-    "TUNE_WARN_THRESHOLD_S": "30",
+    "TUNE_WARN_THRESHOLD_S": "30",  # warnings of a slow searcher while TPE thinks
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths that break in workers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # CPU trials that see every GPU
     "RAY_memory_monitor_refresh_ms": "0",  # a kill by Ray's monitor that ends the whole study
-    "RAY_DEDUP_LOGS": "0",
 }
 # A worker that dies is replaced so many times, and the trial goes on from its checkpoint.
 WORKER_RETRIES = 2
+_PATIENCE_S = 30
 
 
 @contextlib.contextmanager
-def connected(request: Request) -> Iterator[None]:
+def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
     """Start a local Ray, or join the one at the request's address; leave it afterwards.
 
     Raises:
-        StudyFailed: no Ray answers at the address.
+        StudyFailed: Ray cannot be started, or none answers at the address.
     """
     os.environ.update({k: v for k, v in _ENVIRONMENT.items() if k not in os.environ})
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-    # Workers import this project wherever the command was started.
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    options: dict[str, Any] = {
-        "runtime_env": {"env_vars": {"PYTHONPATH": paths.rstrip(os.pathsep)}},
-        "log_to_driver": False,
-        "logging_level": logging.ERROR,
-    }
-    if request.address == "local":
-        options |= {"address": "local", "include_dashboard": True, "num_cpus": _cpus()}
-    else:
-        options |= {"address": request.address}
     try:
-        context = ray.init(**options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise StudyFailed(f"no Ray at {request.address}: {str(error).splitlines()[0]}") from None
-    try:
+        try:
+            context = ray.init(**_options(request))
+        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+            raise StudyFailed(f"no Ray at {request.address}: {_line(error)}") from None
+        interrupts.install()  # ray.init puts a handler of its own in the place of ours
         if context.dashboard_url:
             say(f"Ray dashboard: http://{context.dashboard_url}")
         yield
@@ -68,8 +59,23 @@ def connected(request: Request) -> Iterator[None]:
         ray.shutdown()
 
 
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0))
+def _options(request: Request) -> dict[str, Any]:
+    # Workers import this project wherever the command was started.
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    options: dict[str, Any] = {
+        "address": request.address,
+        "runtime_env": {"env_vars": {"PYTHONPATH": paths.rstrip(os.pathsep)}},
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+    }
+    if request.address == "local":
+        options |= {"include_dashboard": True, "num_cpus": usable_cpus()}
+    return options
+
+
+def _line(error: BaseException) -> str:
+    """Return the last line of an error: of a traceback in text, that is the error itself."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def resources_of(request: Request) -> Resources:
@@ -82,16 +88,17 @@ def resources_of(request: Request) -> Resources:
         return request.resources
     import ray
 
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cpus, gpus = ([int(node.get(kind, 0)) for node in nodes] for kind in ("CPU", "GPU"))
-    largest = Machine(max(cpus), max(gpus), "the largest node")
-    wrong = mistakes(largest, request.asked.cpus_per_trial, request.asked.gpus_per_trial)
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [Machine(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in alive]
+    whole = Machine(sum(node.cpus for node in nodes), sum(node.gpus for node in nodes))
+    resources = allot(whole, *request.asked)
+    wrong = check_nodes(nodes, resources)
     if wrong:
         raise UsageError(wrong)
-    return allot(Machine(sum(cpus), sum(gpus)), *request.asked)
+    return resources
 
 
-def job(request: Request, resources: Resources, data: Data) -> dict[str, Any]:
+def job(request: Request, resources: Resources, data: Data, precision: str) -> dict[str, Any]:
     """Return what all trials of the study share; plain and small, Ray copies it per trial."""
     return {
         "experiment": request.experiment.name,
@@ -100,59 +107,91 @@ def job(request: Request, resources: Resources, data: Data) -> dict[str, Any]:
         "max_epochs": request.plan.max_epochs,
         "threads": resources.cpus_per_trial,
         "device": "cuda" if resources.gpus_per_trial else "cpu",
-        "precision": request.plan.precision,
+        "precision": precision,
     }
 
 
-def run_trials(request: Request, book: Book, data: Data, interrupts: Interrupts) -> None:
-    """Train all trials that the book hands out.
+def run_trials(
+    book: Book, resources: Resources, shared: dict[str, Any], interrupts: Interrupts
+) -> None:
+    """Train all trials that the book hands out; `shared` is what `job` returns.
 
     Raises:
         EndEarly: interrupted, or the time budget is reached; the journal holds everything.
+        StudyFailed: Ray gave up, or the study could not be written.
     """
+    from ray import tune
+
+    with (
+        tempfile.TemporaryDirectory(prefix="trellis-ray-", ignore_cleanup_errors=True) as scratch,
+        Progress(book) as shown,
+        interrupts.deferred(),
+        quiet(),
+    ):
+        tuner = _tuner(book, resources, shared, scratch, _follower(shown, interrupts))
+        try:
+            tuner.fit()
+        except tune.TuneError as error:  # carries the traceback of ours or Ray's as text
+            raise StudyFailed(_line(error)) from error
+    if book.unfinished:  # Ray Tune ends quietly on SIGUSR1, which batch systems send
+        raise EndEarly("ended from outside", asked_for=False)
+
+
+def _tuner(
+    book: Book, resources: Resources, shared: dict[str, Any], scratch: str, follower: Any
+) -> Any:
     from ray import tune
 
     from search.searcher import StudySearcher
     from search.stopper import StudyStopper
     from search.worker import Worker
 
-    resources = resources_of(request)
-    say(describe(resources))
-    with tempfile.TemporaryDirectory(prefix="trellis-ray-") as scratch, Progress(book) as shown:
+    causes: dict[str, str] = {}
+    return tune.Tuner(
+        tune.with_resources(
+            Worker, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+        ),
+        tune_config=tune.TuneConfig(
+            num_samples=-1,  # until the searcher says that it is finished
+            metric="val_accuracy",
+            mode="max",
+            search_alg=StudySearcher(book, shared, causes),
+            scheduler=StudyStopper(book, causes),
+            max_concurrent_trials=resources.concurrent,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="study",
+            storage_path=scratch,
+            verbose=0,
+            callbacks=[follower],
+            failure_config=tune.FailureConfig(max_failures=WORKER_RETRIES),
+        ),
+    )
 
-        class Follow(tune.Callback):
-            """Draws, and looks for a reason to end, between any two steps of the driver."""
 
-            def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
-                shown.update()
-                interrupts.check()
+def _follower(shown: Progress, interrupts: Interrupts) -> Any:
+    """Return the callback that draws, and looks for a reason to end, between any two steps."""
+    from ray import tune
 
-            def __getstate__(self) -> dict[str, Any]:
-                return {}
+    class Follow(tune.Callback):
+        def __init__(self) -> None:
+            self.waiting_since: float | None = time.monotonic()
 
-        tuner = tune.Tuner(
-            tune.with_resources(
-                Worker, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
-            ),
-            tune_config=tune.TuneConfig(
-                num_samples=-1,  # until the searcher says that it is finished
-                metric="val_accuracy",
-                mode="max",
-                search_alg=StudySearcher(book, job(request, resources, data)),
-                scheduler=StudyStopper(book),
-                max_concurrent_trials=resources.concurrent,
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name="study",
-                storage_path=scratch,
-                verbose=0,
-                callbacks=[Follow()],
-                failure_config=tune.FailureConfig(max_failures=WORKER_RETRIES),
-            ),
-        )
-        with quiet():
-            tuner.fit()
+        def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+            since = self.waiting_since
+            if any(trial.status == "RUNNING" for trial in trials):
+                self.waiting_since = None
+            elif since is not None and time.monotonic() - since > _PATIENCE_S:
+                self.waiting_since = None
+                say("still waiting for Ray to place the first trial: are its CPUs or GPUs taken?")
+            shown.update()
+            interrupts.check()
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}  # Ray pickles callbacks when a Tuner is made
+
+    return Follow()
 
 
 @contextlib.contextmanager

@@ -15,11 +15,15 @@ class StudySearcher(Searcher):
     The journal is the state: nothing of this object is saved, pickled or restored.
     """
 
-    def __init__(self, book: Book, job: dict[str, Any]) -> None:
-        """Give every trial `job` (what is the same for all) and its own assignment."""
+    def __init__(self, book: Book, job: dict[str, Any], causes: dict[str, str]) -> None:
+        """Give every trial `job` (what is the same for all) and its own assignment.
+
+        `causes` tells, by Ray's name of a trial, what its worker last died of.
+        """
         super().__init__(metric="val_accuracy", mode="max")
         self._book = book
         self._job = job
+        self._causes = causes
         self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
@@ -41,9 +45,8 @@ class StudySearcher(Searcher):
     ) -> None:
         """Record a trial whose worker died once too often; the stopper records the others."""
         if error:
-            self._book.end(
-                self._numbers[trial_id], "failed", "the worker process died, retries included"
-            )
+            cause = self._causes.get(trial_id, "the worker was lost")
+            self._book.end(self._numbers[trial_id], "failed", f"{cause}, retries included")
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the journal holds everything."""

@@ -1,22 +1,36 @@
 """One run of search.run after its words are read: check, prepare data, search, show."""
 
 import argparse
+import contextlib
 import math
 import os
+import shlex
 import statistics
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from search import study
+from search.book import Book
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, StudyFailed
 from search.interrupts import EndEarly, Interrupts
+from search.manifest import command_line, make_manifest, read_manifest
 from search.options import study_name
 from search.plan import image_sizes, published
-from search.progress import clock, say, settings
+from search.progress import DataProgress, clock, say, settings
+from search.records import Record
 from search.request import Request, check
+from search.resources import Resources, cut_note, describe
+from search.study import OpenStudy
+from trainables.cpu import resolve_precision
 from trainables.data import Data, open_data, prepare
+from trainables.errors import TrellisError
+
+# Options that a resumed study takes over from study.json where they are not given anew.
+_TAKEN_OVER = ("cpus_per_trial", "gpus_per_trial", "concurrent")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -25,27 +39,17 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TrellisError: bad input, a refused resume, or a study that could not do its job.
     """
-    request = check(arguments, _old_manifest(arguments))
-    data = open_data(request.data, _show_progress)
-    content = study.manifest(request.experiment, request.plan, data, study.command_line())
-    _announce(request, data)
-    if request.dry_run:
-        say("dry run: nothing was started or written")
-        return EXIT_DONE
-    opened = (study.go_on if request.resume else study.begin)(
-        request.experiment, request.plan, request.folder, content
-    )
-    if opened.note:
-        say(opened.note)
-    began = time.monotonic()
-    try:
-        code = _search(request, opened, data)
-    finally:
-        opened.close()
-    _conclude(request, opened, time.monotonic() - began)
-    if request.experiment.class_metrics and not opened.book.unfinished:
-        _evaluate(request, opened, data)
-    return code
+    old = _old_manifest(arguments)
+    _take_over(arguments, old)
+    request = check(arguments, old)
+    interrupts = Interrupts(request.time_budget_s)
+    with interrupts.caught():
+        try:
+            return Session(request, interrupts, old).run()
+        except (EndEarly, KeyboardInterrupt) as end:
+            reason = end.reason if isinstance(end, EndEarly) else "interrupted"
+            say(f"{reason} before the study began; nothing was written")
+            return EXIT_INTERRUPTED
 
 
 def _old_manifest(arguments: argparse.Namespace) -> Mapping[str, Any] | None:
@@ -56,7 +60,147 @@ def _old_manifest(arguments: argparse.Namespace) -> Mapping[str, Any] | None:
     except ValueError:
         return None  # told with the other mistakes
     path = folder / "study.json"
-    return study.read_manifest(path) if path.is_file() else None
+    return read_manifest(path) if path.is_file() else None
+
+
+def _take_over(arguments: argparse.Namespace, old: Mapping[str, Any] | None) -> None:
+    for name in _TAKEN_OVER:
+        kept = (old or {}).get("resources", {}).get(name)
+        if getattr(arguments, name) is None and kept is not None:
+            setattr(arguments, name, str(kept))
+
+
+def resume_command(request: Request) -> str:
+    """Return the command that goes on with the request's study."""
+    folder, name = request.folder, request.experiment.name
+    words = ["python", "-m", "search.run", name, "--study", folder.name, "--resume"]
+    if folder.parent != Path("results").absolute():
+        words += ["--results-dir", str(folder.parent)]
+    if request.address != "local":
+        words += ["--address", request.address]
+    return shlex.join(words)
+
+
+class Session:
+    """A request on its way: data, study, Ray, result."""
+
+    def __init__(
+        self, request: Request, interrupts: Interrupts, old: Mapping[str, Any] | None
+    ) -> None:
+        """Start the clock."""
+        self._request = request
+        self._interrupts = interrupts
+        self._opened: study.OpenStudy | None = None
+        self._precision = (old or {}).get("resources", {}).get("precision") or resolve_precision(
+            request.plan.precision, on_this_cpu=request.resources is not None and not _gpu(request)
+        )
+
+    def run(self) -> int:
+        """Search; return the exit code."""
+        began = time.monotonic()
+        data = open_data(self._request.data, DataProgress())
+        _announce(self._request, data)
+        if self._request.dry_run:
+            if self._request.resources is not None:
+                _say_resources(self._request, self._request.resources)
+            say("dry run: no study was begun")
+            return EXIT_DONE
+        code = self._guarded(data)
+        if self._opened is not None:
+            _conclude(self._request, self._opened.book, code, time.monotonic() - began)
+        return code
+
+    def _guarded(self, data: Data) -> int:
+        """Search, and turn what ends it early or breaks it into a message and an exit code."""
+        try:
+            with contextlib.ExitStack() as closing:
+                self._search(data, closing)
+                self._evaluate(data)
+        except (EndEarly, KeyboardInterrupt) as end:
+            if self._opened is None:
+                raise
+            asked_for = isinstance(end, EndEarly) and end.asked_for
+            say(f"\n{getattr(end, 'reason', 'interrupted')}: everything is kept. Go on with")
+            say(f"  {resume_command(self._request)}")
+            return EXIT_DONE if asked_for else EXIT_INTERRUPTED
+        except Exception as error:
+            if self._opened is None and isinstance(error, TrellisError):
+                raise
+            raise self._broken(error) from error
+        return EXIT_DONE
+
+    def _broken(self, error: Exception) -> StudyFailed:
+        """Keep the traceback in the study's folder, if it can be written; say what happened."""
+        where = ""
+        if self._opened is not None:
+            path = self._request.folder / "error.txt"
+            with contextlib.suppress(OSError):
+                path.write_text(traceback.format_exc(), encoding="utf-8")
+                where = f" (all of it in {path})"
+            where += f"\nwhat is finished is kept; go on with {resume_command(self._request)}"
+        text = (
+            str(error) if isinstance(error, TrellisError) else f"{type(error).__name__}: {error}"
+        )
+        return StudyFailed(f"the study broke off: {text.splitlines()[0]}{where}")
+
+    def _search(self, data: Data, closing: contextlib.ExitStack) -> None:
+        request = self._request
+        closing.callback(self._close)
+        content = make_manifest(request.experiment, request.plan, data, command_line())
+        content["resources"] = {**request.asked._asdict(), "precision": self._precision}
+        if request.resume:  # refused or finished before anything is prepared
+            self._open(study.go_on, content)
+            if not self._book.unfinished:
+                return
+        _prepare(request, data)
+        self._interrupts.check()
+        from search.runner import connected, job, resources_of, run_trials
+
+        local = request.address == "local"
+        say("starting Ray ..." if local else f"joining Ray {request.address} ...")
+        with connected(request, self._interrupts):
+            resources = resources_of(request)
+            if not request.resume:
+                self._open(study.begin, content, named=request.named)
+            _say_resources(request, resources)
+            say(f"study: {self._request.folder}")
+            shared = job(self._request, resources, data, self._precision)
+            run_trials(self._book, resources, shared, self._interrupts)
+
+    def _evaluate(self, data: Data) -> None:
+        if not self._request.experiment.class_metrics or self._book.unfinished:
+            return
+        from search.evaluation import evaluate_best
+
+        evaluate_best(self._request.experiment, self._book, data, self._precision)
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+    @property
+    def _book(self) -> Book:
+        assert self._opened is not None
+        return self._opened.book
+
+    def _open(self, how: Callable[..., OpenStudy], content: dict[str, Any], **more: Any) -> None:
+        request = self._request
+        with self._interrupts.deferred():
+            opened = how(request.experiment, request.plan, request.folder, content, **more)
+        self._opened = opened
+        # A name that nobody chose may have been taken meanwhile: then it got a number.
+        self._request = replace(request, folder=opened.book.folder.root)
+        if opened.note:
+            say(opened.note)
+
+
+def _gpu(request: Request) -> bool:
+    return request.resources is not None and request.resources.gpus_per_trial > 0
+
+
+def _say_resources(request: Request, resources: Resources) -> None:
+    cut = cut_note(request.asked, resources)
+    say(describe(resources) + (f" ({cut})" if cut else ""))
 
 
 def _announce(request: Request, data: Data) -> None:
@@ -75,23 +219,8 @@ def _announce(request: Request, data: Data) -> None:
     say(f"trial 0 is the published configuration: {settings(published(request.experiment, plan))}")
 
 
-def _search(request: Request, opened: study.OpenStudy, data: Data) -> int:
-    interrupts = Interrupts(request.time_budget_s)
-    try:
-        with interrupts.caught():
-            if opened.book.unfinished:
-                _prepare(request, data)
-                interrupts.check()
-                _on_ray(request, opened, data, interrupts)
-    except EndEarly as end:
-        return _ended_early(request, end)
-    except KeyboardInterrupt:
-        return _ended_early(request, EndEarly("interrupted", asked_for=False))
-    return EXIT_DONE
-
-
 def _prepare(request: Request, data: Data) -> None:
-    done = prepare(data, image_sizes(request.experiment, request.plan), progress=_show_progress)
+    done = prepare(data, image_sizes(request.experiment, request.plan), progress=DataProgress())
     say(
         f"data: {done.bytes / 1e6:.0f} MB in arrays shared by all trials, {done.built} made and "
         f"{done.reused} reused, {done.seconds:.1f} s"
@@ -100,79 +229,29 @@ def _prepare(request: Request, data: Data) -> None:
         say(f"note: {note}")
 
 
-def _on_ray(request: Request, opened: study.OpenStudy, data: Data, interrupts: Interrupts) -> None:
-    from search.runner import connected, run_trials
-
-    say("starting Ray ..." if request.address == "local" else f"joining Ray {request.address} ...")
-    with connected(request):
-        interrupts.check()
-        say(f"study: {request.folder}")
-        run_trials(request, opened.book, data, interrupts)
-
-
-def _ended_early(request: Request, end: EndEarly) -> int:
-    from search.run import resume_command
-
-    say(f"\n{end.reason}: everything is kept. Go on with")
-    say(f"  {resume_command(request.folder, request.experiment.name)}")
-    return EXIT_DONE if end.asked_for else EXIT_INTERRUPTED
-
-
-def _conclude(request: Request, opened: study.OpenStudy, elapsed_s: float) -> None:
+def _conclude(request: Request, book: Book, code: int, elapsed_s: float) -> None:
+    """Print the table; a study that was to come to an end must have a trial that did."""
     from analysis.table import render_best
 
-    records = list(opened.book.records.values())
-    if not any(record.counts for record in records):
-        ended = [record for record in records if record.status != "running"]
-        if not ended:
-            return
+    records = list(book.records.values())
+    if any(record.counts for record in records):
+        print(render_best(request.folder, 5))
+        print(f"study: {request.folder}")
+        _say_times(records, elapsed_s)
+    elif code == EXIT_DONE and not book.unfinished:
         raise StudyFailed(
-            f"none of {len(ended)} trials finished; the last error: {ended[-1].error} "
+            f"none of {len(records)} trials finished; the last error: {records[-1].error} "
             f"(all of them in {request.folder / 'trials.csv'})"
         )
-    print(render_best(request.folder, 5))
-    print(f"study: {request.folder}")
-    _say_times(records, elapsed_s)
 
 
-def _evaluate(request: Request, opened: study.OpenStudy, data: Data) -> None:
-    from search.evaluation import EVALUATION_NAME, write_evaluation
-
-    best = opened.book.best
-    if best is None:
-        return
-    found = write_evaluation(
-        request.experiment, request.folder, best, data, request.plan.precision
-    )
-    if found is None:
-        say(f"note: no {EVALUATION_NAME}, since {request.folder} has no best.pt")
-        return
-    say(
-        f"best model on {found['images']} validation images: accuracy {found['accuracy']:.4f}; "
-        f"weighted F1 {found['f1_weighted']:.4f}, precision {found['precision_weighted']:.4f}, "
-        f"recall {found['recall_weighted']:.4f} ({EVALUATION_NAME} has the confusion matrix)"
-    )
-
-
-def _say_times(records: list[Any], elapsed_s: float) -> None:
+def _say_times(records: list[Record], elapsed_s: float) -> None:
     over = [
         record.wall_s - sum(row["epoch_s"] for row in record.rows)
         for record in records
         if record.counts and not math.isnan(record.wall_s)
     ]
     epochs = sum(len(record.rows) for record in records)
-    say(f"{clock(elapsed_s)} for {len(records)} trials, {epochs} epochs")
+    say(f"{clock(elapsed_s)} in all; {len(records)} trials, {epochs} epochs in the study")
     if over:
         say(f"overhead per trial beyond training: median {statistics.median(over):.2f} s")
-
-
-def _show_progress(what: str, done: int, total: int | None) -> None:
-    """Show data progress: a line that renews itself on a terminal, every quarter elsewhere."""
-    import sys
-
-    share = f"{done} of {total}" if total else str(done)
-    if sys.stderr.isatty():
-        end = "\n" if total is not None and done >= total else ""
-        print(f"\r{what}: {share}", end=end, file=sys.stderr, flush=True)
-    elif total and done >= total:
-        say(f"{what}: {share}")

@@ -1,5 +1,7 @@
 """A trial inside a Ray worker: one step is one epoch of the experiment's trainable."""
 
+import contextlib
+import os
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -51,12 +53,20 @@ class Worker(tune.Trainable):
         except Exception as error:
             if is_out_of_memory(error):
                 return _ended("infeasible", f"out of memory: {_line(error)}")
-            self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / ERROR_NAME).write_text(traceback.format_exc(), encoding="utf-8")
+            self._keep_traceback()
+            if "CUDA error" in str(error):
+                # The process has lost its GPU context: every later trial in it would fail too.
+                os._exit(1)
             return _ended("failed", _line(error))
         if result is None:
             return _ended("completed")
         return {**asdict(result), OUTCOME: RUNNING}
+
+    def _keep_traceback(self) -> None:
+        # A full disk must not turn one error into another.
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / ERROR_NAME).write_text(traceback.format_exc(), encoding="utf-8")
 
     @property
     def _folder(self) -> Path:

@@ -1,4 +1,7 @@
-"""What a trial is given (Budget) and what it tells after every epoch (EpochResult)."""
+"""What a trial is given (Budget) and what it tells after every epoch (EpochResult).
+
+A Budget is one trial's; "budget" in study.json is the whole study's plan (`search.plan.Plan`).
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

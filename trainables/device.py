@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from trainables import cpu
 from trainables.budget import Budget
 from trainables.errors import TrellisError
 
@@ -45,11 +46,7 @@ def has_bfloat16(device: torch.device) -> bool:
     """Tell whether the machine multiplies bfloat16 in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # The instruction sets (AVX512-BF16, AMX); without them bfloat16 is emulated, and slower.
-    flags = Path("/proc/cpuinfo")
-    return flags.exists() and any(
-        name in flags.read_text(errors="replace") for name in ("avx512_bf16", "amx_bf16", " bf16")
-    )
+    return cpu.has_bfloat16()
 
 
 def autocast(budget: Budget, device: torch.device) -> AbstractContextManager[object]:

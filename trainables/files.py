@@ -2,18 +2,24 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
+
+# The process is in the extension: what stands before it goes into the files that torch writes.
+_ASIDE = re.compile(r"\.(.+)\.part-([1-9][0-9]{0,8})")
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it to `path`.
 
-    Whatever interrupts this, `path` holds the old content or the new one. A temporary file that
-    an error leaves behind is removed; one left by a kill is overwritten by the next try.
+    Whatever ends this process, `path` holds the old content or the new one; after a loss of power
+    that is so only if `write` syncs the file. The temporary file is this process's own. An error
+    removes it; one left by a kill is removed by the next call in the same folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
+    _sweep(path.parent)
+    aside = path.with_name(f".{path.name}.part-{os.getpid()}")
     try:
         write(aside)
         os.replace(aside, path)
@@ -24,5 +30,37 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` (UTF-8), atomically."""
-    replace_file(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+    """Replace `path` by `text` (UTF-8): old or new content even after a loss of power."""
+
+    def write(aside: Path) -> None:
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+    replace_file(path, write)
+
+
+def stands_for(name: str) -> str | None:
+    """Return the name of the file that a temporary file was to become; None for other files."""
+    match = _ASIDE.fullmatch(name)
+    return match[1] if match else None
+
+
+def _sweep(folder: Path) -> None:
+    """Remove temporary files of processes that are gone."""
+    for path in folder.glob(".*.part-*"):
+        match = _ASIDE.fullmatch(path.name)
+        if match and not _alive(int(match[2])):
+            with contextlib.suppress(OSError):  # gone meanwhile, or another user's
+                path.unlink()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True

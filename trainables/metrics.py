@@ -14,7 +14,7 @@ from trainables import device as machine
 from trainables.budget import Budget
 from trainables.checkpoint import load_weights
 from trainables.data import Split
-from trainables.training import EVALUATION_BATCH_SIZE, Examples, images_to_floats
+from trainables.training import Examples, evaluation_batch_size, images_to_floats
 
 
 def class_metrics(
@@ -51,7 +51,7 @@ def predictions(
     """Return the most likely class of each image: [n]; images are uint8, channels last."""
     model.eval()
     found = []
-    for batch in images.split(EVALUATION_BATCH_SIZE):
+    for batch in images.split(evaluation_batch_size(images[0].numel())):
         with lower:
             found.append(model(images_to_floats(batch)).float().argmax(1).cpu())
     return torch.cat(found).numpy()

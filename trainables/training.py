@@ -20,7 +20,9 @@ from trainables.data import Split
 from trainables.losses import Loss
 from trainables.seeds import derive, generator
 
-EVALUATION_BATCH_SIZE = 256
+# Input values per evaluation batch: 64 images at 299x299x3. More would make evaluation, and not
+# the configuration, set a trial's peak of memory (1.7 GB at batches of 256, whatever is trained).
+_EVALUATION_VALUES = 64 * 299 * 299 * 3
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,11 @@ def _train_step(
         return torch.stack((seen.detach() * len(labels), correct))
 
 
+def evaluation_batch_size(values: int) -> int:
+    """Return how many examples of `values` input values each are evaluated at once."""
+    return max(16, min(1024, _EVALUATION_VALUES // values))
+
+
 @torch.inference_mode()
 def evaluate(
     model: nn.Module,
@@ -186,10 +193,11 @@ def evaluate(
 ) -> tuple[float, float]:
     """Return (mean loss, accuracy) over a whole split, without dropout."""
     model.eval()
+    size = evaluation_batch_size(examples.inputs[0].numel())
     totals = torch.zeros(2, device=examples.labels.device, dtype=torch.float64)
     for inputs, labels in zip(
-        examples.inputs.split(EVALUATION_BATCH_SIZE),
-        examples.labels.split(EVALUATION_BATCH_SIZE),
+        examples.inputs.split(size),
+        examples.labels.split(size),
         strict=True,
     ):
         with lower:

@@ -9,10 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.augment import COMBINATIONS, data_spec, draw, main, sheet, title
+from analysis.augment import COMBINATIONS, draw, main, sheet, title
 from trainables.augment import OPS
 from trainables.data.source import DataSpec
-from trainables.errors import TrellisError
 
 
 def image(height: int = 24, width: int = 24, channels: int = 3) -> NDArray[np.uint8]:
@@ -78,24 +77,6 @@ def test_title_names_embedded_data() -> None:
     assert title("lenet_beans", DataSpec("beans", "tfds", "/x")) == "lenet_beans: beans from tfds"
 
 
-def test_data_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert data_spec("embedded", None, "beans") == DataSpec("beans", "embedded")
-    assert data_spec("folder:a/b", None, "beans").location == str(tmp_path / "a" / "b")
-    assert data_spec("tfds", Path("d"), "beans") == DataSpec("beans", "tfds", str(tmp_path / "d"))
-    monkeypatch.setenv("TFDS_DATA_DIR", "/somewhere")
-    assert data_spec("tfds", None, "mnist") == DataSpec("mnist", "tfds", "/somewhere")
-    monkeypatch.setenv("TFDS_DATA_DIR", "")
-    monkeypatch.setenv("HOME", "/home/ann")
-    assert data_spec("tfds", None, "mnist").location == "/home/ann/tensorflow_datasets"
-
-
-@pytest.mark.parametrize("data", ["web", "folder:", "folder", "embedded:x"])
-def test_other_data_is_refused(data: str) -> None:
-    with pytest.raises(TrellisError, match=f"^--data {data}: must be tfds, embedded or folder:PA"):
-        data_spec(data, None, "beans")
-
-
 def test_from_a_folder_to_a_picture(
     leaves: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,7 +109,8 @@ def test_default_place_of_the_picture(
     [
         (["lenet_bean"], "'lenet_bean': did you mean lenet_beans?"),
         (["lenet_beans", "--data", "web"], "--data web: must be tfds, embedded or folder:PATH"),
-        (["lenet_beans", "--data", "folder:/nowhere"], "/nowhere"),
+        (["lenet_beans", "--data", "folder:/nowhere"], "/nowhere: there is no such folder"),
+        (["lenet_beans", "--data", "folder:~nobody1/x"], "~nobody1/x: there is no such folder"),
         (["lenet_beans", "--output", "sheet.jpg"], "--output sheet.jpg: must end in .png"),
     ],
 )

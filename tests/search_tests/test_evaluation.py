@@ -7,13 +7,10 @@ from typing import Any, cast
 
 import pytest
 
+from search.book import Book
 from search.catalog import EXPERIMENTS, find
-from search.evaluation import write_evaluation
-from search.plan import Plan
+from search.evaluation import evaluate_best, write_evaluation
 from search.records import Record
-from search.request import Request
-from search.session import _evaluate
-from search.study import OpenStudy
 from tests.trainables_tests.tiny_data import TinyData, tiny_data
 from tests.trainables_tests.tiny_stages import budget
 from trainables.budget import EpochResult, drive
@@ -64,9 +61,10 @@ def test_without_weights_nothing_is_written(tmp_path: Path) -> None:
 
 
 def end_of_study(root: Path, data: TinyData, best: EpochResult | None) -> None:
-    request = SimpleNamespace(experiment=MNIST, folder=root, plan=Plan(1, 2))
-    book = SimpleNamespace(best=None if best is None else record(best))
-    _evaluate(cast("Request", request), cast("OpenStudy", SimpleNamespace(book=book)), data)
+    book = SimpleNamespace(
+        best=None if best is None else record(best), folder=SimpleNamespace(root=root)
+    )
+    evaluate_best(MNIST, cast("Book", book), data, "auto")
 
 
 def test_the_end_of_a_study_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -150,7 +150,9 @@ def test_without_a_trial_that_counts_there_is_no_best(tmp_path: Path) -> None:
     [
         ({}, True),
         ({"journal.log": ""}, True),
-        ({".study.json.part": "{"}, True),
+        ({".study.json.part-123": "{"}, True),
+        ({".study.json.part-123": "{", ".study.json.part-4": "", "journal.log": ""}, True),
+        ({".best.json.part-123": "{"}, False),
         ({"journal.log": "x"}, False),
         ({"study.json": ""}, False),
         ({"photo.jpg": ""}, False),

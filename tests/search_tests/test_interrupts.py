@@ -29,9 +29,26 @@ def test_nothing_happened() -> None:
 
 
 @pytest.mark.parametrize(("number", "reason"), SIGNALS.items())
-def test_a_signal_is_remembered_until_the_driver_looks(number: int, reason: str) -> None:
+def test_a_signal_acts_at_once_where_nothing_is_written(number: int, reason: str) -> None:
+    interrupts = Interrupts()
+    with interrupts.caught(), pytest.raises(EndEarly, match=reason) as end:
+        os.kill(os.getpid(), number)
+    assert (end.value.reason, end.value.asked_for) == (reason, False)
+
+
+def test_handlers_can_be_set_again_after_a_library_took_them() -> None:
     interrupts = Interrupts()
     with interrupts.caught():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as ray.init sets its own
+        interrupts.install()
+        with pytest.raises(EndEarly, match="terminated"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("number", "reason"), SIGNALS.items())
+def test_a_signal_is_remembered_until_the_driver_looks(number: int, reason: str) -> None:
+    interrupts = Interrupts()
+    with interrupts.caught(), interrupts.deferred():
         os.kill(os.getpid(), number)
         done = 2 + 2  # the step in hand is finished first
         with pytest.raises(EndEarly, match=reason) as end:
@@ -45,7 +62,7 @@ def test_a_signal_is_remembered_until_the_driver_looks(number: int, reason: str)
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_acts_at_once(second: int) -> None:
     interrupts = Interrupts()
-    with interrupts.caught():
+    with interrupts.caught(), interrupts.deferred():
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), second)
@@ -101,7 +118,7 @@ def test_time_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_signal_counts_for_more_than_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     interrupts = Interrupts(1)
     monkeypatch.setattr(time, "monotonic", lambda: float("inf"))
-    with interrupts.caught():
+    with interrupts.caught(), interrupts.deferred():
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(EndEarly, match="interrupted"):
             interrupts.check()
@@ -118,8 +135,8 @@ def test_ctrl_c_in_another_process() -> None:
         from search.interrupts import EndEarly, Interrupts
         interrupts = Interrupts()
         with interrupts.caught():
-            print("ready", flush=True)
             try:
+                print("ready", flush=True)
                 while True:
                     interrupts.check()
                     time.sleep(0.01)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from optuna.storages.journal import JournalFileBackend
 
 from search.errors import StudyFailed, UsageError
 from search.journal import OwnedLock, mend, open_journal, own
@@ -20,6 +21,28 @@ from search.journal import own
 own(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(60)
+"""
+# Half of the room that a line needs is left; then there is room again.
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import optuna
+from search.errors import StudyFailed
+from search.journal import open_journal, own
+path = Path(sys.argv[1]) / "journal.log"
+own(path.parent)
+study, storage = open_journal(path)
+study.add_trial(optuna.create_trial(state=optuna.trial.TrialState.RUNNING))
+whole = path.read_bytes()
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 40, limits[1]))
+for turn in range(2):
+    try:
+        storage.set_trial_user_attr(0, "epoch 1", "x" * 100)
+    except StudyFailed as error:
+        print(error)
+    print(path.read_bytes() == whole)
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 """
 
 
@@ -154,3 +177,75 @@ def test_the_inner_lock_is_always_had() -> None:
     assert lock.acquire()
     assert lock.acquire()
     lock.release()
+
+
+def test_a_line_for_which_there_is_no_room_is_taken_back(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    message = (
+        f"cannot write {tmp_path}/journal.log: File too large; all before is kept: make room in "
+        f"{tmp_path}, then go on by --resume"
+    )
+    # The second time there is room, but what is in memory may be ahead of the file.
+    assert (done.stdout.splitlines(), done.stderr) == ([message, "True"] * 2, "")
+    assert mend(tmp_path / "journal.log") is None
+    study, _ = open_journal(tmp_path / "journal.log")
+    (trial,) = study.trials
+    assert trial.user_attrs == {}
+
+
+@pytest.mark.parametrize("taken_back", [True, False])
+def test_a_line_that_is_interrupted_ends_the_writing(
+    taken_back: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.log"
+    _, storage = open_journal(path)
+    whole = path.read_bytes()
+
+    def interrupted(*_: object) -> None:
+        path.write_bytes(whole + b'{"op_')
+        raise KeyboardInterrupt
+
+    def fails(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalFileBackend, "append_logs", interrupted)
+        if not taken_back:
+            patch.setattr(os, "truncate", fails)
+        with pytest.raises(KeyboardInterrupt):
+            storage.set_study_user_attr(0, "a", 1)
+    with pytest.raises(StudyFailed, match=r"journal.log could not be written to its end; go on"):
+        storage.set_study_user_attr(0, "a", 1)
+    assert path.read_bytes() == (whole if taken_back else whole + b'{"op_')
+    assert (mend(path) is None) is taken_back
+    assert path.read_bytes() == whole
+
+
+def test_no_room_for_a_new_study_is_not_called_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(JournalFileBackend, "append_logs", full)
+    with pytest.raises(StudyFailed, match=r"^cannot write .*journal.log: No space left on device"):
+        open_journal(tmp_path / "journal.log")
+
+
+def test_a_journal_that_may_not_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match=r"^cannot write .*/journal.log: No such file or direct"):
+        own(tmp_path / "gone")
+
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(UsageError, match=r"^cannot write .*/journal.log: Permission denied$"):
+        own(tmp_path)

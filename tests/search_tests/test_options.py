@@ -149,3 +149,27 @@ READERS = {
 def test_whatever_is_given_the_answer_is_one_short_line(reader: str, text: str) -> None:
     with pytest.raises(ValueError, match=r"^must be [^\n]{5,120}$"):
         READERS[reader](text)
+
+
+@pytest.mark.parametrize(
+    ("words", "mistake"),
+    [
+        (["lenet_beans", "--bogus"], "unrecognized arguments: --bogus"),
+        (["lenet_beans", "--bogus", "3"], "unrecognized arguments: --bogus 3"),
+        (["lenet_beans", "mnist_cnn"], "unrecognized arguments: mnist_cnn"),
+        (["lenet_beans", "--trials"], "argument --trials: expected one argument"),
+        (["lenet_beans", "--trial", "0"], "unrecognized arguments: --trial 0"),  # not --trials
+        (["lenet_beans", "--res"], "unrecognized arguments: --res"),
+        (["lenet_beans", "-x"], "unrecognized arguments: -x"),
+        (["lenet_beans", "a\nb\x1b[2J"], r"unrecognized arguments: a\nb\x1b[2J"),
+        (["lenet_beans", "--resume=x"], "argument --resume: ignored explicit argument 'x'"),
+    ],
+)
+def test_what_argparse_refuses_is_one_line(
+    words: list[str], mistake: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        options.build_parser().parse_args(words)
+    assert stopped.value.code == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"python -m search.run: {mistake} (see --help)\n")

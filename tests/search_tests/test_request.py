@@ -187,6 +187,21 @@ def test_defaults(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(here.iterdir()) == []
 
 
+def test_a_default_name_is_a_free_one(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request.time, "strftime", lambda _: "20260102-030405")
+    name = "lenet_beans-20260102-030405"
+    (here / "results" / name).mkdir(parents=True)
+    assert ask("lenet_beans").folder.name == name  # empty: a kill came before anything was kept
+    for taken, free in ((name, f"{name}-2"), (f"{name}-2", f"{name}-3")):
+        (here / "results" / taken).mkdir(exist_ok=True)
+        (here / "results" / taken / "study.json").write_text("{}")
+        asked = ask("lenet_beans")
+        assert (asked.folder, asked.named) == (here / "results" / free, False)
+    assert ask("lenet_beans --study mine").named
+    (line,) = wrong(f"lenet_beans --study {name}")
+    assert line == f"--study {name}: exists already; go on with it by --resume"
+
+
 @pytest.mark.parametrize(
     ("words", "plan"),
     [

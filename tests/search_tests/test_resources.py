@@ -1,10 +1,22 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from search import resources
-from search.resources import Machine, Resources, allot, mistakes, this_machine
+from search.resources import (
+    Asked,
+    Machine,
+    Resources,
+    allot,
+    check_nodes,
+    cut_note,
+    mistakes,
+    this_machine,
+    usable_cpus,
+)
 
 TWO = Machine(cpus=2, gpus=0)
 EIGHT = Machine(cpus=8, gpus=2)
@@ -72,8 +84,122 @@ def test_gpus_that_may_be_seen(
     for name in ("nvidia0", "nvidia1", "nvidia2", "nvidiactl", "nvidia-uvm", "null"):
         (tmp_path / name).touch()
     monkeypatch.setattr(resources, "Path", lambda _: tmp_path)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 9)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5})
+    monkeypatch.setattr(resources, "usable_cpus", lambda: 3)
     assert this_machine() == Machine(cpus=3, gpus=gpus)
+
+
+@pytest.mark.parametrize("seen", [0, 1, 2])  # 0: a CPU build of torch, or no driver
+def test_gpus_that_torch_can_use(
+    seen: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("nvidia0", "nvidia1"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(resources, "Path", lambda _: tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: seen)
+    assert this_machine().gpus == seen
+
+
+def test_torch_is_not_asked_where_there_is_no_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "Path", lambda _: tmp_path)
+    monkeypatch.setitem(sys.modules, "torch", None)  # an import of it raises
+    assert this_machine().gpus == 0
+
+
+@pytest.mark.parametrize(
+    ("files", "cpus"),
+    [
+        ({}, 64),  # not in a control group
+        ({"cpu.max": "max 100000\n"}, 64),
+        ({"cpu.max": "200000 100000\n"}, 2),
+        ({"cpu.max": "250000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000\n"}, 1),  # half a CPU
+        ({"cpu.max": "9900000 100000\n"}, 64),  # more than there are
+        ({"cpu.max": ""}, 64),
+        ({"cpu.max": "100 0\n"}, 64),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "5000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "300000\n"}, 64),
+    ],
+)
+def test_a_quota_of_cpus(
+    files: dict[str, str], cpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert usable_cpus(tmp_path) == cpus
+
+
+@pytest.mark.parametrize(("counted", "cpus"), [(10, 10), (None, 1)])
+def test_cpus_without_affinity(
+    counted: int | None, cpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
+    monkeypatch.setattr(os, "cpu_count", lambda: counted)
+    assert usable_cpus(tmp_path) == cpus
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cpus", "gpus"),
+    [
+        ([(2, 0)], 2, 0.0),
+        ([(1, 0), (4, 1)], 4, 1.0),
+        ([(0, 0), (1, 1)], 1, 0.25),
+        ([(16, 0), (1, 8)], 1, 8.0),
+    ],
+)
+def test_a_node_that_holds_a_trial(nodes: list[tuple[int, int]], cpus: int, gpus: float) -> None:
+    assert check_nodes([Machine(*node) for node in nodes], Resources(cpus, gpus, 1)) == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cpus", "gpus", "lines"),
+    [
+        ([], 1, 0.0, ["the cluster has no node that is alive; start one, or give another"]),
+        ([(0, 0), (0, 0)], 1, 0.0, ["--cpus-per-trial 1: the largest node has 0 CPUs; ask for"]),
+        ([(2, 0), (1, 0)], 3, 0.0, ["--cpus-per-trial 3: the largest node has 2 CPUs; ask for"]),
+        (
+            [(2, 1)],
+            3,
+            2.0,
+            [
+                "--cpus-per-trial 3: the largest node has 2 CPUs; ask for fewer",
+                "--gpus-per-trial 2: the largest node has 1 GPUs; ask for fewer",
+            ],
+        ),
+        (
+            [(8, 0), (0, 4)],
+            1,
+            0.5,
+            [
+                "no node has 1 CPUs and 0.5 GPUs together, as a trial needs; ask for other "
+                "--cpus-per-trial and --gpus-per-trial"
+            ],
+        ),
+    ],
+)
+def test_a_trial_that_no_node_holds(
+    nodes: list[tuple[int, int]], cpus: int, gpus: float, lines: list[str]
+) -> None:
+    found = check_nodes([Machine(*node) for node in nodes], Resources(cpus, gpus, 1))
+    assert len(found) == len(lines)
+    for line, begins in zip(found, lines, strict=True):
+        assert line.startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("asked", "note"),
+    [(None, None), (1, None), (2, None), (8, "--concurrent 8: only 2 fit at once")],
+)
+def test_fewer_at_once_than_asked_for_is_told(asked: int | None, note: str | None) -> None:
+    given = allot(TWO, None, None, asked)
+    assert cut_note(Asked(concurrent=asked), given) == note

@@ -133,6 +133,9 @@ def test_a_time_budget_ends_the_study_and_resume_goes_on(bench: Bench) -> None:
     assert done.returncode == 0, done.stderr
     assert "time budget reached" in done.stderr
     assert len(rows(bench.results / "budget" / "curves.csv")) < 30
+    again = bench.run("--study", "budget", "--resume")
+    assert again.returncode == 0, again.stderr
+    assert [row["epochs"] for row in rows(bench.results / "budget" / "trials.csv")] == ["10"] * 3
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from search import manifest as manifests
 from search import study
 from search.errors import ResumeRefused, UsageError, exit_code
 from search.plan import Plan
@@ -53,7 +54,8 @@ def test_manifest_content() -> None:
         "notes": [],
     }
     assert content["versions"].keys() >= {"python", "torch", "ray", "optuna"}
-    assert content["git_commit"] is None or re.fullmatch("[0-9a-f]{40}", content["git_commit"])
+    commit = content["git_commit"]
+    assert commit is None or re.fullmatch(r"[0-9a-f]{40}(\+changes)?", commit)
     assert json.loads(json.dumps(content)) == content
 
 
@@ -63,15 +65,59 @@ def test_no_git_is_no_mistake(error: type[OSError], monkeypatch: pytest.MonkeyPa
         raise error("git")
 
     monkeypatch.setattr(subprocess, "run", without)
-    assert study.git_commit() is None
+    assert manifests.git_commit() is None
 
 
 def test_outside_a_checkout_there_is_no_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "__file__", str(tmp_path / "study.py"))
+    monkeypatch.setattr(manifests, "__file__", str(tmp_path / "search" / "manifest.py"))
+    (tmp_path / "search").mkdir()
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert study.git_commit() is None
+    assert manifests.git_commit() is None
+
+
+def git(folder: Path, *words: str) -> str:
+    name = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+    command = ["git", "-C", str(folder), *name, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A repository that holds search/manifest.py, not committed yet."""
+    root = tmp_path / "checkout"
+    (root / "search").mkdir(parents=True)
+    (root / "search" / "manifest.py").write_text("1")
+    git(root, "init", "--quiet")
+    return root
+
+
+def test_the_commit_of_this_code(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "__file__", str(checkout / "search" / "manifest.py"))
+    assert manifests.git_commit() is None  # no commit so far
+    git(checkout, "add", "search")
+    git(checkout, "commit", "--quiet", "-m", "first")
+    commit = git(checkout, "rev-parse", "HEAD")
+    assert len(commit) == 40
+    assert manifests.git_commit() == commit
+    (checkout / "search" / "new.py").write_text("")
+    assert manifests.git_commit() == f"{commit}+changes"
+    (checkout / "search" / "new.py").unlink()
+    assert manifests.git_commit() == commit
+    (checkout / "search" / "manifest.py").write_text("2")
+    assert manifests.git_commit() == f"{commit}+changes"
+
+
+def test_another_repository_s_commit_is_not_this_code_s(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(checkout, "add", "search")
+    git(checkout, "commit", "--quiet", "-m", "first")
+    installed = checkout / ".venv" / "site-packages" / "search" / "manifest.py"
+    installed.parent.mkdir(parents=True)
+    monkeypatch.setattr(manifests, "__file__", str(installed))
+    assert manifests.git_commit() is None
 
 
 def test_a_study_on_disk_has_the_files_of_the_design(tmp_path: Path) -> None:
@@ -190,13 +236,13 @@ def test_a_manifest_without_a_part_is_damaged(part: str, tmp_path: Path) -> None
     for broken in ({k: v for k, v in content.items() if k != part}, content | {part: ["x"]}):
         (tmp_path / "study.json").write_text(json.dumps(broken))
         with pytest.raises(UsageError, match=r"study.json is damaged"):
-            study.read_manifest(tmp_path / "study.json")
+            manifests.read_manifest(tmp_path / "study.json")
 
 
 def test_bytes_that_are_no_text_are_damage(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_bytes(b"\xff\xfe{")
     with pytest.raises(UsageError, match=r"study.json is damaged"):
-        study.read_manifest(tmp_path / "study.json")
+        manifests.read_manifest(tmp_path / "study.json")
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])
@@ -204,12 +250,12 @@ def test_another_format_is_refused(version: Any, tmp_path: Path) -> None:
     content = manifest(PLAN) | {"format": version}
     (tmp_path / "study.json").write_text(json.dumps(content))
     with pytest.raises(UsageError, match=rf"has format {version}; this version reads format 1"):
-        study.read_manifest(tmp_path / "study.json")
+        manifests.read_manifest(tmp_path / "study.json")
 
 
 def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"study.json cannot be read: No such file"):
-        study.read_manifest(tmp_path / "study.json")
+        manifests.read_manifest(tmp_path / "study.json")
 
 
 def test_a_new_study_does_not_take_an_existing_folder(tmp_path: Path) -> None:
@@ -241,7 +287,31 @@ def test_of_two_that_begin_at_once_one_is_refused(
     assert json.loads((tmp_path / "s" / "study.json").read_text()) == manifest(PLAN)
 
 
-@pytest.mark.parametrize("left", [[], ["journal.log"], ["journal.log", ".study.json.part"]])
+def test_a_name_that_nobody_chose_gives_way(tmp_path: Path) -> None:
+    root = tmp_path / "toy-20260102-030405"
+
+    def begin_unnamed() -> study.OpenStudy:
+        return study.begin(EXPERIMENT, PLAN, root, manifest(PLAN), named=False)
+
+    first = begin_unnamed()
+    second = begin_unnamed()  # while the first is being run
+    second.close()
+    third = begin_unnamed()
+    third.close()
+    first.close()
+    roots = [opened.book.folder.root for opened in (first, second, third)]
+    assert roots == [root, Path(f"{root}-2"), Path(f"{root}-3")]
+    assert all((path / "study.json").is_file() for path in roots)
+    assert sorted(tmp_path.iterdir()) == roots
+
+
+def test_a_name_that_gives_way_does_not_hide_other_mistakes(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(UsageError, match=r"cannot make the folder .*results/s: Not a directory"):
+        study.begin(EXPERIMENT, PLAN, tmp_path / "results" / "s", manifest(PLAN), named=False)
+
+
+@pytest.mark.parametrize("left", [[], ["journal.log"], ["journal.log", ".study.json.part-123"]])
 def test_a_kill_before_the_manifest_leaves_a_folder_to_begin_in(
     left: list[str], tmp_path: Path
 ) -> None:
@@ -282,4 +352,4 @@ def test_the_folder_knows_what_it_is_about() -> None:
 
 def test_command_line_is_what_a_user_would_write(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["/somewhere/run.py", "toy", "--trials", "3"])
-    assert study.command_line() == ["python", "-m", "search.run", "toy", "--trials", "3"]
+    assert manifests.command_line() == ["python", "-m", "search.run", "toy", "--trials", "3"]

@@ -12,6 +12,7 @@ from search import study
 from search.book import Assignment, Book
 from search.experiment import Experiment, Preset
 from search.folder import StudyFolder
+from search.manifest import make_manifest
 from search.plan import Plan
 from trainables.data import Data, DataSpec
 
@@ -81,7 +82,7 @@ def events(given: Assignment, folder: Path, max_epochs: int) -> Iterator[dict[st
             yield {"outcome": "failed", "error": "ValueError: no"}
             return
         value = accuracy(config, given.seed, epoch)
-        if value > best and value > given.keep_above:
+        if value > best and value >= given.keep_above:
             (folder / "best.pt").write_text(json.dumps([given.number, epoch]))
         best = max(best, value)
         (folder / "checkpoint.pt").write_text(str(epoch))
@@ -115,7 +116,7 @@ _MANIFESTS: dict[str, dict[str, Any]] = {}  # each asks git and every library fo
 def manifest(plan: Plan) -> dict[str, Any]:
     if repr(plan) not in _MANIFESTS:
         command = ["python", "-m", "search.run", "toy"]
-        _MANIFESTS[repr(plan)] = study.manifest(EXPERIMENT, plan, DATA, command)
+        _MANIFESTS[repr(plan)] = make_manifest(EXPERIMENT, plan, DATA, command)
     return copy.deepcopy(_MANIFESTS[repr(plan)])
 
 

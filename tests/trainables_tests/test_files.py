@@ -1,11 +1,15 @@
 """Whole or absent: whatever interrupts a write, and whoever reads meanwhile."""
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
+import torch
 
-from trainables.files import replace_file, replace_text
+from trainables.files import replace_file, replace_text, stands_for
 
 
 def names(folder: Path) -> list[str]:
@@ -34,7 +38,7 @@ def test_an_error_while_writing_leaves_the_old_file_whole(
 
     def write(aside: Path) -> None:
         aside.write_bytes(b"half of the n")
-        assert names(tmp_path) == [".a.bin.part", "a.bin"]
+        assert names(tmp_path) == [f".a.bin.part-{os.getpid()}", "a.bin"]
         raise error
 
     with pytest.raises(type(error)):
@@ -52,11 +56,120 @@ def test_an_error_before_anything_is_written_keeps_its_own_message(tmp_path: Pat
     assert names(tmp_path) == []
 
 
-def test_what_a_kill_left_behind_is_overwritten(tmp_path: Path) -> None:
-    (tmp_path / ".a.txt.part").write_text("torn, and longer than the new text")
+@pytest.fixture
+def gone() -> int:
+    """The number of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_what_a_kill_left_behind_is_removed(tmp_path: Path, gone: int) -> None:
+    left = f".a.txt.part-{gone}", f".other.pt.part-{gone}", f".a.txt.part-{os.getpid()}"
+    for name in left:
+        (tmp_path / name).write_text("torn, and longer than the new text")
     replace_text(tmp_path / "a.txt", "new")
     assert (tmp_path / "a.txt").read_text() == "new"
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_what_is_not_a_dead_process_s_stays(
+    tmp_path: Path, gone: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = [
+        f".a.txt.part-{os.getppid()}",  # of a process that lives
+        f".a.txt.part-{gone}x",
+        ".a.txt.part-",
+        ".a.txt.part-0",  # a signal to 0 or -1 would go to many
+        ".a.txt.part--1",
+        ".a.txt.part-9999999999",  # no process has such a number
+        f"a.txt.part-{gone}",
+    ]
+    for name in theirs:
+        (tmp_path / name).write_text("theirs")
+    replace_text(tmp_path / "a.txt", "new")
+    assert names(tmp_path) == sorted([*theirs, "a.txt"])
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    (tmp_path / f".b.txt.part-{gone}").write_text("another user's")
+    monkeypatch.setattr(os, "kill", refuse)
+    replace_text(tmp_path / "a.txt", "newer")
+    assert (tmp_path / f".b.txt.part-{gone}").exists()
+
+
+def test_what_cannot_be_removed_does_not_stop_a_write(tmp_path: Path, gone: int) -> None:
+    (tmp_path / f".a.txt.part-{gone}").mkdir()  # unlink refuses a folder
+    replace_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_two_processes_do_not_share_a_temporary_file(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from trainables.files import replace_file\n"
+        "def write(aside):\n"
+        "    aside.write_text('other')\n"
+        "    print(aside.name, flush=True)\n"
+        "    input()\n"
+        "replace_file(Path(sys.argv[1]), write)\n"
+    )
+    path = tmp_path / "best.pt"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == f".best.pt.part-{other.pid}\n"
+        replace_text(path, "ours")
+        assert names(tmp_path) == [f".best.pt.part-{other.pid}", "best.pt"]
+        assert path.read_text() == "ours"
+        other.communicate("\n")
+    assert other.returncode == 0
+    assert path.read_text() == "other"
+
+
+def test_text_is_synced_before_it_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+
+    def sync(descriptor: int) -> None:
+        steps.append(f"sync {os.fstat(descriptor).st_size}")
+
+    def rename(source: Path, target: Path) -> None:
+        steps.append(f"rename to {target.name}")
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", rename)
+    replace_text(tmp_path / "a.txt", "four")
+    assert steps == ["sync 4", "rename to a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        (".study.json.part-12", "study.json"),
+        (".best.pt.part-1", "best.pt"),
+        ("study.json", None),
+        (".study.json.part", None),
+        (".study.json.part-x", None),
+        ("study.json.part-12", None),
+    ],
+)
+def test_the_file_that_a_temporary_one_stands_for(name: str, file: str | None) -> None:
+    assert stands_for(name) == file
+
+
+def test_the_process_is_not_in_what_torch_writes(tmp_path: Path) -> None:
+    for process in (1, 22):
+        torch.save({"x": torch.zeros(2)}, tmp_path / f".best.pt.part-{process}")
+    first, second = (path.read_bytes() for path in tmp_path.iterdir())
+    assert first == second
 
 
 def test_a_folder_in_the_way_is_an_error_and_stays(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from tests.trainables_tests.tiny_stages import budget
 from trainables import mnist_cnn
 from trainables.budget import drive
 from trainables.metrics import class_metrics, predictions, weights_metrics
-from trainables.training import EVALUATION_BATCH_SIZE
 
 CONFIG = {
     "learning_rate": 0.02,
@@ -71,7 +70,7 @@ class Named(nn.Module):
 
 
 def test_predictions_of_several_batches_come_in_order() -> None:
-    expected = np.arange(EVALUATION_BATCH_SIZE + 5) % 3
+    expected = np.arange(1024 + 5) % 3  # 1024 of so small ones at once
     images = torch.tensor(expected, dtype=torch.uint8).reshape(-1, 1, 1, 1)
     assert (predictions(Named(), images, nullcontext()) == expected).all()
 

@@ -36,10 +36,10 @@ from trainables.device import has_bfloat16
 from trainables.losses import mean_squared_error
 from trainables.seeds import generator
 from trainables.training import (
-    EVALUATION_BATCH_SIZE,
     Examples,
     Stage,
     evaluate,
+    evaluation_batch_size,
     images_to_floats,
     run_epoch,
     train_epoch,
@@ -241,13 +241,28 @@ def test_the_other_loss_is_the_one_whose_gradient_is_taken() -> None:
 
 
 def test_evaluation_in_several_batches_counts_every_image() -> None:
-    n = EVALUATION_BATCH_SIZE + 44  # the last 44 are wrong
+    n = 1024 + 44  # the last 44 are wrong
     model = Reader()
-    examples = named([0] * n, [0] * EVALUATION_BATCH_SIZE + [1] * 44)
+    examples = named([0] * n, [0] * 1024 + [1] * 44)
     loss, accuracy = evaluate(model, examples, images_to_floats, nullcontext())
     assert model.calls == 2
-    assert accuracy == pytest.approx(EVALUATION_BATCH_SIZE / n)
-    assert loss == pytest.approx((EVALUATION_BATCH_SIZE * RIGHT + 44 * WRONG) / n)
+    assert accuracy == pytest.approx(1024 / n)
+    assert loss == pytest.approx((1024 * RIGHT + 44 * WRONG) / n)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((299, 299, 3), 64),
+        ((28, 28, 1), 1024),
+        ((128, 128, 3), 349),  # 64 * 299 * 299 / (128 * 128) = 349.2
+        ((1000, 1000, 3), 16),
+    ],
+)
+def test_evaluation_batches_hold_a_bounded_number_of_values(
+    shape: tuple[int, int, int], expected: int
+) -> None:
+    assert evaluation_batch_size(math.prod(shape)) == expected
 
 
 def test_evaluation_has_neither_dropout_nor_gradients_nor_augmentation() -> None:

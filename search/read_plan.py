@@ -35,7 +35,7 @@ def read_plan(
     if experiment is None:
         return None
     known = domains(experiment.space(), experiment.defaults())
-    fixed = _fixed(arguments.fix or [], known, wrong)
+    fixed = read_fixed(arguments.fix or [], known, wrong)
     sweep = _sweep(arguments.sweep or [], experiment, fixed, wrong)
     sweep = sweep or tuple(old.get("sweep", ()))
     if sweep and arguments.trials is not None:
@@ -69,7 +69,11 @@ def _settled(
     return plan
 
 
-def _fixed(words: list[str], known: Mapping[str, Domain], wrong: Mistakes) -> dict[str, Any]:
+def read_fixed(words: list[str], known: Mapping[str, Domain], wrong: Mistakes) -> dict[str, Any]:
+    """Return the values that --fix NAME=VALUE, once per word, holds; mistakes go to `wrong`.
+
+    `known` are the hyperparameters that there are.
+    """
     fixed: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")

@@ -1,0 +1,142 @@
+"""study.json: what a study was made with, and what must be the same for it to go on."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from search.domains import domains
+from search.errors import UsageError
+from search.experiment import Experiment
+from search.plan import Plan
+from trainables.data import Data
+
+FORMAT = 1
+# What a manifest must hold for a study to go on, beside its format.
+_PARTS = {
+    "experiment": (),
+    "space": (),
+    "defaults": (),
+    "budget": tuple(field.name for field in fields(Plan)),
+    "data": ("kind", "dataset", "location", "fingerprint", "sizes"),
+}
+_LIBRARIES = ("torch", "ray", "optuna", "numpy", "tensorflow-datasets", "pillow")
+
+
+def make_manifest(
+    experiment: Experiment, plan: Plan, data: Data, command: list[str]
+) -> dict[str, Any]:
+    """Return what study.json holds."""
+    return {
+        "format": FORMAT,
+        "experiment": experiment.name,
+        "command": command,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "space": describe_space(experiment),
+        "defaults": experiment.defaults(),
+        "budget": plan.as_json(),
+        "seed": plan.seed,
+        "data": {
+            "kind": data.spec.kind,
+            "dataset": data.spec.dataset,
+            "location": data.spec.location,
+            "real": data.real,
+            "fingerprint": data.fingerprint,
+            "classes": list(data.classes),
+            "sizes": dict(data.sizes),
+            "notes": list(data.notes),
+        },
+        "versions": versions(),
+        "git_commit": git_commit(),
+    }
+
+
+def describe_space(experiment: Experiment) -> dict[str, str]:
+    """Return every hyperparameter with its domain in words."""
+    known = domains(experiment.space(), experiment.defaults())
+    return {name: domain.describe() for name, domain in known.items()}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that results depend on."""
+    found = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {"python": platform.python_version(), **found}
+
+
+def git_commit() -> str | None:
+    """Return the commit of this code, with "+changes" where a file differs from it.
+
+    None without git, and where this code is not a checkout of its own: installed into an
+    environment inside another repository, say, whose commit would tell nothing.
+    """
+    root = Path(__file__).resolve().parents[1]
+    top, commit = _git(root, "rev-parse", "--show-toplevel"), _git(root, "rev-parse", "HEAD")
+    if not top or not commit or Path(top).resolve() != root:
+        return None
+    return f"{commit}+changes" if _git(root, "status", "--porcelain") else commit
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    # Without locks: a user's own git command may run meanwhile.
+    command = ["git", "-C", str(folder), "--no-optional-locks", *words]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return None if answer.returncode else answer.stdout.strip()
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return study.json.
+
+    Raises:
+        UsageError: it is missing, damaged, or of another version.
+    """
+    damaged = UsageError([f"{path} is damaged; the study cannot go on without it"])
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content["format"]
+    except OSError as error:
+        raise UsageError([f"{path} cannot be read: {error.strerror}"]) from None
+    except (ValueError, KeyError, TypeError):
+        raise damaged from None
+    if version != FORMAT:
+        raise UsageError([f"{path} has format {version}; this version reads format {FORMAT}"])
+    for name, parts in _PARTS.items():
+        part = content.get(name)
+        if not isinstance(part, dict if name != "experiment" else str) or set(parts) - set(part):
+            raise damaged
+    return dict(content)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return a line for everything in which the new manifest would give another study."""
+    found = []
+    pairs = [("experiment", old["experiment"], new["experiment"])]
+    pairs += _pairs("space", old["space"], new["space"])
+    pairs += _pairs("defaults", old["defaults"], new["defaults"])
+    pairs += _pairs("budget", old["budget"], new["budget"])
+    parts = ("kind", "dataset", "fingerprint", "sizes")
+    pairs += [(f"data.{part}", old["data"][part], new["data"][part]) for part in parts]
+    for name, before, now in pairs:
+        if before != now:
+            found.append(f"{name}: the study has {before}, now it would be {now}")
+    return found
+
+
+def _pairs(
+    prefix: str, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> list[tuple[str, Any, Any]]:
+    names = list(dict.fromkeys([*old, *new]))
+    return [(f"{prefix}.{name}", old.get(name), new.get(name)) for name in names]
+
+
+def command_line() -> list[str]:
+    """Return the command that runs, as a user would write it."""
+    return ["python", "-m", "search.run", *sys.argv[1:]]

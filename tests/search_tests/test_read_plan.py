@@ -1,0 +1,29 @@
+"""What other commands use of it; the rest is tested through `request.check`."""
+
+from search.domains import domains
+from search.options import Mistakes
+from search.read_plan import read_fixed
+from tests.search_tests.toy import DEFAULTS, space
+
+KNOWN = domains(space, DEFAULTS)
+
+
+def test_values_held_by_hand() -> None:
+    wrong = Mistakes()
+    assert read_fixed([], KNOWN, wrong) == {}
+    fixed = read_fixed(["kind=b", "depth=3", "drop=0.4"], KNOWN, wrong)
+    assert fixed == {"kind": "b", "depth": 3, "drop": 0.4}
+    assert isinstance(fixed["depth"], int)
+    assert wrong == []
+
+
+def test_every_mistake_is_told_and_the_rest_is_read() -> None:
+    wrong = Mistakes()
+    words = ["kind=c", "depth", "colour=red", "drop=0.2", "drop=0.4"]
+    assert read_fixed(words, KNOWN, wrong) == {"drop": 0.2}
+    assert wrong == [
+        "--fix kind=c: kind must be one of a, b; got 'c'",
+        "--fix depth: a value is missing; depth is whole numbers 1 to 3 in steps of 1",
+        "--fix colour=red: no hyperparameter 'colour'; valid are depth, drop, kind, rate",
+        "--fix drop=0.4: drop is already held at 0.2",
+    ]
