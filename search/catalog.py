@@ -20,6 +20,35 @@ _ALL = (
         },
         published=0.6953,
     ),
+    Experiment(
+        name="mnist_cnn",
+        summary="two convolutions on handwritten digits: learning rate, momentum, batch size, ...",
+        dataset="mnist",
+        image_size=None,
+        presets={
+            # Within three minutes on two cores: the published size alone.
+            "quick": Preset(12, 6, {"kernel_size": 3, "filters": "32/64"}),
+            # The published 15 epochs.
+            "standard": Preset(24, 15),
+            "thorough": Preset(100, 30),
+        },
+        published=0.975,
+        class_metrics=True,  # as the published study tells them
+    ),
+    Experiment(
+        name="cifar10_net",
+        summary="three convolutions on objects: dropouts, optimizer, loss, batch size, ...",
+        dataset="cifar10",
+        image_size=None,
+        presets={
+            # As for mnist_cnn.
+            "quick": Preset(12, 6, {"kernel_size": 3, "filters": "64/128/256"}),
+            # The published 30 epochs.
+            "standard": Preset(24, 30),
+            "thorough": Preset(100, 60),
+        },
+        published=0.8216,
+    ),
 )
 
 EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _ALL}

@@ -31,7 +31,9 @@ class Experiment:
 
     `spaces.<name>` holds `space` and `DEFAULTS`; `trainables.<name>` holds `epochs`. `dataset` is
     beans, mnist or cifar10; `image_size` the side in pixels where the space does not choose one
-    (None: as the images are). `published` is the test accuracy of the published study.
+    (None: as the images are). `published` is the test accuracy of the published study. With
+    `class_metrics` a study ends with evaluation.json; `trainables.<name>` then holds
+    `build(config, classes, channels, (height, width))`, too.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Experiment:
     image_size: int | None
     presets: Mapping[str, Preset]
     published: float | None
+    class_metrics: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for a preset that is missing."""

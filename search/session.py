@@ -115,6 +115,7 @@ class Session:
         try:
             with contextlib.ExitStack() as closing:
                 self._search(data, closing)
+                self._evaluate(data)
         except (EndEarly, KeyboardInterrupt) as end:
             if self._opened is None:
                 raise
@@ -165,6 +166,13 @@ class Session:
             say(f"study: {self._request.folder}")
             shared = job(self._request, resources, data, self._precision)
             run_trials(self._book, resources, shared, self._interrupts)
+
+    def _evaluate(self, data: Data) -> None:
+        if not self._request.experiment.class_metrics or self._book.unfinished:
+            return
+        from search.evaluation import evaluate_best
+
+        evaluate_best(self._request.experiment, self._book, data, self._precision)
 
     def _close(self) -> None:
         if self._opened is not None:

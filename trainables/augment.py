@@ -55,6 +55,11 @@ def _flip(images: Tensor, generator: torch.Generator) -> Tensor:
     return ops.flip(images, _coins(images, generator), _coins(images, generator))
 
 
+def _mirror(images: Tensor, generator: torch.Generator) -> Tensor:
+    """For pictures with an up and a down, where `_flip` would turn cars upside down."""
+    return ops.mirror(images, _coins(images, generator))
+
+
 def _transpose(images: Tensor, generator: torch.Generator) -> Tensor:
     return ops.transpose(images, _coins(images, generator))
 
@@ -116,6 +121,7 @@ def _speckle_noise(images: Tensor, generator: torch.Generator) -> Tensor:
 # In the order in which they are applied: the scene, then the light, then the sensor.
 _OPS: dict[str, Op] = {
     "flip": _flip,
+    "mirror": _mirror,
     "transpose": _transpose,
     "rotation": _rotation,
     "zoom": _zoom,

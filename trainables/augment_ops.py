@@ -34,6 +34,11 @@ def _order(backwards: Tensor, size: int) -> Tensor:
     return torch.where(backwards[:, None], forwards.flip(0), forwards)
 
 
+def mirror(images: Tensor, chosen: Tensor) -> Tensor:
+    """Mirror left-right the images where `chosen`, bool [n], says so."""
+    return torch.where(per_image(chosen), images.flip(3), images)
+
+
 def transpose(images: Tensor, chosen: Tensor) -> Tensor:
     """Swap rows and columns of the images where `chosen`, bool [n], says so.
 

@@ -17,6 +17,7 @@ from trainables import device as machine
 from trainables.budget import Budget, Diverged, EpochResult
 from trainables.checkpoint import Keeper, read_checkpoint
 from trainables.data import Split
+from trainables.losses import Loss
 from trainables.seeds import derive, generator
 
 # Input values per evaluation batch: 64 images at 299x299x3. More would make evaluation, and not
@@ -61,6 +62,7 @@ class Stage:
     prepare: Callable[[Tensor], Tensor] = images_to_floats
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
     penalty: Callable[[], Tensor] | None = None
+    loss: Loss = functional.cross_entropy
 
     def batches(self, seed: int, epoch: int) -> tuple[Tensor, ...]:
         """Return the epoch's batches as index tensors: every image once, in a new order."""
@@ -117,7 +119,9 @@ def run_epoch(stage: Stage, budget: Budget, epoch: int, device: torch.device) ->
     started = time.perf_counter()
     lower = machine.autocast(budget, device)
     train_loss, train_accuracy = train_epoch(stage, budget.seed, epoch, lower)
-    val_loss, val_accuracy = evaluate(stage.model, stage.validation, stage.prepare, lower)
+    val_loss, val_accuracy = evaluate(
+        stage.model, stage.validation, stage.prepare, lower, stage.loss
+    )
     if not (torch.isfinite(torch.tensor([train_loss, val_loss])).all()):
         raise Diverged(f"epoch {epoch}: loss {train_loss} on train, {val_loss} on validation")
     return EpochResult(
@@ -162,7 +166,7 @@ def _train_step(
         inputs = stage.augment(inputs, draws)
     with lower:
         logits = stage.model(inputs).float()
-    loss = functional.cross_entropy(logits, labels)
+    loss = stage.loss(logits, labels)
     objective = loss if stage.penalty is None else loss + stage.penalty()
     stage.optimizer.zero_grad(set_to_none=True)
     objective.backward()
@@ -185,8 +189,9 @@ def evaluate(
     examples: Examples,
     prepare: Callable[[Tensor], Tensor],
     lower: AbstractContextManager[object],
+    loss: Loss = functional.cross_entropy,
 ) -> tuple[float, float]:
-    """Return (mean cross entropy, accuracy) over a whole split, without dropout."""
+    """Return (mean loss, accuracy) over a whole split, without dropout."""
     model.eval()
     size = evaluation_batch_size(examples.inputs[0].numel())
     totals = torch.zeros(2, device=examples.labels.device, dtype=torch.float64)
@@ -197,7 +202,7 @@ def evaluate(
     ):
         with lower:
             logits = model(prepare(inputs)).float()
-        loss = functional.cross_entropy(logits, labels, reduction="sum")
-        totals += torch.stack((loss, (logits.argmax(1) == labels).sum()))
-    loss, correct = (totals / len(examples.labels)).tolist()
-    return loss, correct
+        total = loss(logits, labels, reduction="sum")
+        totals += torch.stack((total, (logits.argmax(1) == labels).sum()))
+    mean, correct = (totals / len(examples.labels)).tolist()
+    return mean, correct

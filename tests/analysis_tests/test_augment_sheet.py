@@ -62,7 +62,7 @@ def test_the_figure_shows_every_image_and_names_every_row(channels: int) -> None
     figure = draw(rows, "some leaves")
     assert figure.get_suptitle() == "some leaves"
     cells = figure.axes
-    assert len(cells) == len(rows) * 7 == 91
+    assert len(cells) == len(rows) * 7 == 98
     assert [cell.get_ylabel().replace("\n", "") for cell in cells[::7]] == list(rows)
     heads = [cell.get_title() for cell in cells[:7]]
     assert heads == ["original", *(f"draw {number}" for number in range(1, 7))]

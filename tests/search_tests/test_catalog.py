@@ -27,6 +27,18 @@ def test_the_main_job_is_there() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "dataset", "published", "epochs"),
+    [("mnist_cnn", "mnist", 0.975, 15), ("cifar10_net", "cifar10", 0.8216, 30)],
+)
+def test_published_numbers_and_epochs(
+    name: str, dataset: str, published: float, epochs: int
+) -> None:
+    found = find(name)
+    assert (found.dataset, found.image_size, found.published) == (dataset, None, published)
+    assert found.presets["standard"].max_epochs == epochs
+
+
+@pytest.mark.parametrize(
     ("name", "said"),
     [
         ("lenet_bean", r"'lenet_bean': did you mean lenet_beans\? known are .*lenet_beans"),

@@ -33,10 +33,10 @@ def fresh(seed: int = 7) -> torch.Generator:
 # --- names
 
 
-def test_ops_are_the_eleven_of_the_design() -> None:
+def test_ops_are_these_twelve() -> None:
     assert OPS == (
-        "flip", "transpose", "rotation", "zoom", "crop", "brightness", "contrast", "colour",
-        "gaussian_noise", "salt_pepper_noise", "speckle_noise",
+        "flip", "mirror", "transpose", "rotation", "zoom", "crop", "brightness", "contrast",
+        "colour", "gaussian_noise", "salt_pepper_noise", "speckle_noise",
     )  # fmt: skip
 
 
@@ -87,6 +87,17 @@ def test_flip_of_an_oblong_colour_image_keeps_its_pixels_whole() -> None:
     assert torch.equal(ops.flip(image, YES, NO), expected)
 
 
+def test_mirror_by_hand_takes_left_and_right_only() -> None:
+    expected = torch.tensor([[[[0.2, 0.1], [0.4, 0.3]]]])
+    assert torch.equal(ops.mirror(SQUARE, YES), expected)
+    assert torch.equal(ops.mirror(SQUARE, NO), SQUARE)
+    image = torch.arange(12.0).reshape(1, 2, 2, 3)  # planes 0..5 and 6..11, 2 rows of 3
+    turned = torch.tensor([[[[2.0, 1, 0], [5, 4, 3]], [[8, 7, 6], [11, 10, 9]]]])
+    assert torch.equal(ops.mirror(image, YES), turned)
+    both = ops.mirror(SQUARE.expand(2, 1, 2, 2), torch.tensor([True, False]))
+    assert torch.equal(both, torch.cat([expected, SQUARE]))
+
+
 def test_transpose_by_hand() -> None:
     expected = torch.tensor([[[[0.1, 0.3], [0.2, 0.4]]]])
     assert torch.equal(ops.transpose(SQUARE, YES), expected)
@@ -102,6 +113,14 @@ def test_flip_and_transpose_draw_every_case_equally_often() -> None:
     assert all(abs(int(count) - 1000) < 4 * 27 for count in counts)
     swapped = augment(images, "transpose", fresh())[:, 0, 0, 1] == 0.3
     assert abs(int(swapped.sum()) - 2000) < 4 * 32
+
+
+def test_mirror_draws_both_cases_equally_often_and_no_other() -> None:
+    images = torch.tensor([[0.1, 0.2], [0.3, 0.4]]).expand(4000, 1, 2, 2)
+    mirrored = augment(images, "mirror", fresh()).reshape(4000, 4)
+    cases, counts = torch.unique(mirrored, dim=0, return_counts=True)
+    assert torch.equal(cases, torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.2, 0.1, 0.4, 0.3]]))
+    assert abs(int(counts[0]) - 2000) < 4 * 32  # standard deviation 32
 
 
 def test_transpose_needs_square_images() -> None:
@@ -394,8 +413,9 @@ def test_memory_format_and_type_do_not_change_the_draws(name: str) -> None:
 def test_equal_images_of_a_batch_come_out_different(name: str) -> None:
     images = batch(1).expand(16, -1, -1, -1)
     out = augment(images, name, fresh())
-    # 4 or more different ones: a flip has no more, a transposition only two.
-    assert len({image.numpy().tobytes() for image in out}) >= (2 if name == "transpose" else 4)
+    # 4 or more different ones: a flip has no more, a mirroring or a transposition only two.
+    least = 2 if name in ("mirror", "transpose") else 4
+    assert len({image.numpy().tobytes() for image in out}) >= least
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,7 +4,6 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from trainables.budget import Budget, Diverged, EpochResult, best_of
 from trainables.checkpoint import load_weights
 from trainables.data import Data, DataSpec, open_data
 from trainables.device import autocast
-from trainables.lenet_beans import build, epochs, parse_filters, train_and_evaluate
+from trainables.lenet_beans import build, epochs, train_and_evaluate
 from trainables.training import Stage, evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,12 +38,7 @@ CONFIG: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def fill(root: Path, seed: int) -> Data:
@@ -213,16 +207,9 @@ def test_weights_start_from_the_trial_s_seed_alone(data: Data) -> None:
     assert not any(bias.any() for bias in biases)
 
 
-def test_parse_filters() -> None:
-    assert parse_filters("6/16/120") == (6, 16, 120)
-
-
-@pytest.mark.parametrize(
-    "text", ["6/16", "6/16/120/1", "0/16/120", "6/-1/120", "a/b/c", "", "6//1"]
-)
-def test_filters_that_are_not_three_positive_numbers(text: str) -> None:
-    with pytest.raises(ValueError, match=f"^filters must be three .* as in 6/16/120, .* {text}$"):
-        parse_filters(text)
+def test_filters_that_are_not_three_are_refused(data: Data) -> None:
+    with pytest.raises(ValueError, match=r"^filters must be 3 .* as in 6/16/120, but got 6/16$"):
+        train_and_evaluate(CONFIG | {"filters": "6/16"}, data, budget(1))
 
 
 def test_build_takes_other_channels_and_classes() -> None:

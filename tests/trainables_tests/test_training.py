@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +33,7 @@ from tests.trainables_tests.tiny_stages import (
 )
 from trainables.budget import Diverged, EpochResult
 from trainables.device import has_bfloat16
+from trainables.losses import mean_squared_error
 from trainables.seeds import generator
 from trainables.training import (
     Examples,
@@ -44,14 +45,7 @@ from trainables.training import (
     train_epoch,
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # --- data
 
@@ -208,6 +202,42 @@ def test_losses_and_accuracies_by_hand() -> None:
     assert (result.parameters, result.trainable_parameters) == (1, 1)
     assert result.epoch_s > 0
     assert result.peak_memory_mb > 10
+
+
+def test_another_loss_is_used_for_training_and_for_evaluation() -> None:
+    model = Reader()
+    fixed = stage(
+        model,
+        batch_size=4,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.0),
+        train=named([0, 1, 2, 0, 1, 2, 0], [0, 1, 2, 0, 1, 0, 1]),  # 5 of 7
+        validation=named([0, 1, 2, 2], [1, 1, 0, 1]),  # 1 of 4
+        loss=mean_squared_error,
+    )
+    result = run_epoch(fixed, budget(precision="float32"), 1, CPU)
+    # Softmax of logits (1, 0, 0): e, 1, 1 over e + 2. Squares, a mean over three classes.
+    first, other = math.e / (math.e + 2), 1 / (math.e + 2)
+    right = ((1 - first) ** 2 + 2 * other**2) / 3
+    wrong = (first**2 + (1 - other) ** 2 + other**2) / 3
+    assert result.train_loss == pytest.approx((5 * right + 2 * wrong) / 7)
+    assert result.val_loss == pytest.approx((right + 3 * wrong) / 4)
+    assert (result.train_accuracy, result.val_accuracy) == (pytest.approx(5 / 7), 0.25)
+
+
+def test_the_other_loss_is_the_one_whose_gradient_is_taken() -> None:
+    net, plain = Net(dropout=0.0), Net(dropout=0.0)
+    one_step = stage(
+        net,
+        batch_size=TRAIN,
+        optimizer=torch.optim.SGD(net.parameters(), lr=0.1),
+        loss=mean_squared_error,
+    )
+    train_epoch(one_step, 11, 1, nullcontext())
+    logits = plain(images_to_floats(one_step.train.inputs))
+    nn.MSELoss()(torch.softmax(logits, 1), torch.eye(3)[one_step.train.labels]).backward()
+    for moved, start in zip(net.parameters(), plain.parameters(), strict=True):
+        assert start.grad is not None
+        torch.testing.assert_close(moved, start - 0.1 * start.grad, rtol=0, atol=1e-6)
 
 
 def test_evaluation_in_several_batches_counts_every_image() -> None:

@@ -7,6 +7,8 @@ and 153.
 import torch
 from torch import Tensor, nn
 
+from trainables.nets.parts import flatten
+
 DENSE_UNITS = 50
 
 
@@ -63,10 +65,7 @@ class LeNet(nn.Module):
         x = self.activation(self.pool(self.conv1(images)))
         x = self.activation(self.pool(self.conv2(x)))
         x = self.activation(self.conv3(x))
-        # Flattened in the memory's own order (channels last): the same layer up to the order of
-        # its inputs, without a transposed copy of every batch forwards and backwards.
-        x = x.permute(0, 2, 3, 1).flatten(1)
-        x = self.activation(self.dense(self.dropout(x)))
+        x = self.activation(self.dense(self.dropout(flatten(x))))
         return self.output(x)  # type: ignore[no-any-return]  # nn.Module calls return Any
 
 

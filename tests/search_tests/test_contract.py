@@ -1,0 +1,100 @@
+"""What holds for every experiment of the catalog: its space builds, trains, saves and loads."""
+
+import importlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+
+from search.catalog import EXPERIMENTS
+from search.domains import domains
+from search.experiment import Experiment
+from tests.trainables_tests.tiny_data import tiny_data
+from tests.trainables_tests.tiny_stages import budget
+from trainables.budget import drive
+from trainables.checkpoint import load_weights
+
+NAMES = sorted(EXPERIMENTS)
+DRAWN, TRAINED = 50, 3
+# Height, width and channels as the data sets have them, and their classes.
+IMAGES = {"beans": ((500, 500, 3), 3), "mnist": ((28, 28, 1), 10), "cifar10": ((32, 32, 3), 10)}
+# What makes a step take long and adds nothing to the contract; built at every size all the same.
+CHEAP: dict[str, dict[str, Any]] = {"lenet_beans": {"image_size": 64}}
+
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def configurations(experiment: Experiment, fixed: dict[str, Any], n: int) -> list[dict[str, Any]]:
+    """Draw at random, and check that what the space returns is what was drawn."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=5))
+    drawn = []
+    for _ in range(n):
+        study.enqueue_trial(fixed)
+        trial = study.ask()
+        drawn.append(experiment.space()(trial))
+        assert drawn[-1] == trial.params
+    return drawn
+
+
+def build(experiment: Experiment, config: dict[str, Any]) -> torch.nn.Module:
+    classes = IMAGES[experiment.dataset][1]
+    module = importlib.import_module(f"trainables.{experiment.name}")
+    return module.build(config, classes)  # type: ignore[no-any-return]
+
+
+def test_three_experiments_are_visited() -> None:
+    assert NAMES == ["cifar10_net", "lenet_beans", "mnist_cnn"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fifty_configurations_lie_in_the_space_and_build(name: str) -> None:
+    experiment = EXPERIMENTS[name]
+    known = domains(experiment.space(), experiment.defaults())
+    (height, width, channels), classes = IMAGES[experiment.dataset]
+    drawn = configurations(experiment, {}, DRAWN)
+    assert len({json.dumps(config) for config in drawn}) == DRAWN
+    for config in drawn:
+        assert all(known[each].contains(value) for each, value in config.items())
+        assert json.loads(json.dumps(config)) == config
+        side = config.get("image_size", experiment.image_size)
+        with torch.device("meta"):
+            images = torch.empty(2, channels, side or height, side or width)
+            assert build(experiment, config)(images).shape == (2, classes)
+    # Every name was in force at least once, every choice was drawn.
+    assert {each for config in drawn for each in config} == known.keys()
+    for each, domain in known.items():
+        seen = {config[each] for config in drawn if each in config}
+        assert len(seen) == len(domain.choices) or not domain.choices or len(seen) > 5, each
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_few_train_one_step_and_save_what_can_be_loaded(name: str, tmp_path: Path) -> None:
+    experiment = EXPERIMENTS[name]
+    shape, classes = IMAGES[experiment.dataset]
+    small = (64, 64, 3) if experiment.dataset == "beans" else shape
+    data = tiny_data(small, classes, train=16, validation=8)
+    # Near the lower end: at the upper one a step may well diverge, which is another outcome.
+    held = {"batch_size": 16, "learning_rate": 1e-3} | CHEAP.get(name, {})
+    chosen = configurations(experiment, held, TRAINED)
+    assert len(chosen) == TRAINED
+    for number, config in enumerate(chosen):
+        assert config["batch_size"] == len(data.splits["train"].labels)  # so one step
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        result = drive(experiment.trainable()(config, data, budget(1, folder)), None)
+        assert math.isfinite(result.train_loss)
+        assert math.isfinite(result.val_loss)
+        assert 0 <= result.val_accuracy <= 1
+        saved = load_weights(folder / "best.pt")
+        assert saved["val_accuracy"] == result.val_accuracy
+        with torch.device("meta"):
+            fresh = build(experiment, config)
+        fresh.load_state_dict(saved["model"], assign=True)  # no name missing, none unexpected
+        assert sum(p.numel() for p in fresh.parameters()) == result.parameters > 0
+        assert all(torch.isfinite(p).all() for p in fresh.parameters())
+    assert {split for split, _ in data.asked} == {"train", "validation"}

@@ -1,0 +1,92 @@
+"""evaluation.json of a tiny trial: what it says, and that only the validation split is read."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from search.book import Book
+from search.catalog import EXPERIMENTS, find
+from search.evaluation import evaluate_best, write_evaluation
+from search.records import Record
+from tests.trainables_tests.tiny_data import TinyData, tiny_data
+from tests.trainables_tests.tiny_stages import budget
+from trainables.budget import EpochResult, drive
+
+MNIST = find("mnist_cnn")
+CONFIG: dict[str, Any] = {**MNIST.defaults(), "filters": "16/32", "batch_size": 8}
+
+
+def trained(root: Path) -> tuple[TinyData, EpochResult]:
+    data = tiny_data((8, 8, 1), classes=10, validation=40)
+    best = drive(MNIST.trainable()(CONFIG, data, budget(2, root)), None)
+    data.asked.clear()
+    return data, best
+
+
+def record(best: EpochResult) -> Record:
+    row = {"epoch": best.epoch, "val_accuracy": best.val_accuracy}
+    return Record(7, "completed", CONFIG, 1, (row,))
+
+
+def test_it_is_written_as_it_is_returned(tmp_path: Path) -> None:
+    data, best = trained(tmp_path)
+    written = write_evaluation(MNIST, tmp_path, record(best), data, "auto")
+    assert written is not None
+    text = (tmp_path / "evaluation.json").read_text()
+    assert json.loads(text) == written
+    assert text.endswith("}\n")
+    rows = [line.strip().rstrip(",") for line in text.splitlines()[-12:-2]]
+    assert rows == [str(row) for row in written["confusion_matrix"]]  # a line for each
+    assert list(written) == [
+        "experiment", "data", "split", "trial", "epoch", "classes", "images", "accuracy",
+        "f1_weighted", "precision_weighted", "recall_weighted", "confusion_matrix",
+    ]  # fmt: skip
+    assert (written["experiment"], written["split"]) == ("mnist_cnn", "validation")
+    assert (written["trial"], written["epoch"], written["images"]) == (7, best.epoch, 40)
+    assert written["classes"] == [f"class {number}" for number in range(10)]
+    assert written["accuracy"] == pytest.approx(best.val_accuracy)
+    assert [sum(row) for row in written["confusion_matrix"]] == [4] * 10
+    assert data.asked == [("validation", None)]
+
+
+def test_without_weights_nothing_is_written(tmp_path: Path) -> None:
+    data, best = trained(tmp_path)
+    (tmp_path / "best.pt").unlink()
+    assert write_evaluation(MNIST, tmp_path, record(best), data, "auto") is None
+    assert not (tmp_path / "evaluation.json").exists()
+    assert data.asked == []
+
+
+def end_of_study(root: Path, data: TinyData, best: EpochResult | None) -> None:
+    book = SimpleNamespace(
+        best=None if best is None else record(best), folder=SimpleNamespace(root=root)
+    )
+    evaluate_best(MNIST, cast("Book", book), data, "auto")
+
+
+def test_the_end_of_a_study_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, best = trained(tmp_path)
+    end_of_study(tmp_path, data, best)
+    said = capsys.readouterr().err
+    assert f"best model on 40 validation images: accuracy {best.val_accuracy:.4f}; " in said
+    assert "evaluation.json has the confusion matrix" in said
+    assert (tmp_path / "evaluation.json").exists()
+
+
+def test_the_end_of_a_study_without_weights_or_best_trial(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, best = trained(tmp_path)
+    (tmp_path / "best.pt").unlink()
+    end_of_study(tmp_path, data, best)
+    assert f"no evaluation.json, since {tmp_path} has no best.pt" in capsys.readouterr().err
+    end_of_study(tmp_path, data, None)
+    assert capsys.readouterr().err == ""
+    assert not (tmp_path / "evaluation.json").exists()
+
+
+def test_mnist_cnn_alone_asks_for_it() -> None:
+    assert [name for name, each in EXPERIMENTS.items() if each.class_metrics] == ["mnist_cnn"]

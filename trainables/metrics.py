@@ -1,0 +1,74 @@
+"""Beyond accuracy: what a trained network makes of a split, class by class, by scikit-learn."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from torch import Tensor, nn
+
+from trainables import device as machine
+from trainables.budget import Budget
+from trainables.checkpoint import load_weights
+from trainables.data import Split
+from trainables.training import Examples, evaluation_batch_size, images_to_floats
+
+
+def class_metrics(
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
+) -> dict[str, Any]:
+    """Return accuracy, weighted F1, precision and recall, and the confusion matrix.
+
+    Weighted: the mean over classes, each by its number of images; a class that is never predicted
+    has precision 0. Row i, column j of the matrix counts images of class i taken for class j.
+
+    Raises:
+        ValueError: no images.
+    """
+    if len(labels) == 0:
+        raise ValueError("metrics need at least one image, but got none")
+    names = list(range(classes))
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        labels, predicted, labels=names, average="weighted", zero_division=0
+    )
+    return {
+        "images": len(labels),
+        "accuracy": float((labels == predicted).mean()),
+        "f1_weighted": float(f1),
+        "precision_weighted": float(precision),
+        "recall_weighted": float(recall),
+        "confusion_matrix": confusion_matrix(labels, predicted, labels=names).tolist(),
+    }
+
+
+@torch.inference_mode()
+def predictions(
+    model: nn.Module, images: Tensor, lower: AbstractContextManager[object]
+) -> NDArray[np.int64]:
+    """Return the most likely class of each image: [n]; images are uint8, channels last."""
+    model.eval()
+    found = []
+    for batch in images.split(evaluation_batch_size(images[0].numel())):
+        with lower:
+            found.append(model(images_to_floats(batch)).float().argmax(1).cpu())
+    return torch.cat(found).numpy()
+
+
+def weights_metrics(
+    model: nn.Module, weights: Path, split: Split, classes: int, precision: str = "auto"
+) -> dict[str, Any]:
+    """Return the `class_metrics` on a split of weights that a trial kept (`save_weights`).
+
+    `model` is the network of the trial's configuration, from the meta device or not. Runs on a GPU
+    where there is one, at the precision of the trial, so that accuracies agree.
+    """
+    given = Budget(epochs=1, precision=precision)
+    device = machine.set_up(given)
+    model.load_state_dict(load_weights(weights)["model"], assign=True)
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    examples = Examples.of(split, device)
+    found = predictions(model, examples.inputs, machine.autocast(given, device))
+    return class_metrics(split.labels, found, classes)

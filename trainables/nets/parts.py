@@ -1,0 +1,38 @@
+"""What several networks share: torch's initialisation from a given generator, input scaling."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def torch_init(model: nn.Module, generator: torch.Generator) -> None:
+    """Initialise as torch does by default, but from `generator` and not from the global one.
+
+    Weights and biases of convolutions and dense layers are uniform within 1 / sqrt(fan in):
+    for weights this is `kaiming_uniform_(a=sqrt(5))`, as in `reset_parameters` of torch's layers.
+    Drawn in the order in which torch draws them.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=generator)
+            if module.bias is not None:
+                bound = 1 / math.sqrt(module.weight[0].numel())
+                nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+
+
+def to_signed(images: Tensor) -> Tensor:
+    """Scale images from [0, 1] to [-1, 1]: (x - 0.5) / 0.5.
+
+    In the network, not before it: augmentation works in [0, 1], where black moves in at the edge.
+    """
+    return images * 2 - 1
+
+
+def flatten(features: Tensor) -> Tensor:
+    """[n, channels, height, width] -> [n, features] in the memory's own order, channels last.
+
+    For the dense layer behind it the same up to the order of its inputs, without a transposed
+    copy of every batch forwards and backwards.
+    """
+    return features.permute(0, 2, 3, 1).flatten(1)
