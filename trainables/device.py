@@ -59,8 +59,9 @@ def keep_freed_memory() -> None:
     """Let glibc keep freed memory for the next batch instead of giving it back each time.
 
     Every step allocates the same hundreds of megabytes. By default each comes as a new mapping
-    whose pages the kernel must fault in and clear: two thirds of LeNet's time at 299x299
-    (benchmarks/README.md). What a trial held goes back to the system when the next one begins.
+    whose pages the kernel must fault in and clear; without that, LeNet at 299x299 trains 1.4
+    times as fast (benchmarks/README.md). What a trial held goes back to the system when the next
+    one begins.
     """
     try:
         libc = ctypes.CDLL("libc.so.6")
