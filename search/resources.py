@@ -136,8 +136,8 @@ def allot(
     """Return the resources of a study; what is None is chosen.
 
     One CPU per trial (two trials side by side train 1.15 times as many images per second as one
-    trial on two CPUs: benchmarks/README.md), a whole GPU per trial where there is one, and as many trials at
-    once as fit.
+    trial on two CPUs: benchmarks/README.md), a whole GPU per trial where there is one, and as
+    many trials at once as fit.
     """
     cpus = cpus_per_trial or 1
     gpus = float(machine.gpus > 0) if gpus_per_trial is None else gpus_per_trial
