@@ -5,7 +5,6 @@ import logging
 import os
 import socket
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,6 @@ _ENVIRONMENT = {
 }
 # A worker that dies is replaced so many times, and the trial goes on from its checkpoint.
 WORKER_RETRIES = 2
-_PATIENCE_S = 30
 
 
 @contextlib.contextmanager
@@ -131,13 +129,15 @@ def run_trials(
     """
     from ray import tune
 
+    from search.follower import Follower
+
     with (
         tempfile.TemporaryDirectory(prefix="trellis-ray-", ignore_cleanup_errors=True) as scratch,
         Progress(book) as shown,
         interrupts.deferred(),
         quiet(),
     ):
-        tuner = _tuner(book, resources, shared, scratch, _follower(shown, interrupts))
+        tuner = _tuner(book, resources, shared, scratch, Follower(shown, interrupts))
         try:
             tuner.fit()
         except tune.TuneError as error:  # carries the traceback of ours or Ray's as text
@@ -177,30 +177,6 @@ def _tuner(
             failure_config=tune.FailureConfig(max_failures=WORKER_RETRIES),
         ),
     )
-
-
-def _follower(shown: Progress, interrupts: Interrupts) -> Any:
-    """Return the callback that draws, and looks for a reason to end, between any two steps."""
-    from ray import tune
-
-    class Follow(tune.Callback):
-        def __init__(self) -> None:
-            self.waiting_since: float | None = time.monotonic()
-
-        def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
-            since = self.waiting_since
-            if any(trial.status == "RUNNING" for trial in trials):
-                self.waiting_since = None
-            elif since is not None and time.monotonic() - since > _PATIENCE_S:
-                self.waiting_since = None
-                say("still waiting for Ray to place the first trial: are its CPUs or GPUs taken?")
-            shown.update()
-            interrupts.check()
-
-        def __getstate__(self) -> dict[str, Any]:
-            return {}  # Ray pickles callbacks when a Tuner is made
-
-    return Follow()
 
 
 @contextlib.contextmanager

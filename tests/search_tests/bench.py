@@ -3,11 +3,16 @@
 It is added as CONTRIBUTING.md says: two files and one catalog line.
 """
 
+import contextlib
+import fcntl
 import os
+import pty
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +117,27 @@ class Bench:
             check=False,
             timeout=240,
         )
+
+    def on_a_terminal(self, *words: str) -> tuple[int, str]:
+        """Run with a terminal of 120 columns as all three streams; return all it was sent."""
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        environment = {**self.environment(), "TERM": "xterm-256color"}
+        process = subprocess.Popen(
+            self.command(*words),
+            cwd=self.root,
+            env=environment,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+        )
+        os.close(slave)
+        screen = b""
+        with contextlib.suppress(OSError):  # the terminal is gone once the process has ended
+            while part := os.read(master, 65536):
+                screen += part
+        os.close(master)
+        return process.wait(timeout=240), screen.decode(errors="replace")
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -171,6 +171,25 @@ def test_resume_with_other_settings_or_data_is_refused(bench: Bench) -> None:
     assert "dashboard" not in again.stderr  # nothing to do: Ray was not started
 
 
+def test_on_a_terminal_a_live_table_shows_the_study(bench: Bench) -> None:
+    held = ("--fix", "behaviour=learn", "--fix", "pause_s=0.3", "--max-epochs", "3")
+    code, screen = bench.on_a_terminal("--study", "live", "--trials", "3", *held)
+    assert code == 0, screen
+    assert "Traceback" not in screen
+    for part in (
+        "trials",
+        "3 of 3 ended",
+        "best",
+        "rungs",
+        "epoch 1: ",
+        "elapsed",
+        "left",
+        "rank",
+    ):
+        assert part in screen, part
+    assert len(rows(bench.results / "live" / "trials.csv")) == 3
+
+
 def test_bad_input_is_one_line_each_and_writes_nothing(bench: Bench) -> None:
     before = sorted(bench.results.parent.rglob("*"))
     words = ["--trials", "0", "--fix", "kernel=9", "--study", "../x", "--cpus-per-trial", "4096"]
