@@ -80,9 +80,12 @@ class StudyFolder:
         best = best_of(records)
         if best is not None:
             self._keep_best(best)
-        for record in records:
-            if record.status != "running":
-                self._thin(record)
+        ended = {str(record.number): record for record in records if record.status != "running"}
+        trials = self.root / "trials"
+        # By what is there, not by all that ever ended: a study of thousands has few folders left.
+        for name in sorted(os.listdir(trials)) if trials.is_dir() else ():
+            if name in ended:
+                self._thin(ended[name])
 
     def _thin(self, record: Record) -> None:
         """Remove an ended trial's folder; the traceback of a failed one stays."""

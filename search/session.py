@@ -91,8 +91,11 @@ class Session:
         self._request = request
         self._interrupts = interrupts
         self._opened: study.OpenStudy | None = None
-        self._precision = (old or {}).get("resources", {}).get("precision") or resolve_precision(
-            request.plan.precision, on_this_cpu=request.resources is not None and not _gpu(request)
+        resources = request.resources
+        on_this_cpu = resources is not None and not resources.gpus_per_trial
+        kept = (old or {}).get("resources", {}).get("precision")
+        self._precision = kept or resolve_precision(
+            request.plan.precision, on_this_cpu=on_this_cpu
         )
 
     def run(self) -> int:
@@ -114,7 +117,8 @@ class Session:
         """Search, and turn what ends it early or breaks it into a message and an exit code."""
         try:
             with contextlib.ExitStack() as closing:
-                self._search(data, closing)
+                closing.callback(self._close)
+                self._search(data)
                 self._evaluate(data)
         except (EndEarly, KeyboardInterrupt) as end:
             if self._opened is None:
@@ -143,9 +147,8 @@ class Session:
         )
         return StudyFailed(f"the study broke off: {text.splitlines()[0]}{where}")
 
-    def _search(self, data: Data, closing: contextlib.ExitStack) -> None:
+    def _search(self, data: Data) -> None:
         request = self._request
-        closing.callback(self._close)
         content = make_manifest(request.experiment, request.plan, data, command_line())
         content["resources"] = {**request.asked._asdict(), "precision": self._precision}
         if request.resume:  # refused or finished before anything is prepared
@@ -192,10 +195,6 @@ class Session:
         self._request = replace(request, folder=opened.book.folder.root)
         if opened.note:
             say(opened.note)
-
-
-def _gpu(request: Request) -> bool:
-    return request.resources is not None and request.resources.gpus_per_trial > 0
 
 
 def _say_resources(request: Request, resources: Resources) -> None:
