@@ -20,7 +20,13 @@ CURVE_FIELDS = (
     "learning_rate",
     "epoch_s",
 )
-ROW_FIELDS = (*CURVE_FIELDS, "peak_memory_mb", "parameters", "trainable_parameters")
+ROW_FIELDS = (
+    *CURVE_FIELDS,
+    "peak_memory_mb",
+    "parameters",
+    "trainable_parameters",
+    "frozen_images",
+)
 # The user attribute that says how a trial ended: its status, error and wall_s, in one line of the
 # journal, written before the trial is told to Optuna.
 VERDICT = "verdict"

@@ -7,9 +7,24 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainables.data.source import Progress, silent
+
 
 class Diverged(ArithmeticError):
     """The loss became infinite or not a number: the configuration is infeasible."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Pretrained weights that were found and looked at.
+
+    `source` is torchvision, file or random; `path` the state dict's file ("" for random);
+    `fingerprint` the SHA-256 hex digest of its tensors, or what stands for random ones.
+    """
+
+    source: str
+    path: str
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -20,7 +35,8 @@ class Budget:
     `device` is auto, cpu or cuda; `precision` is auto (bfloat16 where the machine has it),
     bfloat16 or float32. With `folder` the trial keeps a checkpoint there, and the weights of its
     best epoch once its validation accuracy reaches `keep_above`: an equal of the best trial so far
-    may have the lower number, and so be the best.
+    may have the lower number, and so be the best. `weights` are for experiments that start from
+    pretrained ones. `progress` hears of work that comes before an epoch.
     """
 
     epochs: int
@@ -30,6 +46,8 @@ class Budget:
     precision: str = "auto"
     folder: Path | None = None
     keep_above: float = -1.0
+    weights: Weights | None = None
+    progress: Progress = silent
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -57,6 +75,8 @@ class EpochResult:
     The train numbers come from the training pass itself (dropout and augmentation on), the
     validation numbers from the whole validation split afterwards. `peak_memory_mb` is the peak
     of the process (CPU) or of the device allocator (GPU) since the trial began, in MiB.
+    `parameters` counts the whole network. `frozen_images` is the number of images that were run
+    through frozen layers for this epoch; 0 where their stored activations were used.
     """
 
     epoch: int
@@ -70,6 +90,7 @@ class EpochResult:
     peak_memory_mb: float
     parameters: int
     trainable_parameters: int
+    frozen_images: int = 0
 
 
 def best_of(results: Iterable[EpochResult]) -> EpochResult:

@@ -7,7 +7,7 @@ No DataLoader: a split is one uint8 array, a batch an index into it. All randomn
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ _EVALUATION_VALUES = 64 * 299 * 299 * 3
 class Examples:
     """A split on the device."""
 
-    inputs: Tensor  # [n, height, width, channels] uint8
+    inputs: Tensor  # [n, height, width, channels] uint8, or stored activations [n, ...] bfloat16
     labels: Tensor  # [n] int64
 
     @classmethod
@@ -50,7 +50,12 @@ def images_to_floats(batch: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a trial with its own network, data and rule. `epochs` bounds this stage alone."""
+    """A part of a trial with its own network, data and rule. `epochs` bounds this stage alone.
+
+    Where layers are frozen and their stored activations are the inputs, `model` is the rest:
+    `parameters` then counts the whole network, and `frozen_images` the images that were run
+    through the frozen layers to build this stage.
+    """
 
     name: str
     epochs: int
@@ -63,6 +68,8 @@ class Stage:
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
     penalty: Callable[[], Tensor] | None = None
     loss: Loss = functional.cross_entropy
+    parameters: int | None = None
+    frozen_images: int = 0
 
     def batches(self, seed: int, epoch: int) -> tuple[Tensor, ...]:
         """Return the epoch's batches as index tensors: every image once, in a new order."""
@@ -101,8 +108,11 @@ def run_stages(
             if number + 1 == len(saved.models):
                 stage.optimizer.load_state_dict(saved.optimizer)
                 saved = None  # as large as the network and its optimizer: let it go
+        frozen_images = stage.frozen_images
         for epoch in range(len(history) + 1, end + 1):
-            history.append(run_epoch(stage, budget, epoch, device))
+            result = run_epoch(stage, budget, epoch, device)
+            history.append(replace(result, frozen_images=frozen_images))
+            frozen_images = 0  # those of later epochs are stored
             keeper.keep(stage.model, stage.optimizer)
             yield history[-1]
         if end < budget.epochs:
@@ -134,7 +144,7 @@ def run_epoch(stage: Stage, budget: Budget, epoch: int, device: torch.device) ->
         learning_rate=stage.optimizer.param_groups[0]["lr"],
         epoch_s=time.perf_counter() - started,
         peak_memory_mb=machine.peak_memory_mb(device),
-        parameters=sum(p.numel() for p in stage.model.parameters()),
+        parameters=stage.parameters or sum(p.numel() for p in stage.model.parameters()),
         trainable_parameters=sum(p.numel() for p in stage.model.parameters() if p.requires_grad),
     )
 

@@ -63,6 +63,7 @@ def row(epoch: int, val_accuracy: float, **changes: Any) -> dict[str, Any]:
         "peak_memory_mb": 64.0,
         "parameters": 10,
         "trainable_parameters": 9,
+        "frozen_images": 0,
     } | changes
 
 
