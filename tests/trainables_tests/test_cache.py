@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 
-from trainables.data.cache import cache_root, ensure, resize
+from trainables import store
+from trainables.data.cache import ensure, resize
 from trainables.data.parallel import in_order
 from trainables.errors import DataError
 
@@ -164,14 +165,14 @@ def test_other_data_or_another_split_is_another_entry(root):
 
 
 def test_the_place_of_the_cache(monkeypatch, tmp_path):
-    assert cache_root() == tmp_path / "cache"
+    assert store.root() == tmp_path / "cache"
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TRELLIS_CACHE", "~/x")
-    assert cache_root() == tmp_path / "home/x"
+    assert store.root() == tmp_path / "home/x"
     monkeypatch.setenv("TRELLIS_CACHE", "")
-    assert cache_root() == tmp_path / "home/.cache/trellis"
+    assert store.root() == tmp_path / "home/.cache/trellis"
     monkeypatch.delenv("TRELLIS_CACHE")
-    assert cache_root() == tmp_path / "home/.cache/trellis"
+    assert store.root() == tmp_path / "home/.cache/trellis"
 
 
 # Sources that do not fit
@@ -288,7 +289,7 @@ def test_a_cache_that_is_a_file(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("TRELLIS_CACHE", str(tmp_path / "file"))
     message = (
-        rf"cannot write the image cache in {tmp_path}/file/images: Not a directory;"
+        rf"cannot write the cache in {tmp_path}/file/images: Not a directory;"
         " make room there or set TRELLIS_CACHE to another folder"
     )
     with pytest.raises(DataError, match=message):

@@ -4,20 +4,17 @@ An entry appears whole, by a rename; one process makes it while the others wait;
 process left is removed; what is damaged is made again.
 """
 
-import os
-import shutil
 import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from PIL import Image
 
+from trainables import store
 from trainables.data.cache_entry import DamagedError, Entry, Key, Writer, read
 from trainables.data.parallel import in_order
 from trainables.data.source import Progress, Source, silent
@@ -31,17 +28,6 @@ class Found:
     entries: dict[int | None, Entry]  # by size
     built: int  # entries made by this call
     notes: tuple[str, ...]  # entries that were damaged
-
-
-def cache_root() -> Path:
-    """Return the folder of the cache: $TRELLIS_CACHE, else ~/.cache/trellis."""
-    given = os.environ.get("TRELLIS_CACHE")
-    try:
-        return Path(given).expanduser().absolute() if given else Path.home() / ".cache" / "trellis"
-    except RuntimeError as error:
-        raise DataError(
-            f"no place for the cache: {error}; set TRELLIS_CACHE to a folder"
-        ) from error
 
 
 def resize(image: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
@@ -73,20 +59,22 @@ def ensure(
     Raises:
         DataError: the cache cannot be written, or the images cannot be made into one array.
     """
-    root = cache_root() / "images"
+    root = store.root() / "images"
     keys = [Key(fingerprint, split, size) for size in dict.fromkeys(sizes)]
     notes: list[str] = []
     entries = _read_all(root, keys, verify, notes)
     missing = [key for key in keys if key.size not in entries]
     if not missing:
         return Found(entries, 0, ())
-    with _locked(root, missing[0].group, split, progress):
+    waiting = f"waiting for another process to prepare {split} images"
+    with store.locked(root, missing[0].group, waiting, progress):
         # Another process may have made them while this one waited for the lock.
         entries.update(_read_all(root, missing, verify, []))
         missing = [key for key in keys if key.size not in entries]
         if missing:
             _build(root, missing, opener(), progress)
             entries.update(_read_all(root, missing, False, []))
+            store.trim(keep={root / key.name for key in keys})
     return Found(entries, len(missing), tuple(notes))
 
 
@@ -101,6 +89,7 @@ def _read_all(
             notes.append(f"{root / key.name} was damaged and is made again: {error}")
             continue
         if entry is not None:
+            store.touch(root / key.name)
             entries[key.size] = entry
     return entries
 
@@ -117,90 +106,22 @@ def _build(root: Path, keys: Sequence[Key], source: Source, progress: Progress) 
         image, label = item
         return label, [resize(image, key.size) for key in keys]
 
-    with _scratch(root, keys[0].group) as scratch, ExitStack() as stack:
-        with _writing(root):
+    with store.scratch(root, keys[0].group) as scratch, ExitStack() as stack:
+        with store.writing(root):
             writers = [Writer(scratch / key.name, key, count) for key in keys]
         for writer in writers:
             stack.callback(writer.abandon)
         labels: list[int] = []
         results = stack.enter_context(closing(in_order(shrink, source.images(split))))
         for label, images in results:
-            with _writing(root):
+            with store.writing(root):
                 for writer, image in zip(writers, images, strict=True):
                     writer.add(image)
             labels.append(label)
             progress(f"preparing {split} images", len(labels), count)
         if len(labels) != count:
             raise DataError(f"the {split} split has {len(labels)} images instead of {count}")
-        with _writing(root):
+        with store.writing(root):
             for writer in writers:
                 writer.close(labels, time.perf_counter() - started)
-                _replace(writer.folder, root / writer.key.name)
-
-
-def _replace(new: Path, place: Path) -> None:
-    """Move a whole entry into its place; what was there is removed with the scratch folder."""
-    if place.exists():
-        place.rename(new.with_name(f"old-{new.name}"))
-    new.rename(place)
-
-
-@contextmanager
-def _writing(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            f"cannot write the image cache in {root}: {error.strerror or error};"
-            " make room there or set TRELLIS_CACHE to another folder"
-        ) from error
-
-
-@contextmanager
-def _scratch(root: Path, group: str) -> Iterator[Path]:
-    """Give a folder beside the entries, and remove it with all that was not moved out of it."""
-    folder = root / f"{group}.tmp-{uuid.uuid4().hex[:8]}"
-    with _writing(root):
-        folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _locked(root: Path, group: str, split: str, progress: Progress) -> Iterator[None]:
-    """Hold the lock of a group. The system frees it when its holder ends, by SIGKILL too."""
-    with _writing(root):
-        root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(_lock_path(root, group))
-        waited = 0
-        while not lock.is_locked:
-            try:
-                lock.acquire(timeout=1)
-            except Timeout:
-                waited += 1
-                progress(f"waiting for another process to prepare {split} images", waited, None)
-    try:
-        _sweep(root, group)
-        yield
-    finally:
-        lock.release()
-
-
-def _lock_path(root: Path, group: str) -> Path:
-    return root / f"{group}.lock"
-
-
-def _sweep(root: Path, held: str) -> None:
-    """Remove the scratch folders of dead processes: those whose lock nobody else holds."""
-    for folder in root.glob("*.tmp-*"):
-        group = folder.name.split(".tmp-")[0]
-        if group == held:
-            shutil.rmtree(folder, ignore_errors=True)
-            continue
-        try:
-            with FileLock(_lock_path(root, group)).acquire(timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
-        except (Timeout, OSError):  # somebody works in it, or it belongs to another user
-            continue
+                store.put(writer.folder, root / writer.key.name)

@@ -5,7 +5,6 @@ Written front to back, so that neither memory nor a full disk is a problem, and 
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables import store
 from trainables.errors import DataError
 
 FORMAT = 1  # raise it when the files, or the pixels made from the same data, change
-IMAGES, LABELS, META = "images.npy", "labels.npy", "meta.json"
+IMAGES, LABELS, META = "images.npy", "labels.npy", store.META
 
 
 class DamagedError(Exception):
@@ -132,10 +132,10 @@ class Writer:
 
     def close(self, labels: Sequence[int], seconds: float) -> None:
         """Complete the entry; `labels` has one for each image."""
-        _sync(self._file)
+        store.sync(self._file)
         with (self.folder / LABELS).open("wb") as file:
             np.save(file, np.asarray(labels, np.int64))
-            _sync(file)
+            store.sync(file)
         digests = {IMAGES: self._hash.hexdigest(), LABELS: _digest(self.folder / LABELS)}
         files = {
             name: {"bytes": (self.folder / name).stat().st_size, "sha256": digest}
@@ -156,10 +156,3 @@ class Writer:
     def _unequal(self, shape: tuple[int, ...]) -> str:
         first, other = ("x".join(map(str, each)) for each in (self._shape or (), shape))
         return f"the images differ in size: {first} and {other}; give one image size for all"
-
-
-def _sync(file: BinaryIO) -> None:
-    """Close a file whose bytes are on the disk, so that a rename never outruns them."""
-    file.flush()
-    os.fsync(file.fileno())
-    file.close()

@@ -1,0 +1,186 @@
+"""The cache's folders: each appears whole, is made by one process at a time, and goes by age.
+
+What a killed process left is removed; least recently used folders go when the cache grows too
+large. Images, activations and source networks are kept this way, each in a place of its own.
+"""
+
+import contextlib
+import math
+import os
+import shutil
+import uuid
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from filelock import FileLock, Timeout
+
+from trainables.errors import DataError
+
+if TYPE_CHECKING:  # that package keeps its arrays here
+    from trainables.data.source import Progress
+
+META = "meta.json"  # written last; its time of change is when the folder was last used
+PLACES = ("images", "activations", "sources")
+_DEFAULT_GB = 20.0
+
+
+def root() -> Path:
+    """Return the folder of the cache: $TRELLIS_CACHE, else ~/.cache/trellis."""
+    given = os.environ.get("TRELLIS_CACHE")
+    try:
+        return Path(given).expanduser().absolute() if given else Path.home() / ".cache" / "trellis"
+    except RuntimeError as error:
+        raise DataError(
+            f"no place for the cache: {error}; set TRELLIS_CACHE to a folder"
+        ) from error
+
+
+def limit_bytes() -> float:
+    """Return how large the cache may grow: $TRELLIS_CACHE_GB in units of 10**9, else 20.
+
+    Raises:
+        DataError: it is no positive number.
+    """
+    text = os.environ.get("TRELLIS_CACHE_GB", "").strip()
+    try:
+        found = float(text) if text else _DEFAULT_GB
+    except ValueError:
+        found = math.nan
+    if not found > 0:
+        raise DataError(f"TRELLIS_CACHE_GB must be a positive number of gigabytes, not {text!r}")
+    return found * 1e9
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn what the file system refuses into a message.
+
+    Raises:
+        DataError: an OSError came up inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"cannot write the cache in {place}: {error.strerror or error};"
+            " make room there or set TRELLIS_CACHE to another folder"
+        ) from error
+
+
+def sync(file: BinaryIO) -> None:
+    """Close a file whose bytes are on the disk, so that a rename never outruns them."""
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
+
+
+def put(new: Path, final: Path) -> None:
+    """Move a whole folder to its place; what was there is removed with the scratch folder."""
+    if final.exists():
+        final.rename(new.with_name(f"old-{new.name}"))
+    new.rename(final)
+
+
+@contextmanager
+def scratch(place: Path, group: str) -> Iterator[Path]:
+    """Give a folder in `place`, and remove it with all that was not moved out of it."""
+    folder = place / f"{group}.tmp-{uuid.uuid4().hex[:8]}"
+    with writing(place):
+        folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def locked(place: Path, group: str, waiting: str, progress: "Progress") -> Iterator[None]:
+    """Hold the lock of a group. The system frees it when its holder ends, by SIGKILL too.
+
+    While another process holds it, `progress` hears `waiting` with the seconds waited.
+    """
+    with writing(place):
+        place.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(_lock_path(place, group))
+        waited = 0
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=1)
+            except Timeout:
+                waited += 1
+                progress(waiting, waited, None)
+    try:
+        _sweep(place, group)
+        yield
+    finally:
+        lock.release()
+
+
+def _lock_path(place: Path, group: str) -> Path:
+    return place / f"{group}.lock"
+
+
+def _sweep(place: Path, held: str) -> None:
+    """Remove the scratch folders of dead processes: those whose lock nobody else holds."""
+    for folder in place.glob("*.tmp-*"):
+        group = folder.name.split(".tmp-")[0]
+        if group == held:
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        try:
+            with FileLock(_lock_path(place, group)).acquire(timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+        except (Timeout, OSError):  # somebody works in it, or it belongs to another user
+            continue
+
+
+def touch(folder: Path) -> None:
+    """Note that a folder is used now."""
+    with contextlib.suppress(OSError):  # another user's, or gone: then there is nothing to note
+        os.utime(folder / META)
+
+
+@dataclass(frozen=True)
+class _Folder:
+    path: Path
+    used: float
+    bytes: int
+
+
+def _folders() -> Iterator[_Folder]:
+    for place in PLACES:
+        for meta in (root() / place).glob(f"*/{META}"):
+            with contextlib.suppress(OSError):  # removed meanwhile
+                files = [path.stat() for path in meta.parent.iterdir()]
+                yield _Folder(
+                    meta.parent, meta.stat().st_mtime, sum(file.st_size for file in files)
+                )
+
+
+def trim(keep: Collection[Path] = ()) -> list[Path]:
+    """Remove least recently used folders until the cache fits its limit; return which.
+
+    Those in `keep` stay. Arrays that a process has mapped stay readable there until it lets go.
+    """
+    found = sorted(_folders(), key=lambda folder: folder.used)
+    excess = sum(folder.bytes for folder in found) - limit_bytes()
+    removed = []
+    for folder in found:
+        if excess <= 0:
+            break
+        if folder.path not in keep:
+            _remove(folder.path)
+            removed.append(folder.path)
+            excess -= folder.bytes
+    return removed
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder so that nobody sees half of it; two may try at once."""
+    aside = folder.with_name(f"{folder.name}.tmp-{uuid.uuid4().hex[:8]}")
+    with contextlib.suppress(OSError):
+        folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
