@@ -51,8 +51,15 @@ def has_bfloat16(device: torch.device) -> bool:
 
 def autocast(budget: Budget, device: torch.device) -> AbstractContextManager[object]:
     """Return the context in which forward passes run: bfloat16 autocast, or nothing."""
-    lower = budget.precision == "bfloat16" or (budget.precision == "auto" and has_bfloat16(device))
+    lower = precision(budget, device) == "bfloat16"
     return torch.autocast(device.type, torch.bfloat16) if lower else nullcontext()
+
+
+def precision(budget: Budget, device: torch.device) -> str:
+    """Return bfloat16 or float32: what forward passes run in."""
+    if budget.precision != "auto":
+        return budget.precision
+    return "bfloat16" if has_bfloat16(device) else "float32"
 
 
 def keep_freed_memory() -> None:

@@ -54,7 +54,8 @@ class Stage:
 
     Where layers are frozen and their stored activations are the inputs, `model` is the rest:
     `parameters` then counts the whole network, and `frozen_images` the images that were run
-    through the frozen layers to build this stage.
+    through the frozen layers to build this stage. `copies` holds augmented copies of `train`:
+    the epochs of a trial take train and copies in turn.
     """
 
     name: str
@@ -70,6 +71,12 @@ class Stage:
     loss: Loss = functional.cross_entropy
     parameters: int | None = None
     frozen_images: int = 0
+    copies: tuple[Examples, ...] = ()
+
+    def examples(self, epoch: int) -> Examples:
+        """Return what an epoch trains on."""
+        every = (self.train, *self.copies)
+        return every[(epoch - 1) % len(every)]
 
     def batches(self, seed: int, epoch: int) -> tuple[Tensor, ...]:
         """Return the epoch's batches as index tensors: every image once, in a new order."""
@@ -160,8 +167,9 @@ def train_epoch(
     # Dropout draws from the global generator: seeded here, and given back as it was.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derive(seed, "dropout", epoch))
+        examples = stage.examples(epoch)
         for index in stage.batches(seed, epoch):
-            totals += _train_step(stage, index, draws, lower)
+            totals += _train_step(stage, examples, index, draws, lower)
             if device.type == "cpu" and not torch.isfinite(totals[0]):
                 break  # on a GPU the look itself would make every step wait
     loss, correct = (totals / len(stage.train.labels)).tolist()
@@ -169,9 +177,13 @@ def train_epoch(
 
 
 def _train_step(
-    stage: Stage, index: Tensor, draws: torch.Generator, lower: AbstractContextManager[object]
+    stage: Stage,
+    examples: Examples,
+    index: Tensor,
+    draws: torch.Generator,
+    lower: AbstractContextManager[object],
 ) -> Tensor:
-    inputs, labels = stage.prepare(stage.train.inputs[index]), stage.train.labels[index]
+    inputs, labels = stage.prepare(examples.inputs[index]), examples.labels[index]
     if stage.augment is not None:
         inputs = stage.augment(inputs, draws)
     with lower:

@@ -1,0 +1,179 @@
+"""Inception-v3 on the beans leaf images: a head on frozen features, then the last blocks too.
+
+Published: test accuracy 0.7969, 0.8828, 0.8828 and 0.9062 with 0, 2, 3 and 6 blocks unfrozen,
+20 epochs of the head and 6 of fine-tuning. No epoch runs a frozen layer: the head trains on
+stored pooled features, fine-tuning on stored inputs of the first block that is trained.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainables import device as machine
+from trainables.assembly import Config, initialised
+from trainables.budget import Budget, EpochResult
+from trainables.data import Data
+from trainables.inception_features import AUGMENTED_COPIES, IMAGE_SIZE, backbone_of
+from trainables.nets.inception import (
+    Head,
+    InceptionV3,
+    Tail,
+    cut_name,
+    pretrained,
+    published_count,
+    trained_blocks,
+)
+from trainables.nets.lenet import keras_init
+from trainables.training import Examples, Stage, run_stages
+from trainables.weights import read_backbone
+
+# Keras's default, which the published study used; torch's is 1e-8.
+ADAM_EPSILON = 1e-7
+
+
+def build(
+    config: Config, classes: int, channels: int = 3, size: tuple[int, int] = (299, 299)
+) -> nn.Module:
+    """Return the whole network of a configuration, without weights.
+
+    Raises:
+        ValueError: images of neither 1 nor 3 channels.
+    """
+    if channels not in (1, 3):
+        raise ValueError(f"images must have 1 or 3 channels, but got {channels}")
+    return InceptionV3(
+        unfrozen=config["unfreeze_blocks"],
+        width=config["head_width"],
+        classes=classes,
+        dropout=config["dropout"],
+    )
+
+
+def epochs(config: Config, data: Data, budget: Budget) -> Iterator[EpochResult]:
+    """Yield the result of every epoch of one trial: of stage head, then of stage finetune.
+
+    Raises:
+        Diverged: a loss that is not finite.
+        TrellisError: no weights in the budget.
+    """
+    trial = _Trial(config, data, budget)
+    weights = budget.weights.fingerprint if budget.weights else ""
+    identity = json.dumps([dict(config), data.fingerprint, weights, budget.seed], sort_keys=True)
+    stages = [trial.head_stage, trial.finetune_stage]
+    return run_stages(stages[: 2 if config["unfreeze_blocks"] else 1], budget, identity)
+
+
+def prepare(choices: Mapping[str, Sequence[Any]], data: Data, budget: Budget) -> dict[str, Any]:
+    """Compute what all trials share before the first begins: one pass for every cut at once.
+
+    Args:
+        choices: The values that the trials of a study may take, by hyperparameter.
+        data: As `trainables.data.open_data` gives it.
+        budget: With the weights, device, precision, threads and progress.
+
+    Returns:
+        What was done, in plain values: cuts, and images run through the frozen layers.
+    """
+    device = machine.set_up(budget)
+    frozen = backbone_of(data, budget, device)
+    depths = sorted({0, *choices["unfreeze_blocks"]})
+    images = sum(frozen.activations(each, depths).computed for each in ("train", "validation"))
+    return {"cuts": [cut.name for cut in frozen.cuts(depths)], "images": images}
+
+
+def whole_state(state: Mapping[str, Tensor], budget: Budget) -> dict[str, Tensor]:
+    """Return the state dict of `build`'s network from that of what was trained.
+
+    What `best.pt` of a trial lacks, the frozen layers, comes from the budget's weights.
+    """
+    assert budget.weights is not None, "a trial without weights cannot have run"
+    frozen = read_backbone(budget.weights)
+    return {f"backbone.{name}": value for name, value in frozen.items()} | dict(state)
+
+
+class _Trial:
+    """What the two stages share: the frozen backbone, the labels, and the head."""
+
+    def __init__(self, config: Config, data: Data, budget: Budget) -> None:
+        self._config = config
+        self._data = data
+        self._budget = budget
+        self._head: nn.Module | None = None
+        self._computed = 0
+
+    def head_stage(self, device: torch.device) -> Stage:
+        """Return the stage that trains the head on pooled features."""
+        config, classes = self._config, len(self._data.classes)
+        self._head = initialised(
+            lambda: Head(config["head_width"], classes, config["dropout"]),
+            keras_init,
+            self._budget.seed,
+            device,
+        )
+        self._computed = 0
+        return self._stage("head", Tail(nn.Sequential(), self._head), 0, device)
+
+    def finetune_stage(self, device: torch.device) -> Stage:
+        """Return the stage that trains the last blocks and the head, at a lower rate."""
+        assert self._head is not None, "fine-tuning goes on with the head stage's head"
+        depth = self._config["unfreeze_blocks"]
+        assert self._budget.weights is not None, "the head stage needed them"
+        blocks = pretrained(trained_blocks(depth), read_backbone(self._budget.weights))
+        tail = Tail(blocks, self._head)
+        tail.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._computed = 0
+        return self._stage("finetune", tail, depth, device)
+
+    def _stage(self, name: str, model: nn.Module, depth: int, device: torch.device) -> Stage:
+        train, *copies = self._examples("train", depth, device, self._copies())
+        (validation,) = self._examples("validation", depth, device, 1)
+        trained = [each for each in model.parameters() if each.requires_grad]
+        rate = self._config[f"{name}_learning_rate"]
+        with torch.device("meta"):
+            whole = build(self._config, len(self._data.classes))
+        return Stage(
+            name=name,
+            epochs=self._config[f"{name}_epochs"],
+            model=model,
+            optimizer=torch.optim.Adam(trained, lr=rate, eps=ADAM_EPSILON, fused=True),
+            train=train,
+            validation=validation,
+            batch_size=self._config["batch_size"],
+            prepare=partial(as_maps, dtype=self._dtype(device)),
+            parameters=published_count(whole),
+            frozen_images=self._computed,
+            copies=tuple(copies),
+        )
+
+    def _copies(self) -> int:
+        return 1 if self._config["augmentation"] == "none" else 1 + AUGMENTED_COPIES
+
+    def _dtype(self, device: torch.device) -> torch.dtype:
+        lower = machine.precision(self._budget, device) == "bfloat16"
+        return torch.bfloat16 if lower else torch.float32
+
+    def _examples(
+        self, split: str, depth: int, device: torch.device, copies: int
+    ) -> list[Examples]:
+        """Return the activations of a split on the device, one set for each copy."""
+        frozen = backbone_of(self._data, self._budget, device)
+        labels = torch.from_numpy(self._data.split(split, IMAGE_SIZE).labels).to(device)
+        found = []
+        for copy in range(copies):
+            # The head comes first: one pass then gives what fine-tuning will need, too.
+            wanted = sorted({depth, self._config["unfreeze_blocks"]})
+            activations = frozen.activations(split, wanted, self._config["augmentation"], copy)
+            self._computed += activations.computed
+            values = activations.values[cut_name(depth)]
+            found.append(Examples(values.to(device), labels))
+        return found
+
+
+def as_maps(activations: Tensor, dtype: torch.dtype) -> Tensor:
+    """Stored [n, rows, columns, channels] -> [n, channels, rows, columns]; pooled stay [n, f]."""
+    maps = activations if activations.ndim == 2 else activations.permute(0, 3, 1, 2)
+    return maps.to(dtype)

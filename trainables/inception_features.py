@@ -1,0 +1,95 @@
+"""Stored activations of the frozen Inception-v3: which cuts, and the pass that computes them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainables import device as machine
+from trainables.augment import augment, parse
+from trainables.budget import Budget, Weights
+from trainables.data import Data
+from trainables.errors import TrellisError
+from trainables.frozen import Activations, Cut, is_stored, stored
+from trainables.nets.inception import LAYERS, as_input, cut_name, cuts_of, pretrained
+from trainables.seeds import generator
+from trainables.training import images_to_floats
+from trainables.weights import read_backbone
+
+IMAGE_SIZE = 299
+# Beside the images as they are. One copy more is one pass of the train split more, and as much
+# on disk again; epochs take the copies in turn, so that with 20 epochs each is seen five times.
+AUGMENTED_COPIES = 3
+_BATCH = 32  # images: 0.4 GB of activations at 299x299 in the first layers
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The frozen network on one data set: everything that its activations depend on."""
+
+    data: Data
+    weights: Weights
+    budget: Budget
+    device: torch.device
+
+    def activations(
+        self, split: str, depths: Sequence[int], augmentation: str = "none", copy: int = 0
+    ) -> Activations:
+        """Return the activations of a split where the last `depths` blocks begin.
+
+        Depth 0 gives pooled features [n, 2048], others maps [n, rows, columns, channels].
+        Copy 0 is of the images as they are, copies 1, 2, ... are augmented: each image by a draw
+        that depends on the copy's number alone, so that all trials share them.
+        """
+        count = self.data.sizes[split]
+        cuts = self.cuts(depths, augmentation, copy)
+
+        def compute(missing: Sequence[Cut]) -> Iterator[Sequence[Tensor]]:
+            return self._compute(split, missing, augmentation if copy else "none", copy)
+
+        return stored(cuts, split, count, compute, self.budget.progress)
+
+    def cuts(self, depths: Sequence[int], augmentation: str = "none", copy: int = 0) -> list[Cut]:
+        """Return the cuts that go with depths."""
+        pixels = self.data.fingerprint
+        if copy:
+            pixels += f"+{'+'.join(parse(augmentation))}:{copy}"
+        names = [cut_name(depth) for depth in dict.fromkeys(depths)]
+        precision = machine.precision(self.budget, self.device)
+        return [
+            Cut(pixels, self.weights.fingerprint, name, IMAGE_SIZE, precision) for name in names
+        ]
+
+    def has(self, split: str, depths: Sequence[int]) -> bool:
+        """Tell whether the activations of the images as they are would not be computed."""
+        return is_stored(self.cuts(depths), split, self.data.sizes[split])
+
+    def _compute(
+        self, split: str, cuts: Sequence[Cut], augmentation: str, copy: int
+    ) -> Iterator[list[Tensor]]:
+        """Yield the activations at `cuts`, a list for every batch of images."""
+        layers = pretrained(LAYERS, read_backbone(self.weights)).eval()
+        layers.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        draws = generator(0, "augmented copy", copy, device=self.device)
+        names = [cut.name for cut in cuts]
+        images = torch.from_numpy(self.data.split(split, IMAGE_SIZE).images)
+        for batch in images.split(_BATCH):
+            floats = augment(images_to_floats(batch.to(self.device)), augmentation, draws)
+            with torch.inference_mode(), machine.autocast(self.budget, self.device):
+                found = cuts_of(layers, names, as_input(floats))
+            yield [each if each.ndim == 2 else each.permute(0, 2, 3, 1) for each in found]
+
+
+def backbone_of(data: Data, budget: Budget, device: torch.device) -> Backbone:
+    """Return the backbone of a trial.
+
+    Raises:
+        TrellisError: the budget has no weights.
+    """
+    if budget.weights is None:
+        raise TrellisError(
+            "no pretrained weights were given: Budget(weights=find_weights(...)), see"
+            " trainables.weights"
+        )
+    return Backbone(data, budget.weights, budget, device)
