@@ -78,10 +78,21 @@ def _marginal_sections(trials: pd.DataFrame, name: str, width: int) -> list[Sect
 
 
 def data_kind(folder: Path) -> tuple[str, str | None]:
-    """Return the kind of data that a study used, and a warning where it was not the real thing."""
+    """Return the kind of data that a study used, and a warning where it was not the real thing.
+
+    Random weights in the place of pretrained ones are told in the warning, too.
+    """
     data = read_manifest(folder).get("data", {})
     kind, dataset = str(data.get("kind", "unknown")), data.get("dataset", "data")
-    return kind, f"embedded data, not the real {dataset}" if kind == "embedded" else None
+    warnings = [f"embedded data, not the real {dataset}"] if kind == "embedded" else []
+    warnings += ["weights: random, not pretrained"] if _weights(folder) == "random" else []
+    return kind, "; ".join(warnings) or None
+
+
+def _weights(folder: Path) -> str | None:
+    """Return where the pretrained weights of a study came from; None if it needs none."""
+    weights = read_manifest(folder).get("weights") or {}
+    return weights.get("source")
 
 
 def _heading(folder: Path) -> list[Section]:
@@ -91,9 +102,10 @@ def _heading(folder: Path) -> list[Section]:
 
 
 def _print_csv(folder: Path, frame: pd.DataFrame) -> None:
-    """Print a frame in full precision; its last column names the data, real or embedded."""
-    kind, warning = data_kind(folder)
-    print(frame.assign(data=kind).to_csv(index=False), end="")
+    """Print a frame in full precision; columns at its end name the data, and weights if any."""
+    (kind, warning), weights = data_kind(folder), _weights(folder)
+    origin = {"data": kind} | ({"weights": weights} if weights else {})
+    print(frame.assign(**origin).to_csv(index=False), end="")
     if warning:
         print(warning, file=sys.stderr)
 

@@ -33,7 +33,8 @@ class Experiment:
     beans, mnist or cifar10; `image_size` the side in pixels where the space does not choose one
     (None: as the images are). `published` is the test accuracy of the published study. With
     `class_metrics` a study ends with evaluation.json; `trainables.<name>` then holds
-    `build(config, classes, channels, (height, width))`, too.
+    `build(config, classes, channels, (height, width))`, too. `pretrained` experiments start from
+    weights that `--weights` chooses.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Experiment:
     presets: Mapping[str, Preset]
     published: float | None
     class_metrics: bool = False
+    pretrained: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for a preset that is missing."""

@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from search.domains import domains
 from search.errors import UsageError
 from search.experiment import Experiment
 from search.plan import Plan
+from trainables.budget import Weights
 from trainables.data import Data
 
 FORMAT = 1
@@ -26,13 +27,18 @@ _PARTS = {
     "budget": tuple(field.name for field in fields(Plan)),
     "data": ("kind", "dataset", "location", "fingerprint", "sizes"),
 }
+_WEIGHTS = tuple(field.name for field in fields(Weights))
 _LIBRARIES = ("torch", "ray", "optuna", "numpy", "tensorflow-datasets", "pillow")
 
 
 def make_manifest(
-    experiment: Experiment, plan: Plan, data: Data, command: list[str]
+    experiment: Experiment,
+    plan: Plan,
+    data: Data,
+    command: list[str],
+    weights: Weights | None = None,
 ) -> dict[str, Any]:
-    """Return what study.json holds."""
+    """Return what study.json holds; `weights` of experiments that start from pretrained ones."""
     return {
         "format": FORMAT,
         "experiment": experiment.name,
@@ -52,6 +58,7 @@ def make_manifest(
             "sizes": dict(data.sizes),
             "notes": list(data.notes),
         },
+        "weights": asdict(weights) if weights else None,
         "versions": versions(),
         "git_commit": git_commit(),
     }
@@ -112,6 +119,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
         part = content.get(name)
         if not isinstance(part, dict if name != "experiment" else str) or set(parts) - set(part):
             raise damaged
+    weights = content.get("weights")  # absent in studies from before there were any
+    if weights is not None and not (isinstance(weights, dict) and set(_WEIGHTS) <= set(weights)):
+        raise damaged
     return dict(content)
 
 
@@ -124,10 +134,17 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     pairs += _pairs("budget", old["budget"], new["budget"])
     parts = ("kind", "dataset", "fingerprint", "sizes")
     pairs += [(f"data.{part}", old["data"][part], new["data"][part]) for part in parts]
+    # Not the path: the same weights may lie elsewhere now.
+    pairs += [("weights.fingerprint", _fingerprint(old), _fingerprint(new))]
     for name, before, now in pairs:
         if before != now:
             found.append(f"{name}: the study has {before}, now it would be {now}")
     return found
+
+
+def _fingerprint(manifest: Mapping[str, Any]) -> str | None:
+    weights = manifest.get("weights")
+    return weights["fingerprint"] if weights else None
 
 
 def _pairs(

@@ -44,6 +44,11 @@ def build_parser() -> Parser:
     add("--results-dir", metavar="DIR", default="results", help="default results/")
     add("--data", metavar="tfds|embedded|folder:PATH", help="default tfds")
     add("--data-dir", metavar="DIR", help="default $TFDS_DATA_DIR, else ~/tensorflow_datasets")
+    add(
+        "--weights",
+        metavar="PATH|random",
+        help="pretrained state dict; default: torchvision's ImageNet weights, downloaded",
+    )
     add("--fix", metavar="NAME=VALUE", action="append", help="hold a hyperparameter")
     add(
         "--sweep",

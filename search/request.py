@@ -19,6 +19,7 @@ from search.options import Mistakes
 from search.plan import Plan
 from search.read_plan import read_plan
 from search.resources import Asked, Resources, allot, mistakes, this_machine
+from search.weights import read_weights
 from trainables.data.source import DataSpec
 
 
@@ -40,6 +41,7 @@ class Request:
     time_budget_s: int | None
     dry_run: bool
     named: bool = True
+    weights: str | None = None  # "random", an absolute path, or None for torchvision's
 
 
 def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = None) -> Request:
@@ -67,6 +69,7 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
     budget_s = wrong.parse("--time-budget", arguments.time_budget, options.duration_s)
     data = _data(arguments, old.get("data", {}), experiment, wrong)
     plan = read_plan(arguments, old.get("budget", {}), experiment, wrong)
+    weights = read_weights(arguments.weights, old.get("weights"), experiment, wrong)
     folder = _folder(arguments, experiment, wrong)
     if wrong or experiment is None or plan is None or data is None or folder is None:
         raise UsageError(wrong)
@@ -84,6 +87,7 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
         budget_s,
         arguments.dry_run,
         arguments.study is not None,
+        weights,
     )
 
 

@@ -15,6 +15,7 @@ from search.interrupts import EndEarly, Interrupts
 from search.progress import Progress, say
 from search.request import Request
 from search.resources import Machine, Resources, allot, check_nodes, usable_cpus
+from trainables.budget import Weights
 from trainables.data import Data
 
 # Read by Ray when it is imported or started. Each comment says what the line prevents.
@@ -105,7 +106,13 @@ def resources_of(request: Request) -> Resources:
     return resources
 
 
-def job(request: Request, resources: Resources, data: Data, precision: str) -> dict[str, Any]:
+def job(
+    request: Request,
+    resources: Resources,
+    data: Data,
+    precision: str,
+    weights: Weights | None,
+) -> dict[str, Any]:
     """Return what all trials of the study share; plain and small, Ray copies it per trial."""
     return {
         "experiment": request.experiment.name,
@@ -115,6 +122,7 @@ def job(request: Request, resources: Resources, data: Data, precision: str) -> d
         "threads": resources.cpus_per_trial,
         "device": "cuda" if resources.gpus_per_trial else "cpu",
         "precision": precision,
+        "weights": weights,
     }
 
 

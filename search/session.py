@@ -25,6 +25,8 @@ from search.records import Record
 from search.request import Request, check
 from search.resources import Resources, cut_note, describe
 from search.study import OpenStudy
+from search.weights import find_weights_of
+from trainables.budget import Weights
 from trainables.cpu import resolve_precision
 from trainables.data import Data, open_data, prepare
 from trainables.errors import TrellisError
@@ -91,6 +93,7 @@ class Session:
         self._request = request
         self._interrupts = interrupts
         self._opened: study.OpenStudy | None = None
+        self._weights: Weights | None = None
         resources = request.resources
         on_this_cpu = resources is not None and not resources.gpus_per_trial
         kept = (old or {}).get("resources", {}).get("precision")
@@ -101,6 +104,8 @@ class Session:
     def run(self) -> int:
         """Search; return the exit code."""
         began = time.monotonic()
+        # First, since they are told to be missing in seconds; data may take minutes to come.
+        self._weights = find_weights_of(self._request.experiment, self._request.weights)
         data = open_data(self._request.data, DataProgress())
         _announce(self._request, data)
         if self._request.dry_run:
@@ -149,7 +154,9 @@ class Session:
 
     def _search(self, data: Data) -> None:
         request = self._request
-        content = make_manifest(request.experiment, request.plan, data, command_line())
+        content = make_manifest(
+            request.experiment, request.plan, data, command_line(), self._weights
+        )
         content["resources"] = {**request.asked._asdict(), "precision": self._precision}
         if request.resume:  # refused or finished before anything is prepared
             self._open(study.go_on, content)
@@ -167,7 +174,7 @@ class Session:
                 self._open(study.begin, content, named=request.named)
             _say_resources(request, resources)
             say(f"study: {self._request.folder}")
-            shared = job(self._request, resources, data, self._precision)
+            shared = job(self._request, resources, data, self._precision, self._weights)
             run_trials(self._book, resources, shared, self._interrupts)
 
     def _evaluate(self, data: Data) -> None:

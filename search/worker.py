@@ -82,6 +82,7 @@ class Worker(tune.Trainable):
             precision=job["precision"],
             folder=self._folder,
             keep_above=self._assigned["keep_above"],
+            weights=job["weights"],
         )
         trainable = find(job["experiment"]).trainable()
         return iter(trainable(self._assigned["config"], job["data"], budget))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.errors import TrellisError
@@ -19,6 +20,7 @@ from trainables.vision import import_torchvision
 _TOP = ("fc.", "AuxLogits.")
 _COUNTER = ".num_batches_tracked"  # of no effect on what the network computes
 _SHOWN = 3
+_CHUNK = 1 << 16
 
 
 @functools.cache
@@ -82,9 +84,10 @@ def _misfit(name: str, value: Tensor, shape: torch.Size) -> str:
 
 
 def _bad_value(name: str, value: Tensor) -> str:
-    if not torch.isfinite(value).all():
+    numbers = value.numpy()  # numpy's one thread is faster here than torch's many
+    if not np.isfinite(numbers).all():
         return f"{name} holds NaN or infinity"
-    if name.endswith(".running_var") and (value < 0).any():
+    if name.endswith(".running_var") and (numbers < 0).any():
         return f"{name} is below 0"
     return ""
 
@@ -112,18 +115,28 @@ def random_backbone() -> dict[str, Tensor]:
 
 def _draw(name: str, shape: torch.Size, numbers: torch.Generator) -> Tensor:
     if len(shape) == 4:
-        return _near_normal(shape, numbers) * math.sqrt(2 / math.prod(shape[1:]))
+        values = _near_normal(math.prod(shape), numbers) * np.float32(_he(shape))
+        return torch.from_numpy(values).view(shape)
     ones = name.endswith((".bn.weight", ".running_var"))
     return torch.full(shape, 1 if ones else 0, dtype=_dtype(name))
 
 
-def _near_normal(shape: torch.Size, numbers: torch.Generator) -> Tensor:
+def _he(shape: torch.Size) -> float:
+    return math.sqrt(2 / math.prod(shape[1:]))
+
+
+def _near_normal(count: int, numbers: torch.Generator) -> NDArray[np.float32]:
     """Draw by mean 0 and variance 1: the sum of four uniform numbers, close to a normal one.
 
     `torch.randn` rounds differently on different processors; sums of whole numbers do not.
     """
-    words = torch.empty(shape, dtype=torch.int64).random_(-(2**63), None, generator=numbers)
-    # Four 16-bit numbers of -32768 to 32767 in each: mean -2 in all, variance 4 * 65536**2 / 12.
-    # Their sum is exact in float32.
-    total = words.unsqueeze(-1).view(torch.int16).float().sum(-1)
-    return (total + 2) * (math.sqrt(3) / 65536)
+    drawn = np.empty(count, np.float32)
+    for start in range(0, count, _CHUNK):  # what fits the processor's cache: ten times as fast
+        part = drawn[start : start + _CHUNK]
+        words = torch.empty(len(part), dtype=torch.int64)
+        four = words.random_(-(2**63), None, generator=numbers).numpy().view(np.int16)
+        part[:] = four[0::4]
+        for offset in (1, 2, 3):
+            part += four[offset::4]
+    # Each of the four is -32768 to 32767: mean -2 in all, variance 4 * 65536**2 / 12.
+    return (drawn + np.float32(2)) * np.float32(math.sqrt(3) / 65536)
