@@ -98,7 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _show(name: str, words: list[str]) -> None:
     experiment = find(name)
     wrong = Mistakes()
-    fixed = read_fixed(words, domains(experiment.space(), experiment.defaults()), wrong)
+    known = domains(experiment.space(), experiment.defaults(), experiment.readers())
+    fixed = read_fixed(words, known, wrong)
     if wrong:
         raise UsageError(wrong)
     config = configuration(experiment.space(), {**experiment.defaults(), **fixed})

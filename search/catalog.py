@@ -49,6 +49,22 @@ _ALL = (
         },
         published=0.8216,
     ),
+    Experiment(
+        name="cifar10_transfer",
+        summary="convolutions moved to other classes: frozen layers, dense width, rates, ...",
+        dataset="cifar10",
+        image_size=None,
+        presets={
+            # On the embedded objects within a minute on two cores.
+            "quick": Preset(12, 4),
+            # The published 10 epochs.
+            "standard": Preset(24, 10),
+            "thorough": Preset(100, 20),
+        },
+        published=0.8234,
+        published_split="validation",
+        conclusion="trainables.transfer_conclusion",
+    ),
 )
 
 EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _ALL}

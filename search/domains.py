@@ -4,8 +4,8 @@ Knows the space function only, not Optuna: a recording object stands in for the 
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from search.experiment import Space
@@ -15,7 +15,11 @@ _SWEEP_POINTS = 5
 
 @dataclass(frozen=True)
 class Domain:
-    """The values that a hyperparameter may take: listed choices, or a range."""
+    """The values that a hyperparameter may take: listed choices, or a range.
+
+    `reader` is for one that may be held at more than the choices that are searched: it returns
+    the value that a text names, or raises ValueError with what is valid.
+    """
 
     name: str
     choices: tuple[Any, ...] = ()
@@ -24,6 +28,7 @@ class Domain:
     step: float | None = None
     log: bool = False
     integer: bool = False
+    reader: Callable[[str], Any] | None = None
 
     def describe(self) -> str:
         """Return the valid values for a message."""
@@ -36,7 +41,7 @@ class Domain:
     def contains(self, value: Any) -> bool:
         """Tell whether a trial may have this value."""
         if self.choices:
-            return value in self.choices
+            return value in self.choices or self._reads(value)
         if not isinstance(value, int | float) or not self.low <= value <= self.high:
             return False
         if self.integer and value != round(value):
@@ -53,6 +58,11 @@ class Domain:
         for choice in self.choices:
             if str(choice) == text:
                 return choice
+        if self.reader is not None:
+            try:
+                return self.reader(text)
+            except ValueError as error:
+                raise ValueError(f"{self.name} {error}") from None
         if not self.choices:
             try:
                 value = int(text) if self.integer else float(text)
@@ -75,6 +85,12 @@ class Domain:
         else:
             points = [self.low + (self.high - self.low) * share for share in shares]
         return list(dict.fromkeys(self._number(point) for point in points))
+
+    def _reads(self, value: Any) -> bool:
+        try:
+            return self.reader is not None and self.reader(str(value)) == value
+        except ValueError:
+            return False
 
     def _number(self, value: float) -> Any:
         return round(value) if self.integer else min(max(value, self.low), self.high)
@@ -114,12 +130,17 @@ def configuration(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
     return space(ValueTrial(values))
 
 
-def domains(space: Space, defaults: Mapping[str, Any]) -> dict[str, Domain]:
+def domains(
+    space: Space,
+    defaults: Mapping[str, Any],
+    readers: Mapping[str, Callable[[str], Any]] | None = None,
+) -> dict[str, Domain]:
     """Return every hyperparameter of a space, conditional ones too.
 
     Tries every choice of every hyperparameter with the others at their defaults, and beneath a
     choice the choices of what only that one brings. What takes two independent choices at once
-    to appear is not found; no readable space should need it.
+    to appear is not found; no readable space should need it. `readers` go into the domains of
+    their names.
     """
     found: dict[str, Domain] = {}
     pending: list[dict[str, Any]] = [{}]
@@ -129,7 +150,7 @@ def domains(space: Space, defaults: Mapping[str, Any]) -> dict[str, Domain]:
         space(trial)
         for name, domain in trial.domains.items():
             if name not in found:
-                found[name] = domain
+                found[name] = replace(domain, reader=(readers or {}).get(name))
                 pending += [{**change, name: choice} for choice in domain.choices]
     return found
 

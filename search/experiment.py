@@ -1,6 +1,7 @@
 """What an experiment is: where its trainable and space are, its data, budgets and reference."""
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -31,10 +32,11 @@ class Experiment:
 
     `spaces.<name>` holds `space` and `DEFAULTS`; `trainables.<name>` holds `epochs`. `dataset` is
     beans, mnist or cifar10; `image_size` the side in pixels where the space does not choose one
-    (None: as the images are). `published` is the test accuracy of the published study. With
-    `class_metrics` a study ends with evaluation.json; `trainables.<name>` then holds
-    `build(config, classes, channels, (height, width))`, too. `pretrained` experiments start from
-    weights that `--weights` chooses.
+    (None: as the images are). `published` is the accuracy of the published study on its
+    `published_split`. With `class_metrics` a study ends with evaluation.json; `trainables.<name>`
+    then holds `build(config, classes, channels, (height, width))`, too. `conclusion` names a
+    module that adds a file of its own to the end of a study (see `search.conclusion`).
+    `pretrained` experiments start from weights that `--weights` chooses.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Experiment:
     presets: Mapping[str, Preset]
     published: float | None
     class_metrics: bool = False
+    published_split: str = "test"
+    conclusion: str | None = None
     pretrained: bool = False
 
     def __post_init__(self) -> None:
@@ -59,6 +63,25 @@ class Experiment:
     def defaults(self) -> dict[str, Any]:
         """Return the published value of every hyperparameter."""
         return dict(importlib.import_module(f"spaces.{self.name}").DEFAULTS)
+
+    def readers(self) -> Mapping[str, Callable[[str], Any]]:
+        """Return what reads a held value where --fix takes more than the searched choices.
+
+        By hyperparameter; READERS of the space's module, if it has them.
+        """
+        return getattr(sys.modules[self.space().__module__], "READERS", {})
+
+    def check(self, config: Mapping[str, Any], classes: int | None = None) -> None:
+        """Check a configuration as a whole, by `check` of the space's module if it has one.
+
+        `classes` is the number of classes in the data, once that is known.
+
+        Raises:
+            ValueError: its values do not go together, or not with the data.
+        """
+        found = getattr(sys.modules[self.space().__module__], "check", None)
+        if found is not None:
+            found(config, *([] if classes is None else [classes]))
 
     def trainable(self) -> Any:
         """Return `epochs(config, data, budget)` of the trainable's module."""

@@ -10,7 +10,7 @@ from search.domains import Domain, configuration, domains, one_at_a_time
 from search.experiment import Experiment, Space
 from search.names import PRECISIONS, PRESETS, SAMPLERS, STOPPERS
 from search.options import Mistakes
-from search.plan import Plan, listed
+from search.plan import Plan, listed, published
 
 
 def read_plan(
@@ -34,7 +34,7 @@ def read_plan(
     preset = wrong.parse("--preset", arguments.preset, options.one_of(PRESETS))
     if experiment is None:
         return None
-    known = domains(experiment.space(), experiment.defaults())
+    known = domains(experiment.space(), experiment.defaults(), experiment.readers())
     fixed = read_fixed(arguments.fix or [], known, wrong)
     sweep = _sweep(arguments.sweep or [], experiment, fixed, wrong)
     sweep = sweep or tuple(old.get("sweep", ()))
@@ -42,7 +42,14 @@ def read_plan(
         wrong.append("--trials does not go with --sweep: a sweep has one trial per value")
     if sweep and arguments.sampler is not None:
         wrong.append("--sampler does not go with --sweep: a sweep draws nothing")
-    return None if wrong else _settled(experiment, given, preset, fixed, sweep, old)
+    if wrong:
+        return None
+    plan = _settled(experiment, given, preset, fixed, sweep, old)
+    try:
+        experiment.check(published(experiment, plan))
+    except ValueError as error:
+        wrong.append(str(error))
+    return plan
 
 
 def _settled(
@@ -111,6 +118,8 @@ def _way_in(
     space: Space, values: Mapping[str, Any], known: Mapping[str, Domain], name: str
 ) -> str:
     """Return what brings a hyperparameter into force that is not so at `values`."""
+    if name in configuration(space, values):
+        return f": it has one value to search, {known[name].describe()}"
     for other, domain in known.items():
         for choice in domain.choices:
             if name in configuration(space, {**values, other: choice}):

@@ -15,7 +15,7 @@ from typing import Any
 
 from search import study
 from search.book import Book
-from search.errors import EXIT_DONE, EXIT_INTERRUPTED, StudyFailed
+from search.errors import EXIT_DONE, EXIT_INTERRUPTED, StudyFailed, UsageError
 from search.interrupts import EndEarly, Interrupts
 from search.manifest import command_line, make_manifest, read_manifest
 from search.options import study_name
@@ -107,6 +107,7 @@ class Session:
         # First, since they are told to be missing in seconds; data may take minutes to come.
         self._weights = find_weights_of(self._request.experiment, self._request.weights)
         data = open_data(self._request.data, DataProgress())
+        _check_classes(self._request, data)
         _announce(self._request, data)
         if self._request.dry_run:
             if self._request.resources is not None:
@@ -178,11 +179,17 @@ class Session:
             run_trials(self._book, resources, shared, self._interrupts)
 
     def _evaluate(self, data: Data) -> None:
-        if not self._request.experiment.class_metrics or self._book.unfinished:
+        request = self._request
+        if self._book.unfinished:
             return
-        from search.evaluation import evaluate_best
+        if request.experiment.class_metrics:
+            from search.evaluation import evaluate_best
 
-        evaluate_best(self._request.experiment, self._book, data, self._precision)
+            evaluate_best(request.experiment, self._book, data, self._precision)
+        if request.experiment.conclusion is not None:
+            from search.conclusion import conclude
+
+            conclude(request, self._book, data, self._precision, self._interrupts.check)
 
     def _close(self) -> None:
         if self._opened is not None:
@@ -207,6 +214,13 @@ class Session:
 def _say_resources(request: Request, resources: Resources) -> None:
     cut = cut_note(request.asked, resources)
     say(describe(resources) + (f" ({cut})" if cut else ""))
+
+
+def _check_classes(request: Request, data: Data) -> None:
+    try:
+        request.experiment.check(published(request.experiment, request.plan), len(data.classes))
+    except ValueError as error:
+        raise UsageError([str(error)]) from None
 
 
 def _announce(request: Request, data: Data) -> None:

@@ -23,7 +23,11 @@ DRAWN, TRAINED = 50, 3
 # Height, width and channels as the data sets have them, and their classes.
 IMAGES = {"beans": ((500, 500, 3), 3), "mnist": ((28, 28, 1), 10), "cifar10": ((32, 32, 3), 10)}
 # What makes a step take long and adds nothing to the contract; built at every size all the same.
-CHEAP: dict[str, dict[str, Any]] = {"lenet_beans": {"image_size": 64}}
+# Rates near the lower end: at the upper one a step may well diverge, which is another outcome.
+CHEAP: dict[str, dict[str, Any]] = {
+    "lenet_beans": {"image_size": 64},
+    "cifar10_transfer": {"batch_size": 25, "target_learning_rate": 1e-3},
+}
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -47,8 +51,8 @@ def build(experiment: Experiment, config: dict[str, Any]) -> torch.nn.Module:
     return module.build(config, classes)  # type: ignore[no-any-return]
 
 
-def test_three_experiments_are_visited() -> None:
-    assert NAMES == ["cifar10_net", "lenet_beans", "mnist_cnn"]
+def test_four_experiments_are_visited() -> None:
+    assert NAMES == ["cifar10_net", "cifar10_transfer", "lenet_beans", "mnist_cnn"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,12 +82,11 @@ def test_a_few_train_one_step_and_save_what_can_be_loaded(name: str, tmp_path: P
     shape, classes = IMAGES[experiment.dataset]
     small = (64, 64, 3) if experiment.dataset == "beans" else shape
     data = tiny_data(small, classes, train=16, validation=8)
-    # Near the lower end: at the upper one a step may well diverge, which is another outcome.
     held = {"batch_size": 16, "learning_rate": 1e-3} | CHEAP.get(name, {})
     chosen = configurations(experiment, held, TRAINED)
     assert len(chosen) == TRAINED
     for number, config in enumerate(chosen):
-        assert config["batch_size"] == len(data.splits["train"].labels)  # so one step
+        assert config["batch_size"] >= len(data.splits["train"].labels)  # so one step
         folder = tmp_path / str(number)
         folder.mkdir()
         result = drive(experiment.trainable()(config, data, budget(1, folder)), None)

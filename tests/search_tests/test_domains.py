@@ -160,3 +160,23 @@ def test_one_at_a_time_has_nothing_for_a_name_not_in_force() -> None:
     in_force = {**DEFAULTS, "kind": "b"}
     depths = [c["depth"] for c in one_at_a_time(space, in_force, known, ["depth"])]
     assert depths == [2, 1, 3]
+
+
+def even(text: str) -> int:
+    if int(text) % 2:
+        raise ValueError(f"must be even; got {text!r}")
+    return int(text)
+
+
+READ = Domain("width", choices=(2, 4), reader=even)
+
+
+def test_a_reader_takes_more_than_the_searched_choices() -> None:
+    found = domains(space, DEFAULTS, {"depth": even})
+    assert [name for name, each in found.items() if each.reader] == ["depth"]
+    assert domains(space, DEFAULTS)["depth"].reader is None
+    assert [READ.parse(text) for text in ("2", "8")] == [2, 8]
+    assert [READ.contains(value) for value in (4, 8, 5, "x")] == [True, True, False, False]
+    assert READ.sweep() == [2, 4]  # only these are searched
+    with pytest.raises(ValueError, match=r"^width must be even; got '5'$"):
+        READ.parse("5")

@@ -3,6 +3,7 @@
 from search.domains import domains
 from search.options import Mistakes
 from search.read_plan import read_fixed
+from spaces import cifar10_transfer
 from tests.search_tests.toy import DEFAULTS, space
 
 KNOWN = domains(space, DEFAULTS)
@@ -27,3 +28,17 @@ def test_every_mistake_is_told_and_the_rest_is_read() -> None:
         "--fix colour=red: no hyperparameter 'colour'; valid are depth, drop, kind, rate",
         "--fix drop=0.4: drop is already held at 0.2",
     ]
+
+
+def test_a_value_beyond_the_searched_choices_is_read() -> None:
+    known = domains(cifar10_transfer.space, cifar10_transfer.DEFAULTS, cifar10_transfer.READERS)
+    wrong = Mistakes()
+    words = ["source_classes=2,0, 1", "target_classes=9,8"]
+    assert read_fixed(words, known, wrong) == {"source_classes": "0,1,2", "target_classes": "8,9"}
+    assert wrong == []
+    assert read_fixed(["source_classes=4"], known, wrong) == {}
+    (line,) = wrong
+    assert line == (
+        "--fix source_classes=4: source_classes must be at least two different class numbers "
+        "from 0 to 9 with commas between them, such as 0,1,2; got '4'"
+    )

@@ -368,3 +368,15 @@ def test_a_space_with_names_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_experiment_needs_its_presets() -> None:
     with pytest.raises(ValueError, match="x: presets must include standard, thorough"):
         Experiment("x", "", "beans", None, {"quick": Preset(1, 1)}, None)
+
+
+def test_values_that_do_not_go_together() -> None:
+    (line,) = wrong("cifar10_transfer --fix source_classes=3,6,5")
+    assert line == "source_classes and target_classes must not share a class: 5, 6"
+    held = "cifar10_transfer --fix source_classes=5,6 --fix target_classes=1,0 --data embedded"
+    assert ask(held).plan.fixed == {"source_classes": "5,6", "target_classes": "0,1"}
+
+
+def test_a_sweep_of_one_value() -> None:
+    (line,) = wrong("cifar10_transfer --sweep source_classes")
+    assert line == ("--sweep source_classes: has no effect: it has one value to search, 0,1,2,3,4")

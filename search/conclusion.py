@@ -1,0 +1,75 @@
+"""What an experiment adds to the end of its studies: a file about the best trial, and its lines.
+
+`Experiment.conclusion` names a module with NAME, the file's; `conclude(config, rows, data,
+budget)`, which returns its content; and `lines(content)`, what the user should read of it.
+"""
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from search.book import Book
+from search.progress import DataProgress, say
+from search.records import Record
+from search.request import Request
+from trainables.budget import Budget
+from trainables.data import Data
+from trainables.files import replace_text
+
+
+def conclude(
+    request: Request, book: Book, data: Data, precision: str, check: Callable[[], None]
+) -> None:
+    """Write the file of the study's best trial, unless it is there, and say what is in it.
+
+    `check` is called often, and may raise to end it early.
+    """
+    name, best = request.experiment.conclusion, book.best
+    if name is None or best is None:
+        return
+    module = importlib.import_module(name)
+    path = book.folder.root / module.NAME
+    about = {"trial": best.number, "epochs": len(best.rows)}
+    content = _written(path, about)
+    if content is None:
+        budget = _budget(request, best, precision, check)
+        found = module.conclude(dict(best.config), best.rows, data, budget)
+        kind = f"{data.spec.kind}:{data.spec.dataset}"
+        head = {"experiment": request.experiment.name, "data": kind, **about}
+        content = {**head, "config": dict(best.config), **found}
+        replace_text(path, json.dumps(content, indent=2) + "\n")
+    say(f"trial {best.number}, the best ({path.name} has all of it):")
+    for line in module.lines(content):
+        say(f"  {line}")
+
+
+def _written(path: Path, about: dict[str, int]) -> dict[str, Any] | None:
+    """Return what a finished study has already: going on with it costs no more training."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there, or damaged: it is written anew
+        return None
+    return content if about.items() <= content.items() else None
+
+
+def _budget(request: Request, best: Record, precision: str, check: Callable[[], None]) -> Budget:
+    """Return what the best trial had, where it is known: on a cluster this is another machine."""
+    resources, shown = request.resources, DataProgress()
+
+    def progress(what: str, done: int, total: int | None) -> None:
+        check()
+        shown(what, done, total)
+
+    device = "auto"
+    if resources is not None:
+        device = "cuda" if resources.gpus_per_trial else "cpu"
+    return Budget(
+        epochs=len(best.rows),
+        seed=best.seed,
+        threads=resources.cpus_per_trial if resources else request.asked.cpus_per_trial or 1,
+        device=device,
+        precision=precision,
+        progress=progress,
+    )
