@@ -1,0 +1,169 @@
+"""The download over a real server on 127.0.0.1 that fails in every way, then succeeds."""
+
+import hashlib
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.trainables_tests.fake_weights import fake_state, write_state
+from tests.trainables_tests.tfds_server import FileServer, closed_port, serving
+from trainables import weights_download
+from trainables.errors import TrellisError
+from trainables.vision import import_torchvision
+from trainables.weights import find_weights, read_backbone
+
+HOW = r"; fetch it elsewhere and give --weights PATH, or try out .* by --weights random$"
+
+
+class Place:
+    """A server with one file of weights, and the hub folder that it should reach."""
+
+    def __init__(self, server: FileServer, root: Path, patch: pytest.MonkeyPatch) -> None:
+        self.server, self.patch = server, patch
+        self.body = write_state(root / "made.pth", fake_state(top=True)).read_bytes()
+        self.name = f"fake-{hashlib.sha256(self.body).hexdigest()[:8]}.pth"
+        server.files[self.name] = self.body
+        self.folder = root / "torch" / "hub" / "checkpoints"
+        patch.setenv("TORCH_HOME", str(root / "torch"))
+        patch.setenv("no_proxy", "127.0.0.1")
+        self.point_at(server.url)
+
+    def point_at(self, server: str) -> None:
+        entry = import_torchvision().models.Inception_V3_Weights.IMAGENET1K_V1.value
+        self.patch.setattr(entry, "url", f"{server}/{self.name}")
+
+    def left(self) -> list[str]:
+        return [path.name for path in self.folder.glob("*")]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    with serving() as server:
+        yield Place(server, tmp_path, monkeypatch)
+
+
+def refused(place: Place, reason: str) -> None:
+    """One line with the reason, the address and the two ways out; nothing is left behind."""
+    line = rf"^no pretrained weights: http://\S+/{place.name} was not downloaded to .*{reason}.*"
+    with pytest.raises(TrellisError, match=line + HOW) as error:
+        find_weights(None)
+    assert len(str(error.value).splitlines()) == 1
+    assert place.left() == []
+    assert socket.getdefaulttimeout() is None
+
+
+def test_the_download_is_kept_where_torchvision_looks(place: Place) -> None:
+    told: list[tuple[str, int, int | None]] = []
+    found = find_weights(None, lambda *call: told.append(call))
+    assert (found.source, found.path) == ("torchvision", str(place.folder / place.name))
+    assert (place.folder / place.name).read_bytes() == place.body
+    assert told[-1] == ("downloading pretrained weights", len(place.body), len(place.body))
+    assert len(read_backbone(found)) == 564
+    asked = place.server.requests.total()
+    place.point_at(f"http://127.0.0.1:{closed_port()}")
+    assert find_weights(None) == found  # with no network
+    assert place.server.requests.total() == asked
+    assert place.left() == [place.name]
+
+
+FAULTS = [
+    ("truncated", r"\(its checksum is wrong, or it was cut short\)"),
+    ("dropped", r"\(its checksum is wrong, or it was cut short\)"),
+    ("wrong", r"\(its checksum is wrong, or it was cut short\)"),
+    ("404", r"\(it answered 404 Not Found\)"),
+    ("500", r"\(it answered 500 Internal Server Error\)"),
+    ("hung up", r"\(Remote end closed connection without response\)"),
+]
+
+
+@pytest.mark.parametrize(("fault", "reason"), FAULTS, ids=[fault for fault, _ in FAULTS])
+def test_a_failed_download_leaves_nothing_and_a_second_attempt_works(
+    place: Place, fault: str, reason: str
+) -> None:
+    place.server.faults[place.name] = fault
+    refused(place, reason)
+    del place.server.faults[place.name]
+    assert Path(find_weights(None).path).read_bytes() == place.body
+
+
+@pytest.mark.parametrize(
+    ("fault", "constant", "reason"),
+    [
+        ("stalled", "START_TIMEOUT_S", r"\((no answer within 0\.3 s|timed out)\)"),
+        ("stalled midway", "READ_TIMEOUT_S", r"\((timed out|The read operation timed out)\)"),
+    ],
+)
+def test_a_silent_server_is_given_up(place: Place, fault: str, constant: str, reason: str) -> None:
+    place.server.faults[place.name] = fault
+    place.patch.setattr(weights_download, constant, 0.3)
+    refused(place, reason)
+
+
+def test_nothing_listens(place: Place) -> None:
+    place.point_at(f"http://127.0.0.1:{closed_port()}")
+    refused(place, r"\(Connection refused\)")
+
+
+def test_no_such_name(place: Place) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    place.patch.setattr(socket, "getaddrinfo", fail)
+    refused(place, r"\(Name or service not known\)")
+
+
+def test_a_look_up_of_the_name_that_hangs(place: Place) -> None:
+    release = threading.Event()
+
+    def hang(*_: Any, **__: Any) -> None:
+        release.wait(60)
+        raise socket.gaierror(-3, "too late")
+
+    place.patch.setattr(socket, "getaddrinfo", hang)
+    place.patch.setattr(weights_download, "START_TIMEOUT_S", 0.3)
+    refused(place, r"\(no answer within 0\.3 s\)")
+    release.set()
+
+
+def test_a_user_without_a_network_is_told_within_ten_seconds() -> None:
+    # Two waits at most stand before the message: for the answer, and for torchvision's import.
+    assert weights_download.START_TIMEOUT_S <= 5
+
+
+def test_no_place_for_the_file(place: Place) -> None:
+    place.folder.parent.parent.write_text("a file where the hub folder should be")
+    with pytest.raises(TrellisError, match=rf"not downloaded to .*\(Not a directory\){HOW}"):
+        find_weights(None)
+
+
+def test_a_damaged_file_in_the_hub_folder(place: Place) -> None:
+    find_weights(None)
+    path = place.folder / place.name
+    path.write_bytes(place.body[:-1])
+    with pytest.raises(TrellisError, match=rf"{re.escape(str(path))} is damaged; remove it, and"):
+        find_weights(None)
+    path.unlink()
+    assert Path(find_weights(None).path).read_bytes() == place.body
+
+
+def test_progress_is_told_while_bytes_come(place: Place) -> None:
+    size = 1 << 20
+    place.server.files[place.name] = bytes(size)
+    place.server.faults[place.name] = "stalled midway"  # until half of it has been told
+    place.patch.setattr(weights_download, "_WATCH_S", 0.01)
+    told: list[int] = []
+
+    def progress(what: str, done: int, total: int | None) -> None:
+        assert (what, total) == ("downloading pretrained weights", size)
+        told.append(done)
+        if done:
+            place.server.gate.set()
+
+    with pytest.raises(TrellisError, match="it was cut short"):
+        find_weights(None, progress)
+    assert 0 < max(told) <= size // 2
