@@ -13,6 +13,8 @@ from trainables.backbone import backbone_shapes, check_backbone, fingerprint, ra
 from trainables.errors import TrellisError
 from trainables.vision import import_torchvision
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONV = "Mixed_7c.branch1x1.conv.weight"
 FIRST = "Conv2d_1a_3x3.conv.weight"
 
@@ -59,7 +61,6 @@ def test_random_convolutions_are_drawn_by_he(drawn: dict[str, Tensor]) -> None:
     }
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_random_activations_neither_vanish_nor_explode(drawn: dict[str, Tensor]) -> None:
     with torch.device("meta"):
         model: Any = import_torchvision().models.inception_v3(

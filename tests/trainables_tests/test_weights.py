@@ -16,6 +16,8 @@ from trainables.budget import Weights
 from trainables.errors import TrellisError
 from trainables.weights import find_weights, read_backbone
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def test_random_weights_need_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     found = find_weights("random")

@@ -17,6 +17,8 @@ from trainables.errors import TrellisError
 from trainables.vision import import_torchvision
 from trainables.weights import find_weights, read_backbone
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 HOW = r"; fetch it elsewhere and give --weights PATH, or try out .* by --weights random$"
 
 
