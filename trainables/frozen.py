@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -117,7 +118,9 @@ def _read_all(cuts: Sequence[Cut], split: str, count: int) -> dict[str, Tensor]:
             continue
         if array is not None:
             store.touch(folder)
-            found[cut.name] = torch.from_numpy(array).view(torch.bfloat16)
+            with warnings.catch_warnings():  # nobody writes to them
+                warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+                found[cut.name] = torch.from_numpy(array).view(torch.bfloat16)
     return found
 
 

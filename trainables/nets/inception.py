@@ -87,6 +87,7 @@ class Tail(nn.Module):
         self.backbone = blocks
         self.head = head
         freeze_scales(self.backbone)
+        self.train()  # modules begin in training mode, batch norm's too
 
     def train(self, mode: bool = True) -> "Tail":
         """Switch dropout; batch norm stays in inference mode, so statistics never move."""

@@ -1,0 +1,95 @@
+"""The cache's folders: whole or absent, one maker at a time, the least recently used go first."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trainables import store
+from trainables.errors import DataError
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TRELLIS_CACHE", str(tmp_path))
+    monkeypatch.delenv("TRELLIS_CACHE_GB", raising=False)
+    return tmp_path / "activations"
+
+
+def folder(path: Path, size: int, used: int) -> Path:
+    """A folder of `size` bytes in all that was last used at second `used`."""
+    path.mkdir(parents=True)
+    (path / "values.npy").write_bytes(bytes(size - 2))
+    (path / store.META).write_text("{}")
+    os.utime(path / store.META, (used, used))
+    return path
+
+
+def test_the_limit_is_twenty_gigabytes_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRELLIS_CACHE_GB", raising=False)
+    assert store.limit_bytes() == 20e9
+    monkeypatch.setenv("TRELLIS_CACHE_GB", " 0.5 ")
+    assert store.limit_bytes() == 0.5e9
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "twenty", "nan"])
+def test_a_limit_that_is_no_positive_number(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRELLIS_CACHE_GB", text)
+    with pytest.raises(DataError, match=rf"TRELLIS_CACHE_GB must be a positive .*, not '{text}'"):
+        store.limit_bytes()
+
+
+def test_the_least_recently_used_go_until_the_rest_fits(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 4,000 bytes in all and room for 2,500: the two oldest go, whatever place they are in.
+    old = folder(place / "old", 1000, 10)
+    images = folder(place.parent / "images" / "older", 1000, 5)
+    new = folder(place / "new", 1000, 30)
+    source = folder(place.parent / "sources" / "newest", 1000, 40)
+    monkeypatch.setenv("TRELLIS_CACHE_GB", "0.0000025")
+    assert store.trim() == [images, old]
+    assert sorted(place.iterdir()) == [new]
+    assert source.exists()
+    assert not images.exists()
+    assert store.trim() == []
+
+
+def test_what_is_to_be_kept_stays_though_it_is_the_oldest(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = folder(place / "a", 1000, 1), folder(place / "b", 1000, 2)
+    monkeypatch.setenv("TRELLIS_CACHE_GB", "0.0000015")
+    assert store.trim(keep={first}) == [second]
+    assert first.exists()
+
+
+def test_using_a_folder_makes_it_the_youngest(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = folder(place / "a", 1000, 1), folder(place / "b", 1000, 2)
+    store.touch(first)
+    monkeypatch.setenv("TRELLIS_CACHE_GB", "0.0000015")
+    assert store.trim() == [second]
+    store.touch(second)  # gone: nothing to note, and no error
+
+
+def test_a_folder_in_the_making_is_neither_counted_nor_removed(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.mkdir()
+    monkeypatch.setenv("TRELLIS_CACHE_GB", "0.000001")
+    with store.scratch(place, "group") as scratch:
+        made = folder(scratch / "x", 5000, 1)
+        assert store.trim() == []
+        store.put(made, place / "x")
+    assert [path.name for path in place.iterdir()] == ["x"]
+    assert store.trim() == [place / "x"]
+
+
+def test_a_new_folder_takes_the_place_of_an_old_one(place: Path) -> None:
+    old = folder(place / "x", 100, 1)
+    with store.scratch(place, "group") as scratch:
+        store.put(folder(scratch / "y", 200, 1), old)
+    assert (old / "values.npy").stat().st_size == 198
+    assert list(place.iterdir()) == [old]
