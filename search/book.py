@@ -13,6 +13,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from search.epochs import JudgedStudy, trial_epochs
 from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.folder import StudyFolder
@@ -47,6 +48,7 @@ class Book:
         storage: JournalStorage,
     ) -> None:
         """Read the journal, decide what a kill left undecided, and put the folder in order."""
+        self.experiment = experiment
         self.plan = plan
         self.folder = folder
         self._study = study
@@ -78,7 +80,7 @@ class Book:
             verdict = self._trial(number).user_attrs.get(VERDICT)
             if verdict is not None:
                 self._close(number, verdict["status"])
-            elif len(self.records[number].rows) >= self.plan.max_epochs:
+            elif len(self.records[number].rows) >= self.epochs_of(number):
                 self.end(number, "completed")
             elif self._stops(number):
                 self.end(number, "stopped")
@@ -157,9 +159,16 @@ class Book:
     def _stops(self, number: int) -> bool:
         """Ask the pruner; a trial that has done all its epochs is completed, not stopped."""
         epochs = len(self.records[number].rows)
-        return 0 < epochs < self.plan.max_epochs and self._pruner.prune(
-            self._study, self._trial(number)
-        )
+        if not 0 < epochs < self.epochs_of(number):
+            return False
+        judged = JudgedStudy(self.experiment, self._study)
+        trial = judged.judged(self._trial(number))
+        # A stand-in with all that pruners ask a study for.
+        return bool(trial.intermediate_values) and self._pruner.prune(judged, trial)  # type: ignore[arg-type]
+
+    def epochs_of(self, number: int) -> int:
+        """Return how many epochs a trial has if it is not stopped."""
+        return trial_epochs(self.experiment, self.records[number].config, self.plan.max_epochs)
 
     def end(self, number: int, status: str, error: str = "") -> None:
         """Close a trial as completed, stopped, infeasible or failed; a closed one stays so."""

@@ -21,6 +21,23 @@ _ALL = (
         published=0.6953,
     ),
     Experiment(
+        name="inception_beans",
+        summary="pretrained Inception-v3 on bean leaf images: unfreeze depth, two rates, ...",
+        dataset="beans",
+        image_size=299,
+        presets={
+            # A first look: heads, and the last blocks for two epochs.
+            "quick": Preset(8, 7, {"head_epochs": 5, "finetune_epochs": 2, "unfreeze_blocks": 2}),
+            # Above the published 20 + 6 epochs: no choice of either is cut short.
+            "standard": Preset(24, 32),
+            "thorough": Preset(100, 32),
+        },
+        published=0.9062,
+        pretrained=True,
+        stage_epochs=("head_epochs", "finetune_epochs"),
+        shares=True,
+    ),
+    Experiment(
         name="mnist_cnn",
         summary="two convolutions on handwritten digits: learning rate, momentum, batch size, ...",
         dataset="mnist",

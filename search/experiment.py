@@ -36,7 +36,10 @@ class Experiment:
     `published_split`. With `class_metrics` a study ends with evaluation.json; `trainables.<name>`
     then holds `build(config, classes, channels, (height, width))`, too. `conclusion` names a
     module that adds a file of its own to the end of a study (see `search.conclusion`).
-    `pretrained` experiments start from weights that `--weights` chooses.
+    `pretrained` experiments start from weights that `--weights` chooses. `stage_epochs` names the
+    hyperparameters that hold the epochs of the trial's stages, in order: rungs count in the last
+    (see `search.epochs`); without them a trial is one stage. With `shares` the trainable's
+    `prepare` makes what all trials share before the first begins.
     """
 
     name: str
@@ -49,6 +52,8 @@ class Experiment:
     published_split: str = "test"
     conclusion: str | None = None
     pretrained: bool = False
+    stage_epochs: tuple[str, ...] = ()
+    shares: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for a preset that is missing."""
@@ -83,6 +88,10 @@ class Experiment:
         if found is not None:
             found(config, *([] if classes is None else [classes]))
 
+    def module(self) -> Any:
+        """Return the trainable's module."""
+        return importlib.import_module(f"trainables.{self.name}")
+
     def trainable(self) -> Any:
         """Return `epochs(config, data, budget)` of the trainable's module."""
-        return importlib.import_module(f"trainables.{self.name}").epochs
+        return self.module().epochs

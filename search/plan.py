@@ -67,17 +67,21 @@ def listed(experiment: Experiment, plan: Plan) -> list[dict[str, Any]]:
     return [first]
 
 
-def image_sizes(experiment: Experiment, plan: Plan) -> tuple[int | None, ...]:
-    """Return the image sizes, in pixels, that the plan's trials may use."""
+def possible_values(experiment: Experiment, plan: Plan, name: str) -> tuple[Any, ...]:
+    """Return the values of a hyperparameter with choices that the plan's trials may take."""
     space, values = experiment.space(), {**experiment.defaults(), **plan.fixed}
-    known = domains(space, values)
-    if "image_size" not in known:
-        return (experiment.image_size,)
     beforehand = listed(experiment, plan)
     all_listed = plan.sweep or plan.sampler == "grid" or plan.trials <= len(beforehand)
-    if all_listed or "image_size" in plan.fixed:
-        return tuple(sorted({config["image_size"] for config in beforehand}))
-    return tuple(sorted(known["image_size"].choices))
+    if all_listed or name in plan.fixed:
+        return tuple(sorted({config[name] for config in beforehand if name in config}))
+    return tuple(sorted(domains(space, values)[name].choices))
+
+
+def image_sizes(experiment: Experiment, plan: Plan) -> tuple[int | None, ...]:
+    """Return the image sizes, in pixels, that the plan's trials may use."""
+    if "image_size" not in experiment.defaults():
+        return (experiment.image_size,)
+    return possible_values(experiment, plan, "image_size")
 
 
 def trial_seed(plan: Plan, number: int) -> int:

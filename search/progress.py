@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from search.book import Book
+from search.doing import what_it_does
+from search.epochs import judged_after
 from search.records import Record
 
 _REFRESH_S = 0.5
@@ -91,6 +93,7 @@ class Progress:
         self._book = book
         self._began = time.monotonic()
         self._drawn = 0.0
+        self._doing: dict[int, str] = {}
         self._told = {n for n, r in book.records.items() if r.status != "running"}
         console = Console(stderr=True)
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
@@ -115,9 +118,21 @@ class Progress:
                 if self._live is None or record.status in ("failed", "infeasible"):
                     self._print(line(record, self._book.plan.trials))
         now = time.monotonic()
-        if self._live and (last or now - self._drawn >= _REFRESH_S):
+        if last or now - self._drawn >= _REFRESH_S:
             self._drawn = now
-            self._live.update(self.table(now - self._began), refresh=True)
+            if self._live:
+                self._live.update(self.table(now - self._began), refresh=True)
+            else:
+                self._tell_doing()
+
+    def _tell_doing(self) -> None:
+        """Say once what a trial does before its first epoch: it may take minutes."""
+        for number, record in self._book.records.items():
+            if record.status == "running" and not record.rows:
+                what = what_it_does(self._book.folder.trial(number)).split(":")[0]
+                if what and self._doing.get(number) != what:
+                    self._doing[number] = what
+                    say(f"trial {number}: {what}")
 
     def _print(self, text: str) -> None:
         if self._live:
@@ -147,12 +162,19 @@ class Progress:
         return Group(grid, ProgressBar(total=total, completed=ended, width=60))
 
     def _rungs(self, records: list[Record]) -> str:
-        reached = {r: sum(len(x.rows) >= r for x in records) for r in self._book.plan.rungs}
+        judged = [judged_after(self._book.experiment, record.config) for record in records]
+        counted = [
+            len(record.rows) - after
+            for record, after in zip(records, judged, strict=True)
+            if after is not None
+        ]
+        reached = {rung: sum(n >= rung for n in counted) for rung in self._book.plan.rungs}
         return ", ".join(f"epoch {rung}: {count}" for rung, count in reached.items())
 
 
 def _running(record: Record, book: Book) -> str:
-    epochs = f"epoch {len(record.rows)} of {book.plan.max_epochs}"
+    epochs = f"epoch {len(record.rows)} of {book.epochs_of(record.number)}"
     if not record.rows:
-        return f"{epochs}  {settings(record.config)}"
+        doing = what_it_does(book.folder.trial(record.number))
+        return f"{epochs}  {doing or settings(record.config)}"
     return f"{epochs}  {record.rows[-1]['val_accuracy']:.4f}  {settings(record.config)}"

@@ -24,8 +24,9 @@ from search.progress import DataProgress, clock, say, settings
 from search.records import Record
 from search.request import Request, check
 from search.resources import Resources, cut_note, describe
+from search.sharing import say_saved
 from search.study import OpenStudy
-from search.weights import find_weights_of
+from search.weights import complete_best, find_weights_of
 from trainables.budget import Weights
 from trainables.cpu import resolve_precision
 from trainables.data import Data, open_data, prepare
@@ -165,6 +166,8 @@ class Session:
                 return
         _prepare(request, data)
         self._interrupts.check()
+        if request.experiment.shares and request.resources is not None:
+            content["shared_work"] = self._share(data, request.resources)
         from search.runner import connected, job, resources_of, run_trials
 
         local = request.address == "local"
@@ -178,10 +181,20 @@ class Session:
             shared = job(self._request, resources, data, self._precision, self._weights)
             run_trials(self._book, resources, shared, self._interrupts)
 
+    def _share(self, data: Data, resources: Resources) -> dict[str, Any]:
+        """Make what all trials share, with all that the machine has; on a cluster workers do."""
+        from search.sharing import share
+
+        return share(
+            self._request, data, resources, self._precision, self._weights, self._interrupts
+        )
+
     def _evaluate(self, data: Data) -> None:
         request = self._request
         if self._book.unfinished:
             return
+        if self._weights is not None:
+            complete_best(request.experiment, self._book, self._weights)
         if request.experiment.class_metrics:
             from search.evaluation import evaluate_best
 
@@ -258,6 +271,7 @@ def _conclude(request: Request, book: Book, code: int, elapsed_s: float) -> None
         print(render_best(request.folder, 5))
         print(f"study: {request.folder}")
         _say_times(records, elapsed_s)
+        say_saved(book, request.folder)
     elif code == EXIT_DONE and not book.unfinished:
         raise StudyFailed(
             f"none of {len(records)} trials finished; the last error: {records[-1].error} "

@@ -4,11 +4,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from search.book import Book
 from search.data_option import absolute
 from search.experiment import Experiment
 from search.options import Mistakes
 from search.progress import DataProgress, say
 from trainables.budget import Weights
+from trainables.files import replace_file
 
 
 def read_weights(
@@ -56,3 +58,18 @@ def find_weights_of(experiment: Experiment, asked: str | None) -> Weights | None
     what = "random, not pretrained" if found.source == "random" else f"{found.source} {found.path}"
     say(f"weights: {what}, fingerprint {found.fingerprint[:12]}")
     return found
+
+
+def complete_best(experiment: Experiment, book: Book, weights: Weights) -> None:
+    """Let the study's best.pt hold the whole network: trials keep what they train alone."""
+    path = book.folder.root / "best.pt"
+    if not path.exists():
+        return
+    import torch
+
+    from trainables.checkpoint import load_weights
+
+    saved = load_weights(path)
+    whole = experiment.module().whole_state(saved["model"], weights)
+    if len(whole) > len(saved["model"]):
+        replace_file(path, lambda aside: torch.save(saved | {"model": whole}, aside))

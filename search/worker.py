@@ -11,6 +11,7 @@ from typing import Any
 from ray import tune
 
 from search.catalog import find
+from search.doing import Doing
 from search.folder import ERROR_NAME
 from search.stopper import OUTCOME, RUNNING
 from trainables.budget import Budget, Diverged, EpochResult
@@ -83,6 +84,7 @@ class Worker(tune.Trainable):
             folder=self._folder,
             keep_above=self._assigned["keep_above"],
             weights=job["weights"],
+            progress=Doing(self._folder),
         )
         trainable = find(job["experiment"]).trainable()
         return iter(trainable(self._assigned["config"], job["data"], budget))

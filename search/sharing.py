@@ -1,0 +1,67 @@
+"""Work that all trials of a study share: done before the first begins, and what it saved.
+
+Only for experiments with `Experiment.shares`. What was done goes into study.json under
+"shared_work"; what workers did themselves (on a cluster all of it) stands in the epochs' rows.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from search.book import Book
+from search.interrupts import Interrupts
+from search.manifest import read_manifest
+from search.plan import possible_values
+from search.progress import DataProgress, say
+from search.request import Request
+from search.resources import Resources, usable_cpus
+from trainables.budget import Budget, Weights
+from trainables.data import Data
+
+
+def share(
+    request: Request,
+    data: Data,
+    resources: Resources,
+    precision: str,
+    weights: Weights | None,
+    interrupts: Interrupts,
+) -> dict[str, Any]:
+    """Let the trainable make what all trials share; return what it did, in plain values.
+
+    Raises:
+        EndEarly: interrupted; a half-made part is removed.
+    """
+    shown = DataProgress()
+
+    def progress(what: str, done: int, total: int | None) -> None:
+        interrupts.check()
+        shown(what, done, total)
+
+    budget = Budget(
+        epochs=request.plan.max_epochs,
+        threads=usable_cpus(),
+        device="cuda" if resources.gpus_per_trial else "cpu",
+        precision=precision,
+        weights=weights,
+        progress=progress,
+    )
+    experiment, plan = request.experiment, request.plan
+    names = experiment.defaults()
+    choices = {name: possible_values(experiment, plan, name) for name in names}
+    return dict(experiment.module().prepare(choices, data, budget))
+
+
+def say_saved(book: Book, folder: Path) -> None:
+    """Tell how many images went through frozen layers, and how many would have without a store."""
+    if not book.experiment.shares:
+        return
+    manifest = read_manifest(folder / "study.json")
+    rows = [row for record in book.records.values() for row in record.rows]
+    made = manifest.get("shared_work", {}).get("images", 0)
+    made += sum(row.get("frozen_images", 0) for row in rows)
+    sizes = manifest["data"]["sizes"]
+    plain = len(rows) * (sizes["train"] + sizes["validation"])
+    say(
+        f"frozen layers: {made:,} images run through them in this study; without stored "
+        f"activations its {len(rows)} epochs would have taken {plain:,}"
+    )
