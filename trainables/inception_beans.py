@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from trainables import device as machine
 from trainables.assembly import Config, initialised
-from trainables.budget import Budget, EpochResult
+from trainables.budget import Budget, EpochResult, Weights
 from trainables.data import Data
 from trainables.inception_features import AUGMENTED_COPIES, IMAGE_SIZE, backbone_of
 from trainables.nets.inception import (
@@ -85,13 +85,12 @@ def prepare(choices: Mapping[str, Sequence[Any]], data: Data, budget: Budget) ->
     return {"cuts": [cut.name for cut in frozen.cuts(depths)], "images": images}
 
 
-def whole_state(state: Mapping[str, Tensor], budget: Budget) -> dict[str, Tensor]:
+def whole_state(state: Mapping[str, Tensor], weights: Weights) -> dict[str, Tensor]:
     """Return the state dict of `build`'s network from that of what was trained.
 
-    What `best.pt` of a trial lacks, the frozen layers, comes from the budget's weights.
+    What `best.pt` of a trial lacks, the frozen layers, comes from the pretrained weights.
     """
-    assert budget.weights is not None, "a trial without weights cannot have run"
-    frozen = read_backbone(budget.weights)
+    frozen = read_backbone(weights)
     return {f"backbone.{name}": value for name, value in frozen.items()} | dict(state)
 
 
