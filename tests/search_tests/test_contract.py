@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from tests.trainables_tests.tiny_data import tiny_data
 from tests.trainables_tests.tiny_stages import budget
 from trainables.budget import drive
 from trainables.checkpoint import load_weights
+from trainables.nets.inception import published_count
+from trainables.weights import RANDOM
 
 NAMES = sorted(EXPERIMENTS)
 DRAWN, TRAINED = 50, 3
@@ -27,6 +30,7 @@ IMAGES = {"beans": ((500, 500, 3), 3), "mnist": ((28, 28, 1), 10), "cifar10": ((
 CHEAP: dict[str, dict[str, Any]] = {
     "lenet_beans": {"image_size": 64},
     "cifar10_transfer": {"batch_size": 25, "target_learning_rate": 1e-3},
+    "inception_beans": {"head_learning_rate": 1e-3},
 }
 
 
@@ -45,14 +49,19 @@ def configurations(experiment: Experiment, fixed: dict[str, Any], n: int) -> lis
     return drawn
 
 
+def parameters(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
 def build(experiment: Experiment, config: dict[str, Any]) -> torch.nn.Module:
     classes = IMAGES[experiment.dataset][1]
     module = importlib.import_module(f"trainables.{experiment.name}")
     return module.build(config, classes)  # type: ignore[no-any-return]
 
 
-def test_four_experiments_are_visited() -> None:
-    assert NAMES == ["cifar10_net", "cifar10_transfer", "lenet_beans", "mnist_cnn"]
+def test_five_experiments_are_visited() -> None:
+    five = "cifar10_net cifar10_transfer inception_beans lenet_beans mnist_cnn"
+    assert " ".join(NAMES) == five
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,7 +98,8 @@ def test_a_few_train_one_step_and_save_what_can_be_loaded(name: str, tmp_path: P
         assert config["batch_size"] >= len(data.splits["train"].labels)  # so one step
         folder = tmp_path / str(number)
         folder.mkdir()
-        result = drive(experiment.trainable()(config, data, budget(1, folder)), None)
+        given = replace(budget(1, folder), weights=RANDOM if experiment.pretrained else None)
+        result = drive(experiment.trainable()(config, data, given), None)
         assert math.isfinite(result.train_loss)
         assert math.isfinite(result.val_loss)
         assert 0 <= result.val_accuracy <= 1
@@ -97,7 +107,11 @@ def test_a_few_train_one_step_and_save_what_can_be_loaded(name: str, tmp_path: P
         assert saved["val_accuracy"] == result.val_accuracy
         with torch.device("meta"):
             fresh = build(experiment, config)
-        fresh.load_state_dict(saved["model"], assign=True)  # no name missing, none unexpected
-        assert sum(p.numel() for p in fresh.parameters()) == result.parameters > 0
+        state = saved["model"]
+        if experiment.pretrained:  # a trial keeps what it trains; a study completes it
+            state = experiment.module().whole_state(state, RANDOM)
+        fresh.load_state_dict(state, assign=True)  # no name missing, none unexpected
+        count = published_count if experiment.pretrained else parameters
+        assert count(fresh) == result.parameters > 0
         assert all(torch.isfinite(p).all() for p in fresh.parameters())
     assert {split for split, _ in data.asked} == {"train", "validation"}
