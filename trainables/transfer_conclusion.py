@@ -26,6 +26,7 @@ PUBLISHED = {
 }
 # A network from scratch trains for so many times the trial's epochs at most.
 _MOST_TIMES = 3
+_SCRATCH = "training from scratch for comparison"
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -109,13 +110,14 @@ def from_scratch(
     history: list[dict[str, Any]] = []
     spent = 0.0
     while len(history) < most and (spent < seconds or len(history) < epochs):
-        budget.progress("training from scratch for comparison, epochs", len(history), most)
+        budget.progress(_SCRATCH, len(history), most)
         try:
             result = run_epoch(stage, budget, len(history) + 1, device)
         except Diverged:
             break
         spent += result.epoch_s
         history.append({"val_accuracy": result.val_accuracy, "seconds": spent})
+    budget.progress(_SCRATCH, len(history), len(history))  # that is all, fewer than most or not
     return history
 
 

@@ -168,12 +168,12 @@ def _train(data: Data, recipe: Recipe, budget: Budget, device: torch.device) -> 
     own = Budget(EPOCHS, seed, budget.threads, budget.device, recipe.precision)
     history = []
     for epoch in range(1, EPOCHS + 1):
-        budget.progress("training the source network, epochs", epoch - 1, EPOCHS)
+        budget.progress("training the source network", epoch - 1, EPOCHS)
         result = run_epoch(stage, own, epoch, device)
         told = {"val_accuracy": result.val_accuracy, "val_loss": result.val_loss}
         images = len(stage.train.labels)
         history.append({"epoch": epoch, **told, "seconds": result.epoch_s, "images": images})
-    budget.progress("training the source network, epochs", EPOCHS, EPOCHS)
+    budget.progress("training the source network", EPOCHS, EPOCHS)
     weights = {name: w.to("cpu", copy=True) for name, w in stage.model.state_dict().items()}
     return Source(weights, history, device.type, torch.get_num_threads())
 

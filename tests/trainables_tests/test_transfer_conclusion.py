@@ -136,11 +136,17 @@ def test_from_scratch_goes_on_until_time_and_epochs_have_passed(
     limit: float, trial_epochs: int, trained: int, data: TinyData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stages = clocked(monkeypatch, 2.0)
-    history = from_scratch(CONFIG, data, budget(1), limit, trial_epochs)
+    told: list[tuple[str, int, int | None]] = []
+    given = budget(1, progress=lambda *words: told.append(words))
+    history = from_scratch(CONFIG, data, given, limit, trial_epochs)
     assert history == [
         {"val_accuracy": n / 100, "seconds": 2.0 * n} for n in range(1, trained + 1)
     ]
     assert len(stages) == trained
+    assert told[:-1] == [
+        ("training from scratch for comparison", n, 3 * trial_epochs) for n in range(trained)
+    ]
+    assert told[-1] == ("training from scratch for comparison", trained, trained)
     # All of the published target network learns, on the target's images.
     stage = stages[0]
     assert all(p.requires_grad for p in stage.model.parameters())
@@ -182,7 +188,7 @@ def test_all_of_it_on_tiny_data(data: TinyData) -> None:
     assert found["published"]["ratio"]["seconds"] == pytest.approx(96.2 / 269.7)
     assert 2 <= found["from_scratch"]["epochs"] <= 6
     assert found["from_scratch"]["after_equal_epochs"]["epochs"] == 2
-    assert set(told) == {"training from scratch for comparison, epochs"}  # all else is stored
+    assert set(told) == {"training from scratch for comparison"}  # all else is stored
     assert {split for split, _ in data.asked} == {"train", "validation"}
     assert len(lines(found)) == 3
 

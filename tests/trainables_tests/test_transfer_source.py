@@ -97,7 +97,7 @@ def test_it_has_an_output_per_source_class_and_ten_epochs(data: TinyData) -> Non
     assert source.seconds == pytest.approx(sum(row["seconds"] for row in source.history))
     assert all(0 <= row["val_accuracy"] <= 1 for row in source.history)
     assert (source.device, source.threads) == ("cpu", 1)
-    assert told == [("training the source network, epochs", n, 10) for n in range(11)]
+    assert told == [("training the source network", n, 10) for n in range(11)]
     assert {split for split, _ in data.asked} == {"train", "validation"}
 
 
