@@ -20,7 +20,7 @@ from search.options import Mistakes
 from search.read_plan import read_fixed
 
 if TYPE_CHECKING:  # torch is imported when a network is built, not for --help
-    from analysis.trace import Layer
+    from trainables.trace import Layer
 
 PROG = "python -m analysis.layers"
 # Channels, side in pixels and classes of the data sets; beans are 500 pixels before resizing.
@@ -33,7 +33,7 @@ def layers_of(experiment: Experiment, config: Mapping[str, Any]) -> "list[Layer]
     """Return the layers of a configuration's network."""
     import torch
 
-    from analysis.trace import trace
+    from trainables.trace import trace
 
     channels, native, classes = DATASETS[experiment.dataset]
     size = config.get("image_size") or experiment.image_size or native
@@ -64,7 +64,7 @@ def _numbers(name: str, values: Sequence[int]) -> Column:
 
 def _totals(layers: "Sequence[Layer]", batch_size: int) -> list[str]:
     parameters = sum(layer.parameters for layer in layers)
-    trained = sum(layer.parameters for layer in layers if layer.trainable)
+    trained = sum(layer.trained for layer in layers)
     activations = sum(layer.activation_bytes for layer in layers)
     state = 4 * parameters + (TRAINING_BYTES - 4) * trained
     return [

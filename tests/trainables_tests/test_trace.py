@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from analysis.trace import trace
 from trainables.nets.lenet import LeNet
+from trainables.trace import trace
 
 
 def conv5_10_net() -> nn.Module:
@@ -72,7 +72,9 @@ def test_the_largest_network_costs_no_memory() -> None:
 def test_a_layer_that_does_not_learn_says_so() -> None:
     model = conv5_10_net()
     model[0].requires_grad_(False)
-    assert [layer.trainable for layer in trace(model, (1, 32, 32))][:3] == [False, False, True]
+    layers = trace(model, (1, 32, 32))
+    assert [layer.trainable for layer in layers][:3] == [False, False, True]
+    assert [layer.trained for layer in layers] == [0, 0, 2510, 0, 0, 6410]
 
 
 def test_an_example_that_does_not_fit() -> None:

@@ -13,16 +13,21 @@ class Layer:
     """One layer in the order of the forward pass.
 
     `output` is its shape for one example as height x width x channels, or the number of units;
-    `activation_bytes` and `multiply_adds` are per example.
+    `trained` of its `parameters` learn; `activation_bytes` and `multiply_adds` are per example.
     """
 
     name: str
     kind: str
     output: tuple[int, ...]
     parameters: int
-    trainable: bool
+    trained: int
     activation_bytes: int
     multiply_adds: int
+
+    @property
+    def trainable(self) -> bool:
+        """Tell whether any of it learns."""
+        return self.trained > 0
 
 
 def trace(model: nn.Module, example: tuple[int, ...], bytes_per_value: int = 2) -> list[Layer]:
@@ -65,7 +70,7 @@ def _hook(name: str, layers: list[Layer], bytes_per_value: int) -> Any:
                 kind=type(module).__name__,
                 output=(*shape[1:], shape[0]) if len(shape) == 3 else shape,
                 parameters=sum(p.numel() for p in own),
-                trainable=any(p.requires_grad for p in own),
+                trained=sum(p.numel() for p in own if p.requires_grad),
                 activation_bytes=values * per_value,
                 multiply_adds=multiply_adds(module, inputs[0], output),
             )
