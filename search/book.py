@@ -128,6 +128,11 @@ class Book:
         keep_above = best.val_accuracy if best else -1.0
         return Assignment(number, dict(record.config), record.seed, keep_above)
 
+    def again(self, number: int) -> None:
+        """Hand a running trial out once more, before all others: its worker was lost."""
+        if self.records[number].status == "running" and number not in self._waiting:
+            self._waiting.insert(0, number)
+
     def report(self, number: int, row: Mapping[str, Any]) -> bool:
         """Take in one epoch's row; return whether the trial stops here.
 

@@ -102,7 +102,7 @@ class StudyFolder:
     def _keep_best(self, best: Record) -> None:
         text = json.dumps(best_as_json(best, self.about), indent=2) + "\n"
         path = self.root / "best.json"
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
+        if not path.exists() or path.read_bytes() != text.encode():
             replace_text(path, text)
         weights = self.trial(best.number) / "best.pt"
         if weights.exists():

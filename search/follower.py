@@ -7,26 +7,53 @@ from ray import tune
 
 from search.interrupts import Interrupts
 from search.progress import Progress, say
+from search.retries import Death
+from search.searcher import NUMBER
+from search.watch import Watch
 
 _PATIENCE_S = 30
 
 
 class Follower(tune.Callback):
-    """Follows a study for its user."""
+    """Follows a study for its user, and kills what hangs."""
 
-    def __init__(self, shown: Progress, interrupts: Interrupts) -> None:
-        """Draw on `shown`; end the search when `interrupts` says so."""
+    def __init__(
+        self,
+        shown: Progress,
+        interrupts: Interrupts,
+        watch: Watch,
+        deaths: dict[str, Death],
+    ) -> None:
+        """Draw on `shown`; end the search when `interrupts` says so.
+
+        Trials that `watch` calls hung are killed, and `deaths` says so by Ray's names of them.
+        """
         self._shown = shown
         self._interrupts = interrupts
+        self._watch = watch
+        self._deaths = deaths
         self._waiting_since: float | None = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Draw and check."""
-        if any(trial.status == "RUNNING" for trial in trials):
+        running = {trial.trial_id: trial for trial in trials if trial.status == "RUNNING"}
+        if running:
             self._waiting_since = None
         self._be_patient()
+        for name in self._watch.hung({n: trial.config[NUMBER] for n, trial in running.items()}):
+            self._kill(running[name])
         self._shown.update()
         self._interrupts.check()
+
+    def _kill(self, trial: Any) -> None:
+        if trial.trial_id in self._deaths:  # Ray needs a moment to see that it is dead
+            return
+        import ray
+
+        limit = f"no new epoch for {self._watch.limit_s:g} s (--trial-timeout)"
+        self._deaths[trial.trial_id] = Death(f"killed: {limit}", hung=True)
+        say(f"trial {trial.config[NUMBER]}: {limit}; it is killed")
+        ray.kill(trial.temporary_state.ray_actor)
 
     def _be_patient(self) -> None:
         since = self._waiting_since

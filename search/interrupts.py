@@ -1,5 +1,6 @@
 """Ending early on purpose: Ctrl-C, SIGTERM, a closed terminal, a used-up time budget."""
 
+import contextlib
 import os
 import signal
 import time
@@ -46,7 +47,8 @@ class Interrupts:
         again, self._reason = self._reason is not None, _NAMES[signal.Signals(number)]
         if again:
             raise KeyboardInterrupt
-        os.write(2, b"\nending ...\n")  # print may be at work on the same stream
+        with contextlib.suppress(OSError):  # the terminal may be what is gone
+            os.write(2, b"\nending ...\n")  # print may be at work on the same stream
         if not self._deferred:
             raise EndEarly(self._reason, asked_for=False)
 

@@ -64,6 +64,7 @@ def build_parser() -> Parser:
     add("--gpus-per-trial", metavar="auto|F", help="default auto")
     add("--address", metavar="local|auto|HOST:PORT", default="local", help="which Ray")
     add("--time-budget", metavar="30m", help="end after 90s, 30m, 1h30m; --resume goes on")
+    add("--trial-timeout", metavar="1h", help="kill a trial without a new epoch for so long (1h)")
     add("--dry-run", action="store_true", help="check everything, say what would run, and end")
     return parser
 

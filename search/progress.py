@@ -1,5 +1,6 @@
 """What the user sees while a study runs: a live table, or a line per trial without a terminal."""
 
+import contextlib
 import math
 import sys
 import time
@@ -22,8 +23,12 @@ _REFRESH_S = 0.5
 
 
 def say(message: str) -> None:
-    """Print a message to the user; results go to stdout, everything else here."""
-    print(message, file=sys.stderr, flush=True)
+    """Print a message to the user; results go to stdout, everything else here.
+
+    A terminal that was closed, or a full disk under a log, must not end a study.
+    """
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
 
 
 class DataProgress:
@@ -108,7 +113,8 @@ class Progress:
         """Draw the last state and close."""
         self.update(last=True)
         if self._live:
-            self._live.stop()
+            with contextlib.suppress(OSError):
+                self._live.stop()
 
     def update(self, last: bool = False) -> None:
         """Tell of trials that have ended, and draw if it is time."""
@@ -121,7 +127,8 @@ class Progress:
         if last or now - self._drawn >= _REFRESH_S:
             self._drawn = now
             if self._live:
-                self._live.update(self.table(now - self._began), refresh=True)
+                with contextlib.suppress(OSError):  # the terminal was closed
+                    self._live.update(self.table(now - self._began), refresh=True)
             else:
                 self._tell_doing()
 
@@ -136,7 +143,8 @@ class Progress:
 
     def _print(self, text: str) -> None:
         if self._live:
-            self._live.console.print(text, markup=False, highlight=False)
+            with contextlib.suppress(OSError):
+                self._live.console.print(text, markup=False, highlight=False)
         else:
             say(text)
 

@@ -22,6 +22,9 @@ from search.resources import Asked, Resources, allot, mistakes, this_machine
 from search.weights import read_weights
 from trainables.data.source import DataSpec
 
+# Longer than any epoch that is worth its time: what goes on for an hour without one hangs.
+_TRIAL_TIMEOUT_S = 3600
+
 
 @dataclass(frozen=True)
 class Request:
@@ -42,6 +45,7 @@ class Request:
     dry_run: bool
     named: bool = True
     weights: str | None = None  # "random", an absolute path, or None for torchvision's
+    trial_timeout_s: int = _TRIAL_TIMEOUT_S
 
 
 def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = None) -> Request:
@@ -67,6 +71,7 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
     if local:
         wrong += mistakes(machine, cpus, gpus)
     budget_s = wrong.parse("--time-budget", arguments.time_budget, options.duration_s)
+    timeout_s = wrong.parse("--trial-timeout", arguments.trial_timeout, options.duration_s)
     data = _data(arguments, old.get("data", {}), experiment, wrong)
     plan = read_plan(arguments, old.get("budget", {}), experiment, wrong)
     weights = read_weights(arguments.weights, old.get("weights"), experiment, wrong)
@@ -88,6 +93,7 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
         arguments.dry_run,
         arguments.study is not None,
         weights,
+        timeout_s or _TRIAL_TIMEOUT_S,
     )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import os
 import socket
 import tempfile
@@ -9,14 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from search import access
 from search.book import Book
+from search.disk import causes
 from search.errors import StudyFailed, UsageError
 from search.interrupts import EndEarly, Interrupts
+from search.kills import Kills
 from search.progress import Progress, say
 from search.request import Request
 from search.resources import Machine, Resources, allot, check_nodes, usable_cpus
+from search.retries import Death
+from search.watch import Watch
 from trainables.budget import Weights
 from trainables.data import Data
+from trainables.errors import TrellisError
 
 # Read by Ray when it is imported or started. Each comment says what the line prevents.
 _ENVIRONMENT = {
@@ -29,10 +36,7 @@ _ENVIRONMENT = {
     "TUNE_WARN_THRESHOLD_S": "30",  # warnings of a slow searcher while TPE thinks
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths that break in workers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # CPU trials that see every GPU
-    "RAY_memory_monitor_refresh_ms": "0",  # a kill by Ray's monitor that ends the whole study
 }
-# A worker that dies is replaced so many times, and the trial goes on from its checkpoint.
-WORKER_RETRIES = 2
 
 
 @contextlib.contextmanager
@@ -41,7 +45,9 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
 
     Raises:
         StudyFailed: Ray cannot be started, or none answers at the address.
+        UsageError: there is no token to join it with.
     """
+    access.grant(request.address)
     os.environ.update({k: v for k, v in _ENVIRONMENT.items() if k not in os.environ})
     import ray
 
@@ -51,10 +57,10 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
             _check_reachable(request.address)
             context = ray.init(**_options(request))
         except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-            raise StudyFailed(f"no Ray at {request.address}: {_line(error)}") from None
+            raise StudyFailed(f"no Ray at {request.address}: {_why(error, request)}") from None
         interrupts.install()  # ray.init puts a handler of its own in the place of ours
         if context.dashboard_url:
-            say(f"Ray dashboard: http://{context.dashboard_url}")
+            say(access.dashboard_line(context.dashboard_url, request.address))
         yield
     finally:
         ray.shutdown()
@@ -77,8 +83,20 @@ def _options(request: Request) -> dict[str, Any]:
         "logging_level": logging.ERROR,
     }
     if request.address == "local":
-        options |= {"include_dashboard": True, "num_cpus": usable_cpus()}
+        options |= {
+            "include_dashboard": True,
+            "dashboard_host": access.DASHBOARD_HOST,
+            "num_cpus": usable_cpus(),
+            "_temp_dir": str(access.private_folder() / "ray"),
+        }
     return options
+
+
+def _why(error: BaseException, request: Request) -> str:
+    # Ray tells a wrong token and a Ray that does not answer by the same words.
+    if request.address == "local" or not isinstance(error, ConnectionError):
+        return _line(error)
+    return f"{_line(error)}; if one runs there, its token is not that in {access.token_place()}"
 
 
 def _line(error: BaseException) -> str:
@@ -127,9 +145,15 @@ def job(
 
 
 def run_trials(
-    book: Book, resources: Resources, shared: dict[str, Any], interrupts: Interrupts
+    book: Book,
+    resources: Resources,
+    shared: dict[str, Any],
+    interrupts: Interrupts,
+    trial_timeout_s: float = math.inf,
 ) -> None:
     """Train all trials that the book hands out; `shared` is what `job` returns.
+
+    A trial that shows no progress for `trial_timeout_s` is killed.
 
     Raises:
         EndEarly: interrupted, or the time budget is reached; the journal holds everything.
@@ -138,32 +162,43 @@ def run_trials(
     from ray import tune
 
     from search.follower import Follower
+    from search.tolerance import tolerate
 
+    tolerate()
+    deaths: dict[str, Death] = {}
+    watch = Watch(book, trial_timeout_s)
     with (
         tempfile.TemporaryDirectory(prefix="trellis-ray-", ignore_cleanup_errors=True) as scratch,
         Progress(book) as shown,
         interrupts.deferred(),
         quiet(),
     ):
-        tuner = _tuner(book, resources, shared, scratch, Follower(shown, interrupts))
+        follower = Follower(shown, interrupts, watch, deaths)
+        tuner = _tuner(book, resources, shared, scratch, follower, deaths)
         try:
             tuner.fit()
         except tune.TuneError as error:  # carries the traceback of ours or Ray's as text
-            raise StudyFailed(_line(error)) from error
+            ours = (each for each in causes(error) if isinstance(each, TrellisError | OSError))
+            raise StudyFailed(_line(next(ours, error))) from error
     if book.unfinished:  # Ray Tune ends quietly on SIGUSR1, which batch systems send
         raise EndEarly("ended from outside", asked_for=False)
 
 
 def _tuner(
-    book: Book, resources: Resources, shared: dict[str, Any], scratch: str, follower: Any
+    book: Book,
+    resources: Resources,
+    shared: dict[str, Any],
+    scratch: str,
+    follower: Any,
+    deaths: dict[str, Death],
 ) -> Any:
     from ray import tune
 
     from search.searcher import StudySearcher
     from search.stopper import StudyStopper
+    from search.tolerance import count_elsewhere
     from search.worker import Worker
 
-    causes: dict[str, str] = {}
     return tune.Tuner(
         tune.with_resources(
             Worker, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
@@ -172,8 +207,8 @@ def _tuner(
             num_samples=-1,  # until the searcher says that it is finished
             metric="val_accuracy",
             mode="max",
-            search_alg=StudySearcher(book, shared, causes),
-            scheduler=StudyStopper(book, causes),
+            search_alg=StudySearcher(book, shared, deaths),
+            scheduler=StudyStopper(book, deaths, Kills(count_elsewhere)),
             max_concurrent_trials=resources.concurrent,
             reuse_actors=True,
         ),
@@ -182,7 +217,7 @@ def _tuner(
             storage_path=scratch,
             verbose=0,
             callbacks=[follower],
-            failure_config=tune.FailureConfig(max_failures=WORKER_RETRIES),
+            failure_config=tune.FailureConfig(max_failures=0),  # see search.retries
         ),
     )
 

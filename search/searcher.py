@@ -5,6 +5,8 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from search.book import Book
+from search.progress import say
+from search.retries import Death, Retries
 
 NUMBER = "number"
 
@@ -12,26 +14,31 @@ NUMBER = "number"
 class StudySearcher(Searcher):
     """Hands out the book's trials under Ray's own trial names.
 
-    The journal is the state: nothing of this object is saved, pickled or restored.
+    The journal is the state: nothing of this object is saved, pickled or restored. A trial that is
+    tried again gets a new name of Ray's, which keeps no count of its own.
     """
 
-    def __init__(self, book: Book, job: dict[str, Any], causes: dict[str, str]) -> None:
+    def __init__(self, book: Book, job: dict[str, Any], deaths: dict[str, Death]) -> None:
         """Give every trial `job` (what is the same for all) and its own assignment.
 
-        `causes` tells, by Ray's name of a trial, what its worker last died of.
+        `deaths` tells, by Ray's name of a trial, what its worker died of.
         """
         super().__init__(metric="val_accuracy", mode="max")
         self._book = book
         self._job = job
-        self._causes = causes
-        self._numbers: dict[str, int] = {}
+        self._deaths = deaths
+        self._retries = Retries(book)
+        self._out: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the worker's configuration of the next trial, or FINISHED."""
+        """Return the worker's configuration of the next trial, None for later, or FINISHED."""
+        if self._out and self._retries.alone:
+            return None
         assignment = self._book.next()
         if assignment is None:
-            return Searcher.FINISHED
-        self._numbers[trial_id] = assignment.number
+            # Ray asks no more after FINISHED, and one that runs may have to be tried again.
+            return None if self._out else Searcher.FINISHED
+        self._out[trial_id] = assignment.number
         return {
             "job": self._job,
             NUMBER: assignment.number,
@@ -43,10 +50,15 @@ class StudySearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Record a trial whose worker died once too often; the stopper records the others."""
-        if error:
-            cause = self._causes.get(trial_id, "the worker was lost")
-            self._book.end(self._numbers[trial_id], "failed", f"{cause}, retries included")
+        """Decide on a trial whose worker died; the stopper has recorded the others."""
+        number = self._out.pop(trial_id)
+        if not error:
+            self._retries.ended(number)
+            return
+        death = self._deaths.pop(trial_id, Death("the worker was lost"))
+        told = self._retries.died(number, death, others=len(self._out))
+        if told:
+            say(told)
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the journal holds everything."""

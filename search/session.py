@@ -15,6 +15,7 @@ from typing import Any
 
 from search import study
 from search.book import Book
+from search.disk import is_full, what_to_free
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, StudyFailed, UsageError
 from search.interrupts import EndEarly, Interrupts
 from search.manifest import command_line, make_manifest, read_manifest
@@ -149,6 +150,8 @@ class Session:
                 path.write_text(traceback.format_exc(), encoding="utf-8")
                 where = f" (all of it in {path})"
             where += f"\nwhat is finished is kept; go on with {resume_command(self._request)}"
+        if is_full(error):
+            return StudyFailed(what_to_free(error, self._request.folder) + where)
         text = (
             str(error) if isinstance(error, TrellisError) else f"{type(error).__name__}: {error}"
         )
@@ -179,7 +182,7 @@ class Session:
             _say_resources(request, resources)
             say(f"study: {self._request.folder}")
             shared = job(self._request, resources, data, self._precision, self._weights)
-            run_trials(self._book, resources, shared, self._interrupts)
+            run_trials(self._book, resources, shared, self._interrupts, request.trial_timeout_s)
 
     def _share(self, data: Data, resources: Resources) -> dict[str, Any]:
         """Make what all trials share, with all that the machine has; on a cluster workers do."""

@@ -7,18 +7,28 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.book import Book
+from search.errors import StudyFailed
+from search.kills import Kills
+from search.progress import say
+from search.retries import Death
 from search.searcher import NUMBER
 
 OUTCOME = "outcome"
 RUNNING = "running"
+# The worker's disk is full: nothing wrong with the trial, but no trial can go on.
+NO_ROOM = "no room"
+# What a worker wants to be told to the user.
+NOTES = "notes"
 
 
-def cause_of_death(text: str) -> str:
-    """Return the last failure in the text of a trial's error file, in one line."""
+def death_of(text: str) -> Death:
+    """Return the last failure in the text of a trial's error file."""
     lines = text.rpartition("Failure #")[2].strip().splitlines()[1:]
+    if any("low on memory" in line or "Memory on the node" in line for line in lines):
+        return Death("killed by Ray, since its node ran low on memory", memory=True)
     if any("actor died" in line.lower() for line in lines):
-        return "the worker process died"
-    return lines[-1].strip()[:300] if lines else "the worker was lost"
+        return Death("the worker process died")
+    return Death(lines[-1].strip()[:300] if lines else "the worker was lost")
 
 
 class StudyStopper(FIFOScheduler):
@@ -27,28 +37,47 @@ class StudyStopper(FIFOScheduler):
     # Ray would otherwise hand over several epochs at once, and stop a trial late.
     _supports_buffered_results = False
 
-    def __init__(self, book: Book, causes: dict[str, str]) -> None:
-        """Decide by `book`; write into `causes` what workers die of, by Ray's names of trials."""
+    def __init__(self, book: Book, deaths: dict[str, Death], kills: Kills) -> None:
+        """Decide by `book`; write into `deaths` what workers die of, by Ray's names of trials."""
         super().__init__()  # type: ignore[no-untyped-call]  # Ray's is unannotated
         self._book = book
-        self._causes = causes
+        self._deaths = deaths
+        self._kills = kills
 
     def on_trial_result(self, controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Take in an epoch; answer CONTINUE or STOP."""
+        self._say_notes(trial, result)
         stop = self._book.report(trial.config[NUMBER], result)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        """Close a trial by what its last message says; stopped ones are closed already."""
-        outcome = result.get(OUTCOME, RUNNING)
+        """Close a trial by what its last message says; stopped ones are closed already.
+
+        Raises:
+            StudyFailed: the worker has no room on its disk; the trial stays open.
+        """
+        self._say_notes(trial, result)
+        outcome, error = result.get(OUTCOME, RUNNING), result.get("error", "")
+        if outcome == NO_ROOM:
+            raise StudyFailed(error)
         if outcome != RUNNING:
-            self._book.end(trial.config[NUMBER], outcome, result.get("error", ""))
+            self._book.end(trial.config[NUMBER], outcome, error)
+
+    def _say_notes(self, trial: Trial, result: dict[str, Any]) -> None:
+        for note in result.get(NOTES, ()):
+            say(f"trial {trial.config[NUMBER]}: {note}")
 
     def on_trial_error(self, controller: Any, trial: Trial) -> None:
-        """Note why a worker died; Ray tries again, or lets the searcher close the trial."""
+        """Note why a worker died; the searcher then decides on the trial."""
+        known = self._deaths.get(trial.trial_id)
+        if known is not None and known.hung:  # killed by us
+            return
         path = Path(trial.error_file or "")  # Ray appends every failure of a trial to it
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        self._causes[trial.trial_id] = cause_of_death(text)
+        death = death_of(path.read_text(encoding="utf-8") if path.is_file() else "")
+        folder = self._book.folder.trial(trial.config[NUMBER])
+        if not death.memory and self._kills.explain(folder):
+            death = Death("killed by the kernel, which had no memory left", memory=True)
+        self._deaths[trial.trial_id] = death
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle as nothing: Ray pickles schedulers when a Tuner is made."""

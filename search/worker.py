@@ -1,6 +1,7 @@
 """A trial inside a Ray worker: one step is one epoch of the experiment's trainable."""
 
 import contextlib
+import logging
 import os
 import traceback
 from collections.abc import Iterator
@@ -10,12 +11,42 @@ from typing import Any
 
 from ray import tune
 
+from search import kills
 from search.catalog import find
+from search.disk import is_full
 from search.doing import Doing
 from search.folder import ERROR_NAME
-from search.stopper import OUTCOME, RUNNING
+from search.stopper import NO_ROOM, NOTES, OUTCOME, RUNNING
 from trainables.budget import Budget, Diverged, EpochResult
 from trainables.device import is_out_of_memory
+
+
+class _Notes(logging.Handler):
+    """Collects what our code warns of in this process: the user is told by the driver."""
+
+    def __init__(self) -> None:
+        """Listen from now on."""
+        super().__init__(logging.WARNING)
+        self._lines: list[str] = []
+        logging.getLogger("trainables").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line."""
+        self._lines.append(record.getMessage().replace("\n", " ")[:500])
+
+    def taken(self) -> list[str]:
+        """Return the lines since the last call."""
+        lines, self._lines = self._lines, []
+        return lines
+
+
+_notes: _Notes | None = None
+
+
+def _notes_here() -> _Notes:
+    global _notes  # one per process, whatever number of trials it has
+    _notes = _notes or _Notes()
+    return _notes
 
 
 class Worker(tune.Trainable):
@@ -41,10 +72,12 @@ class Worker(tune.Trainable):
             torch.cuda.empty_cache()
 
     def step(self) -> dict[str, Any]:
-        """Return an epoch's row, or how the trial ended. Errors of ours are answers, not retried.
+        """Return an epoch's row, or how the trial ended, and what to tell the user."""
+        notes = _notes_here()
+        return {**self._step(), NOTES: notes.taken()}
 
-        Only the death of the process is left to Ray, which tries again from the checkpoint.
-        """
+    def _step(self) -> dict[str, Any]:
+        """Errors of ours are answers, and not retried: only the death of the process is."""
         try:
             if self._results is None:
                 self._results = self._begin()
@@ -54,6 +87,8 @@ class Worker(tune.Trainable):
         except Exception as error:
             if is_out_of_memory(error):
                 return _ended("infeasible", f"out of memory: {_line(error)}")
+            if is_full(error):
+                return _ended(NO_ROOM, _line(error))
             self._keep_traceback()
             if "CUDA error" in str(error):
                 # The process has lost its GPU context: every later trial in it would fail too.
@@ -75,6 +110,7 @@ class Worker(tune.Trainable):
 
     def _begin(self) -> Iterator[EpochResult]:
         job = self._assigned["job"]
+        kills.note(self._folder, _node())
         budget = Budget(
             epochs=job["max_epochs"],
             seed=self._assigned["seed"],
@@ -94,6 +130,12 @@ class Worker(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Load nothing through Ray."""
+
+
+def _node() -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id()) if ray.is_initialized() else ""
 
 
 def _line(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 import pytest
 
-from search.stopper import cause_of_death
+from search.retries import Death
+from search.stopper import death_of
 
 DIED = """Failure # 1 (occurred at 2026-11-22_07-00-00)
 The actor died unexpectedly before finishing this task.
@@ -14,15 +15,29 @@ ModuleNotFoundError: No module named 'torch'
 """
 
 
+FULL = """Failure # 1 (occurred at 2026-11-22_07-00-00)
+OutOfMemoryError: Memory on the node (IP: 10.0.0.1, ID: ab) was 9.60GB used / 10GB limit (0.96)
+Ray killed 1 worker(s) based on the killing policy
+"""
+FULL_LATER = """Failure # 1 (occurred at 2026-11-22_07-00-00)
+The actor died unexpectedly before finishing this task.
+1 worker(s) were killed due to the node running low on memory.
+"""
+MEMORY = Death("killed by Ray, since its node ran low on memory", memory=True)
+
+
 @pytest.mark.parametrize(
-    ("text", "cause"),
+    ("text", "death"),
     [
-        (DIED, "the worker process died"),
-        (BROKEN, "ModuleNotFoundError: No module named 'torch'"),
-        (BROKEN + DIED, "the worker process died"),  # the last one counts
-        (DIED + BROKEN, "ModuleNotFoundError: No module named 'torch'"),
-        ("", "the worker was lost"),
+        (DIED, Death("the worker process died")),
+        (BROKEN, Death("ModuleNotFoundError: No module named 'torch'")),
+        (BROKEN + DIED, Death("the worker process died")),  # the last one counts
+        (DIED + BROKEN, Death("ModuleNotFoundError: No module named 'torch'")),
+        ("", Death("the worker was lost")),
+        (FULL, MEMORY),
+        (FULL_LATER, MEMORY),
+        (FULL + DIED, Death("the worker process died")),
     ],
 )
-def test_the_last_failure_is_told_in_one_line(text: str, cause: str) -> None:
-    assert cause_of_death(text) == cause
+def test_the_last_failure_is_told_in_one_line(text: str, death: Death) -> None:
+    assert death_of(text) == death

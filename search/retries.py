@@ -1,0 +1,72 @@
+"""What becomes of a trial whose worker died: tried again, failed, or infeasible. Knows no Ray.
+
+A worker that dies is replaced twice, and the trial goes on from its checkpoint. A death for memory
+is another matter. To try the same size again and again is a waste, and the sampler must learn of
+it; but of several trials at once another may have taken the memory. So such a trial is tried once
+more with no other beside it, and is infeasible if it dies of memory when alone. The price is that
+other trials wait meanwhile, on a cluster on all nodes: memory is predicted before a trial begins,
+so that this is rare. A trial that hangs is not tried again: it would hang for as long.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from search.book import Book
+
+RETRIES = 2
+
+
+@dataclass(frozen=True)
+class Death:
+    """Why a worker died, in one line; whether for memory; whether as one that hung."""
+
+    cause: str
+    memory: bool = False
+    hung: bool = False
+
+
+class Retries:
+    """Decides on the trials of one driver's run."""
+
+    def __init__(self, book: Book) -> None:
+        """Begin without any death."""
+        self._book = book
+        self._deaths: Counter[int] = Counter()
+        self._for_memory: set[int] = set()
+
+    @property
+    def alone(self) -> bool:
+        """Whether a trial is to run, or runs, with no other beside it."""
+        return bool(self._for_memory)
+
+    def died(self, number: int, death: Death, others: int) -> str | None:
+        """End the trial, or put it in front of all others; return a note for the user if so.
+
+        `others` is how many trials ran beside it.
+        """
+        if death.hung:
+            self._book.end(number, "failed", death.cause)
+        elif death.memory and not others:
+            self._book.end(number, "infeasible", f"out of memory: {death.cause}")
+        elif death.memory:
+            self._for_memory.add(number)
+            self._book.again(number)
+            return f"trial {number}: {death.cause}; it is tried once more with no other beside it"
+        else:
+            return self._once_more(number, death)
+        self.ended(number)
+        return None
+
+    def _once_more(self, number: int, death: Death) -> str | None:
+        self._deaths[number] += 1
+        if self._deaths[number] > RETRIES:
+            self._book.end(number, "failed", f"{death.cause}, retries included")
+            self.ended(number)
+            return None
+        self._book.again(number)
+        retry = f"retry {self._deaths[number]} of {RETRIES}"
+        return f"trial {number}: {death.cause}; it goes on from its last checkpoint ({retry})"
+
+    def ended(self, number: int) -> None:
+        """Forget what was kept of a trial that has ended."""
+        self._for_memory.discard(number)
