@@ -1,0 +1,99 @@
+"""Who may come in: the token of every Ray, and the private folder of one that starts here.
+
+Ray reads all of it from the environment, so `grant` must come before Ray is imported.
+"""
+
+import functools
+import os
+import secrets
+import stat
+import tempfile
+from pathlib import Path
+
+from search.errors import UsageError
+
+# On Linux Ray takes the machine's outer address as its own and listens on all of them. Where a
+# cluster is ruled out, as by default on macOS and Windows, it takes 127.0.0.1 everywhere.
+_ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+_OTHER_TOKENS = ("RAY_AUTH_TOKEN", "RAY_ENABLE_K8S_TOKEN_AUTH")
+DASHBOARD_HOST = "127.0.0.1"
+
+
+def grant(address: str) -> None:
+    """Let this process, and those it starts, into the Ray at `address`; "local" is a new one.
+
+    A new one gets a fresh token and lives in `private_folder()`. An existing one must be joined
+    with its token, and Ray looks for that in the same places as `token_mistakes`.
+
+    Raises:
+        UsageError: a Ray is to be joined, and there is no token to do it with.
+    """
+    if address == "local":
+        for name in _OTHER_TOKENS:  # these would come before the file
+            os.environ.pop(name, None)
+        os.environ.update(_ALONE, RAY_AUTH_TOKEN_PATH=str(token_file()))
+    else:
+        wrong = token_mistakes(address)
+        if wrong:
+            raise UsageError(wrong)
+    os.environ["RAY_AUTH_MODE"] = "token"  # Ray's own default joins an address without one
+
+
+def dashboard_line(url: str, address: str) -> str:
+    """Return what a user needs to open the dashboard, without the token itself."""
+    token = token_file() if address == "local" else token_place()
+    how = f"cat {token}" if isinstance(token, Path) else f"in ${token}"
+    return f"Ray dashboard: http://{url} (it asks for a token: {how})"
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    # Ray's default, /tmp/ray, is made writable for everybody, with the code that workers run.
+    # RAY_TMPDIR and TMPDIR are where Ray looks, too.
+    place = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    return tempfile.TemporaryDirectory(prefix="trellis-", dir=place, ignore_cleanup_errors=True)
+
+
+def private_folder() -> Path:
+    """Return a folder that only this user can enter; it is removed when this process ends."""
+    return Path(_folder().name)
+
+
+@functools.cache
+def token_file() -> Path:
+    """Return the file, mode 600, with the token of the Ray that this process starts."""
+    path = private_folder() / "token"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32))
+    return path
+
+
+def token_place() -> str | Path:
+    """Return where Ray finds the token of an existing Ray: a variable's name, or a file."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return "RAY_AUTH_TOKEN"
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return Path(named) if named else Path.home() / ".ray" / "auth_token"
+
+
+def token_mistakes(address: str) -> list[str]:
+    """Return a line if the Ray at `address` cannot be joined for want of a safe token."""
+    place = token_place()
+    if address == "local" or isinstance(place, str):
+        return []
+    try:
+        mode = place.stat().st_mode
+        token = place.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        found = getattr(error, "strerror", None) or "not text"
+    else:
+        if token and not mode & (stat.S_IRWXG | stat.S_IRWXO):
+            return []
+        if token:
+            return [f"--address {address}: others can read {place}; run chmod 600 {place}"]
+        found = "empty"
+    return [
+        f"--address {address}: no token to join it with ({place}: {found}); put the token of that "
+        f"Ray there, chmod 600, or name its file in RAY_AUTH_TOKEN_PATH"
+    ]
