@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from search.epochs import JudgedStudy, trial_epochs
 from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.folder import StudyFolder
+from search.fresh import FreshTable
+from search.journal import StudyStorage
 from search.plan import Plan, listed, trial_seed
 from search.pruners import make_pruner
 from search.records import ROW_FIELDS, VERDICT, Record, best_of, epoch_key, record_of
@@ -45,7 +46,7 @@ class Book:
         plan: Plan,
         folder: StudyFolder,
         study: optuna.Study,
-        storage: JournalStorage,
+        storage: StudyStorage,
     ) -> None:
         """Read the journal, decide what a kill left undecided, and put the folder in order."""
         self.experiment = experiment
@@ -57,12 +58,15 @@ class Book:
         self._listed = listed(experiment, plan)
         self._proposer = Proposer(experiment.space(), plan.fixed, plan.sampler, plan.seed)
         self.records: dict[int, Record] = {}
+        self.table = FreshTable(folder, self.records)
         self._started: dict[int, tuple[float, float]] = {}  # clock, seconds trained before
         self._exhausted = False
         for trial in study.get_trials(deepcopy=False):
             self.records[trial.number] = self._checked(record_of(trial))
             self._proposer.add(trial)
         self._waiting = [n for n, record in self.records.items() if record.status == "running"]
+        # The best trial so far, stopped ones included.
+        self.best = best_of(list(self.records.values()))
         self._settle()
         self.ended_before = sum(record.status != "running" for record in self.records.values())
 
@@ -79,18 +83,14 @@ class Book:
         for number in self._waiting:
             verdict = self._trial(number).user_attrs.get(VERDICT)
             if verdict is not None:
-                self._close(number, verdict["status"])
+                self._tell(number, verdict["status"])
+                self._close(number)
             elif len(self.records[number].rows) >= self.epochs_of(number):
                 self.end(number, "completed")
             elif self._stops(number):
                 self.end(number, "stopped")
         self._waiting = [n for n in self._waiting if self.records[n].status == "running"]
         self.folder.tidy(list(self.records.values()))
-
-    @property
-    def best(self) -> Record | None:
-        """The best trial so far, stopped ones included."""
-        return best_of(list(self.records.values()))
 
     @property
     def unfinished(self) -> bool:
@@ -122,10 +122,10 @@ class Book:
         return self._assign(number)
 
     def _assign(self, number: int) -> Assignment:
-        record, best = self.records[number], self.best
+        record = self.records[number]
         self._started[number] = (time.monotonic(), self._trained_s(number))
-        self.folder.write_trials(list(self.records.values()))
-        keep_above = best.val_accuracy if best else -1.0
+        self.table.changed()
+        keep_above = self.best.val_accuracy if self.best else -1.0
         return Assignment(number, dict(record.config), record.seed, keep_above)
 
     def again(self, number: int) -> None:
@@ -150,10 +150,11 @@ class Book:
                 return True
         kept = {name: row[name] for name in ROW_FIELDS}
         identifier = self._identifier(number)
-        self._storage.set_trial_user_attr(identifier, epoch_key(row["epoch"]), kept)
-        self._storage.set_trial_intermediate_value(
-            identifier, row["epoch"], float(row["val_accuracy"])
-        )
+        with self._storage.together():
+            self._storage.set_trial_user_attr(identifier, epoch_key(row["epoch"]), kept)
+            self._storage.set_trial_intermediate_value(
+                identifier, row["epoch"], float(row["val_accuracy"])
+            )
         self.records[number] = record.with_row(kept)
         self.folder.append_curve(number, kept)
         if self._stops(number):
@@ -182,15 +183,20 @@ class Book:
         if status == "completed" and not self.records[number].rows:
             status, error = "failed", "it ended before its first epoch"
         verdict = {"status": status, "error": error, "wall_s": self._wall_s(number)}
-        self._storage.set_trial_user_attr(self._identifier(number), VERDICT, verdict)
-        self._close(number, status)
+        with self._storage.together():
+            self._storage.set_trial_user_attr(self._identifier(number), VERDICT, verdict)
+            self._tell(number, status)
+        self._close(number)
 
-    def _close(self, number: int, status: str) -> None:
+    def _close(self, number: int) -> None:
         """Carry out the verdict in the journal: also what a kill kept an earlier driver from."""
-        self._tell(number, status)
-        self.records[number] = record_of(self._trial(number))
-        self._proposer.add(self._trial(number))
-        self.folder.tidy(list(self.records.values()))
+        trial = self._trial(number)
+        self.records[number] = record = record_of(trial)
+        self._started.pop(number, None)
+        self._proposer.add(trial)
+        self.best = best_of([*filter(None, [self.best]), record])
+        self.table.changed()
+        self.folder.conclude(record, self.best)
 
     def _tell(self, number: int, status: str) -> None:
         record = self.records[number]
@@ -222,7 +228,8 @@ class Book:
         return float(sum(row["epoch_s"] for row in self.records[number].rows))
 
     def _trial(self, number: int) -> FrozenTrial:
-        return self._study.get_trials(deepcopy=False)[number]
+        return self._storage.get_trial(self._identifier(number))
 
     def _identifier(self, number: int) -> int:
-        return self._trial(number)._trial_id
+        study = self._study._study_id
+        return self._storage.get_trial_id_from_study_id_trial_number(study, number)

@@ -87,6 +87,12 @@ class StudyFolder:
             if name in ended:
                 self._thin(ended[name])
 
+    def conclude(self, record: Record, best: Record | None) -> None:
+        """Keep what an ended trial leaves if it is the best, and remove the rest of its folder."""
+        if best is record:
+            self._keep_best(record)
+        self._thin(record)
+
     def _thin(self, record: Record) -> None:
         """Remove an ended trial's folder; the traceback of a failed one stays."""
         folder = self.trial(record.number)

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +46,33 @@ class WholeLines(JournalFileBackend):
         super().__init__(str(path), lock_obj=OwnedLock())  # type: ignore[arg-type]  # their base class is private
         self._path = path
         self._refusal = ""
+        self._held: list[dict[str, Any]] | None = None
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Add the lines of this block at its end, in order: the disk is waited for once.
+
+        Until then they are neither on disk nor seen by who reads the study.
+        """
+        self._held = []
+        try:
+            yield
+        finally:  # an error takes back no line that was added before it
+            held, self._held = self._held, None
+            if held:
+                self.append_logs(held)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Add lines, on disk when this returns.
+        """Add lines, on disk when this returns, or when the block of `together` ends.
 
         Raises:
             StudyFailed: they cannot be written, or an earlier call could not.
         """
         if self._refusal:
             raise StudyFailed(self._refusal)
+        if self._held is not None:
+            self._held += logs
+            return
         size = self._path.stat().st_size
         try:
             super().append_logs(logs)
@@ -69,6 +88,16 @@ class WholeLines(JournalFileBackend):
                 )
                 raise StudyFailed(self._refusal) from error
             raise
+
+
+class StudyStorage(JournalStorage):
+    """Optuna's storage over a journal of whole lines."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the journal at `path`."""
+        lines = WholeLines(path)
+        super().__init__(lines)
+        self.together = lines.together
 
 
 def own(folder: Path) -> int:
@@ -123,7 +152,7 @@ def _is_record(line: bytes) -> bool:
     return isinstance(record, dict) and "op_code" in record
 
 
-def open_journal(path: Path) -> tuple[optuna.Study, JournalStorage]:
+def open_journal(path: Path) -> tuple[optuna.Study, StudyStorage]:
     """Return the Optuna study in the journal, made if the file is empty, and its storage.
 
     Its value is the validation accuracy, to be maximized. Its own sampler never draws: see
@@ -134,7 +163,7 @@ def open_journal(path: Path) -> tuple[optuna.Study, JournalStorage]:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        storage = JournalStorage(WholeLines(path))
+        storage = StudyStorage(path)
         study = optuna.create_study(
             storage=storage,
             sampler=RandomSampler(),

@@ -117,20 +117,25 @@ class Progress:
                 self._live.stop()
 
     def update(self, last: bool = False) -> None:
-        """Tell of trials that have ended, and draw if it is time."""
+        """Tell of trials that have ended, and draw, if it is time: it looks at every trial."""
+        now = time.monotonic()
+        if not last and now - self._drawn < _REFRESH_S:
+            return
+        self._drawn = now
+        self._book.table.write_due()
+        self._tell_ended()
+        if self._live:
+            with contextlib.suppress(OSError):  # the terminal was closed
+                self._live.update(self.table(now - self._began), refresh=True)
+        else:
+            self._tell_doing()
+
+    def _tell_ended(self) -> None:
         for number, record in self._book.records.items():
             if record.status != "running" and number not in self._told:
                 self._told.add(number)
                 if self._live is None or record.status in ("failed", "infeasible"):
                     self._print(line(record, self._book.plan.trials))
-        now = time.monotonic()
-        if last or now - self._drawn >= _REFRESH_S:
-            self._drawn = now
-            if self._live:
-                with contextlib.suppress(OSError):  # the terminal was closed
-                    self._live.update(self.table(now - self._began), refresh=True)
-            else:
-                self._tell_doing()
 
     def _tell_doing(self) -> None:
         """Say once what a trial does before its first epoch: it may take minutes."""

@@ -249,3 +249,38 @@ def test_a_journal_that_may_not_be_written_to(
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(UsageError, match=r"^cannot write .*/journal.log: Permission denied$"):
         own(tmp_path)
+
+
+def test_lines_added_together_wait_for_the_disk_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.log"
+    study, storage = open_journal(path)
+    study.ask()
+    before, synced = path.read_bytes(), []
+    monkeypatch.setattr("os.fsync", synced.append)
+    with storage.together():
+        storage.set_trial_user_attr(0, "first", 1)
+        storage.set_trial_intermediate_value(0, 1, 0.5)
+        assert path.read_bytes() == before
+    assert len(synced) == 1
+    assert len(path.read_bytes().splitlines()) == len(before.splitlines()) + 2
+    trial = storage.get_trial(0)
+    assert (trial.user_attrs, trial.intermediate_values) == ({"first": 1}, {1: 0.5})
+    assert open_journal(path)[0].trials[0].user_attrs == {"first": 1}
+
+
+def test_an_error_takes_back_no_line_that_was_added_before_it(tmp_path: Path) -> None:
+    study, storage = open_journal(tmp_path / "journal.log")
+    study.ask()
+
+    def broken() -> None:
+        with storage.together():
+            storage.set_trial_user_attr(0, "first", 1)
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        broken()
+    storage.set_trial_user_attr(0, "second", 2)  # on its own again
+    kept = open_journal(tmp_path / "journal.log")[0].trials[0].user_attrs
+    assert kept == {"first": 1, "second": 2}
