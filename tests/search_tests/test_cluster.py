@@ -25,15 +25,21 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return make_bench(tmp_path_factory.mktemp("bench"))
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("bench")
+    token = folder / "token"
+    token.touch(0o600)
+    token.write_text("known to this cluster")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))  # for the cluster and those who join it
+        yield make_bench(folder)
 
 
 @pytest.fixture(scope="module")
 def address(bench: Bench) -> Iterator[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", NODES],
-        env={**bench.environment(), "RAY_AUTH_MODE": "disabled"},
+        env={**bench.environment(), "RAY_AUTH_MODE": "token"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -59,6 +65,21 @@ def test_more_than_any_node_has_is_told_instead_of_waiting(bench: Bench, address
     done = bench.run("--study", "big", "--address", address, "--cpus-per-trial", "3")
     assert done.returncode == 2
     assert "--cpus-per-trial 3: the largest node has 2 CPUs" in done.stderr
+
+
+def test_another_token_does_not_let_in(
+    bench: Bench, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "token"
+    other.touch(0o600)
+    other.write_text("known to another cluster")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(other))
+    done = bench.run("--study", "stranger", "--address", address, "--trials", "1")
+    assert done.returncode == 1
+    assert f"its token is not that in {other}" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert "known to another cluster" not in done.stderr
+    assert not (bench.results / "stranger").exists()
 
 
 def test_no_ray_at_the_address_is_told_in_one_line(bench: Bench) -> None:
