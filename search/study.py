@@ -13,6 +13,7 @@ from search.experiment import Experiment
 from search.folder import StudyFolder, is_blank, numbered
 from search.journal import mend, open_journal, own
 from search.manifest import differences, read_manifest
+from search.plain import check_plain
 from search.plan import Plan
 from trainables.files import replace_text
 
@@ -107,8 +108,9 @@ def go_on(experiment: Experiment, plan: Plan, root: Path, content: dict[str, Any
 
     Raises:
         ResumeRefused: another space, budget or data; a line per difference.
-        UsageError: its manifest is damaged, or another process runs it.
+        UsageError: its manifest is damaged, another process runs it, or it holds a link.
     """
+    check_plain(root)
     old = read_manifest(root / "study.json")
     # Through JSON, so that tuples and the like compare as they are stored.
     changed = differences(old, json.loads(json.dumps(content)))

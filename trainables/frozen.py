@@ -103,6 +103,10 @@ def is_stored(cuts: Sequence[Cut], split: str, count: int) -> bool:
     return len(_read_all(cuts, split, count)) == len(cuts)
 
 
+# What reading a damaged or foreign entry raises; AttributeError where it is an archive of arrays.
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, AttributeError)
+
+
 def _place() -> Path:
     return store.root() / "activations"
 
@@ -113,7 +117,7 @@ def _read_all(cuts: Sequence[Cut], split: str, count: int) -> dict[str, Tensor]:
         folder = cut.folder(split)
         try:
             array = _read(folder, count)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError) as error:
+        except _DAMAGE as error:
             _log.warning("%s is damaged and is made again: %s", folder, error)
             continue
         if array is not None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -230,7 +231,7 @@ def _read(folder: Path, recipe: Recipe) -> Source | None:
         weights = torch.load(folder / _WEIGHTS, weights_only=True, map_location="cpu")
         history = [dict(row) for row in meta["history"]]
         found = Source(dict(weights), history, str(meta["device"]), int(meta["threads"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, UnpicklingError) as error:
         _log.warning("%s is damaged and is made again: %s", folder, error)
         return None
     store.touch(folder)

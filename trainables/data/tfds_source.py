@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import io
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ DATASETS = ("beans", "mnist", "cifar10")
 VALIDATION_SHARE = 0.1
 # Records read at once: enough to hide the cost of a call, 20 MB of encoded beans.
 _BATCH = 256
+# What TFDS stores. Pillow knows kinds of files that it hands to other programs, such as EPS.
+_FORMATS = ("JPEG", "PNG")
 
 
 def open_tfds(spec: DataSpec, progress: Progress = silent) -> "TfdsSource":
@@ -140,9 +143,8 @@ class TfdsSource:
     def _decode(self, encoded: bytes, channels: int, stored: str, index: int) -> NDArray[np.uint8]:
         """Decode with Pillow always: TFDS would use OpenCV where installed, with other pixels."""
         try:
-            with Image.open(io.BytesIO(encoded)) as image:
-                pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
+            pixels = _pixels(encoded, "L" if channels == 1 else "RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             found = f"image {index} cannot be decoded ({error})"
             damaged(self._directory, self._file_of(stored, index), found)
         return pixels.reshape(*pixels.shape[:2], channels)
@@ -158,6 +160,17 @@ class TfdsSource:
             return sha256_of(path)
         except OSError as error:
             damaged(self._directory, path, error.strerror or error)
+
+
+def _pixels(encoded: bytes, mode: str) -> NDArray[np.uint8]:
+    """Decode an image of at most Pillow's limit, above which Pillow only warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
+            limit = Image.MAX_IMAGE_PIXELS
+            if limit is not None and image.width * image.height > limit:
+                raise ValueError(f"{image.width}x{image.height} pixels, {limit} at most")
+            return np.asarray(image.convert(mode))
 
 
 def _unreadable() -> tuple[type[Exception], ...]:
