@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from search import options
+from search.access import token_mistakes
 from search.catalog import find
 from search.data_option import absolute, data_spec
 from search.errors import ResumeRefused, UsageError
@@ -70,6 +71,7 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
     concurrent = wrong.parse("--concurrent", arguments.concurrent, options.at_least(1))
     if local:
         wrong += mistakes(machine, cpus, gpus)
+    wrong += token_mistakes(arguments.address)
     budget_s = wrong.parse("--time-budget", arguments.time_budget, options.duration_s)
     timeout_s = wrong.parse("--trial-timeout", arguments.trial_timeout, options.duration_s)
     data = _data(arguments, old.get("data", {}), experiment, wrong)

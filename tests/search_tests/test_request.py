@@ -262,11 +262,24 @@ def test_resources_time_and_flags() -> None:
     assert (asked.time_budget_s, asked.dry_run) == (5400, True)
 
 
-def test_a_cluster_may_have_more_than_this_machine() -> None:
+def test_a_cluster_may_have_more_than_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
     asked = ask("lenet_beans --address 10.0.0.1:6379 --cpus-per-trial 64 --gpus-per-trial 8")
     assert asked.address == "10.0.0.1:6379"
     assert asked.asked == (64, 8.0, None)
     assert asked.resources is None  # known once the cluster has been joined
+
+
+def test_a_cluster_is_not_joined_without_a_token(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(here / "none"))
+    with pytest.raises(UsageError) as error:
+        ask("lenet_beans --address 10.0.0.1:6379 --trials 0")
+    assert "--trials 0: must be a whole number of at least 1" in error.value.mistakes
+    told = [each for each in error.value.mistakes if "no token to join it with" in each]
+    assert len(told) == 1
 
 
 def test_a_folder_that_a_kill_left_empty_can_be_taken(here: Path) -> None:
