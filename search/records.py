@@ -87,21 +87,37 @@ def record_of(trial: FrozenTrial) -> Record:
     """Return the record of a journal's trial. An epoch counts once its value is reported too.
 
     Raises:
-        StudyFailed: an epoch is missing, so something was taken out of the journal.
+        StudyFailed: something was taken out of the journal, or put into it.
     """
     attributes = trial.user_attrs
-    verdict = attributes.get(VERDICT, {}) if trial.state.is_finished() else {}
+    ended = trial.state.is_finished()
+    verdict = attributes.get(VERDICT, {}) if ended else {}
     steps = sorted(trial.intermediate_values)
     if steps != list(range(1, len(steps) + 1)):
-        raise StudyFailed(f"journal.log is damaged: trial {trial.number} has epochs {steps} only")
+        raise _damaged(trial, f"has epochs {steps} only")
+    status = status_of(trial)
+    if ended and verdict.get("status") != status:
+        raise _damaged(trial, f"has ended as {status}, its verdict is {verdict.get('status')}")
+    if ended and epoch_key(len(steps) + 1) in attributes:
+        raise _damaged(trial, f"lacks the value of epoch {len(steps) + 1}")
+    missing = {"config", "seed", *map(epoch_key, steps)} - attributes.keys()
+    if missing:
+        raise _damaged(trial, f"lacks {', '.join(sorted(missing))}")
     return Record(
         number=trial.number,
-        status=status_of(trial),
+        status=status,
         config=attributes["config"],
         seed=attributes["seed"],
         rows=tuple(attributes[epoch_key(step)] for step in steps),
         wall_s=verdict.get("wall_s", math.nan),
         error=verdict.get("error", ""),
+    )
+
+
+def _damaged(trial: FrozenTrial, what: str) -> StudyFailed:
+    return StudyFailed(
+        f"journal.log is damaged: trial {trial.number} {what} (trials.csv and curves.csv still "
+        "hold what was finished)"
     )
 
 

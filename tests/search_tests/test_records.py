@@ -92,6 +92,38 @@ def test_a_verdict_counts_when_it_was_carried_out() -> None:
     assert (ended.status, ended.error, ended.wall_s) == ("failed", "no", 2.5)
 
 
+VERDICT = {"verdict": {"status": "stopped", "error": "", "wall_s": 2.5}}
+ROWS = {epoch_key(epoch): row(epoch, 0.5) for epoch in (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "steps", "what"),
+    [
+        ({}, (), "has ended as stopped, its verdict is None"),
+        ({"verdict": {"status": "infeasible"}}, (), "ended as stopped, its verdict is infeasible"),
+        ({**VERDICT, **ROWS}, (1,), "lacks the value of epoch 2"),
+        (VERDICT, (1, 2), "lacks epoch:1, epoch:2"),
+    ],
+)
+def test_lines_that_are_missing_are_damage(
+    attributes: dict[str, Any], steps: tuple[int, ...], what: str
+) -> None:
+    trial = frozen(
+        TrialState.PRUNED,
+        user_attrs=attributes,
+        intermediate_values=dict.fromkeys(steps, 0.5),
+    )
+    with pytest.raises(StudyFailed, match=rf"journal.log is damaged: trial 3 .*{what} \("):
+        record_of(trial)
+
+
+def test_a_trial_without_its_configuration_is_damage() -> None:
+    trial = frozen()
+    del trial._user_attrs["config"]
+    with pytest.raises(StudyFailed, match="trial 3 lacks config"):
+        record_of(trial)
+
+
 def test_the_best_epoch_is_the_earliest_of_equals() -> None:
     told = record(0, 0.3, 0.7, 0.7, 0.5)
     assert told.best_row is not None
