@@ -1,0 +1,85 @@
+"""Memory that runs out for real, in a control group of 3 GB: the kernel kills, or Ray does."""
+
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.killing import table
+from tests.search_tests.bench import Bench
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+GROUPS = Path("/sys/fs/cgroup/memory")
+LIMIT = 3 * 10**9
+# A process in the group; with a view of it as the whole machine, as in a container, if asked.
+ENTER = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
+ENTER_AND_SEE = f'mount --bind "$0" {GROUPS} && {ENTER}'
+KERNEL = "killed by the kernel, which had no memory left"
+RAY = "killed by Ray, since its node ran low on memory"
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    place = GROUPS / f"trellis-chaos-{os.getpid()}"
+    try:
+        place.mkdir()
+        (place / "memory.limit_in_bytes").write_text(str(LIMIT))
+    except OSError as error:
+        pytest.skip(f"no control group with a limit of memory: {error}")
+    yield place
+    place.rmdir()
+
+
+def limited(
+    bench: Bench, group: Path, script: str, *words: str
+) -> subprocess.CompletedProcess[str]:
+    enter = ["unshare", "--mount", "bash", "-c", script, str(group)]
+    return subprocess.run(
+        [*enter, *bench.command(*words)],
+        cwd=bench.root,
+        env={**bench.environment(), "TRELLIS_CHAOS_HOG": "yes"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "cause"), [(ENTER, KERNEL), (ENTER_AND_SEE, RAY)], ids=["kernel", "ray"]
+)
+def test_what_takes_too_much_even_alone_is_infeasible(
+    script: str, cause: str, bench: Bench, group: Path, tally: Counter[str]
+) -> None:
+    name = cause.split()[2].strip(",").lower()
+    words = ("--study", name, "--trials", "2", "--concurrent", "2", "--max-epochs", "3")
+    done = limited(bench, group, script, *words, "--fix", "behaviour=hog", "--fix", "pause_s=0")
+    trials = table(bench.results / name / "trials.csv")
+    assert [row["status"] for row in trials] == ["infeasible"] * 2, done.stderr
+    assert {row["error"] for row in trials} == {f"out of memory: {cause}"}
+    assert done.returncode == 1
+    assert "none of 2 trials finished; the last error: out of memory" in done.stderr
+    again = done.stderr.count("it is tried once more with no other beside it")
+    assert 1 <= again <= 2
+    tally[f"trials killed for memory by {name}"] += 2
+    tally["deaths of them"] += 2 + again
+
+
+def test_what_fits_when_alone_is_no_infeasible_trial(
+    bench: Bench, group: Path, tally: Counter[str]
+) -> None:
+    words = ("--study", "shared", "--trials", "2", "--concurrent", "2", "--max-epochs", "3")
+    held = ("--fix", "behaviour=hog_once", "--fix", "pause_s=0.5")
+    done = limited(bench, group, ENTER, *words, *held, "--stopper", "none")
+    assert done.returncode == 0, done.stderr
+    trials = table(bench.results / "shared" / "trials.csv")
+    told = done.stderr.count("it is tried once more with no other beside it")
+    statuses = [row["status"] for row in trials]
+    # The last one left was alone already when it was killed.
+    assert told >= 1
+    assert statuses.count("completed") >= 1
+    assert set(statuses) <= {"completed", "infeasible"}
+    tally["trials that fitted when alone"] += statuses.count("completed")
