@@ -130,8 +130,6 @@ def mend(path: Path) -> str | None:
     """
     content = path.read_bytes()
     end = content.rfind(b"\n") + 1
-    if end < len(content):
-        os.truncate(path, end)
     lines = content[:end].splitlines()
     for number, line in enumerate(lines, 1):
         if not _is_record(line):
@@ -141,6 +139,7 @@ def mend(path: Path) -> str | None:
             )
     if end == len(content):
         return None
+    os.truncate(path, end)
     return f"{path.name}: dropped an incomplete last line of {len(content) - end} bytes"
 
 
@@ -164,13 +163,18 @@ def open_journal(path: Path) -> tuple[optuna.Study, StudyStorage]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         storage = StudyStorage(path)
-        study = optuna.create_study(
-            storage=storage,
-            sampler=RandomSampler(),
-            study_name=STUDY_NAME,
-            direction="maximize",
-            load_if_exists=True,
-        )
+        # Not load_if_exists, which adds a line to a journal that may be refused in a moment.
+        if path.stat().st_size:
+            study = optuna.load_study(
+                study_name=STUDY_NAME, storage=storage, sampler=RandomSampler()
+            )
+        else:
+            study = optuna.create_study(
+                storage=storage,
+                sampler=RandomSampler(),
+                study_name=STUDY_NAME,
+                direction="maximize",
+            )
     except StudyFailed:
         raise
     except Exception as error:  # Optuna has no error of its own for this
