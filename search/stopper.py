@@ -19,6 +19,7 @@ RUNNING = "running"
 NO_ROOM = "no room"
 # What a worker wants to be told to the user.
 NOTES = "notes"
+_NODE_LOST = Death("the node of its worker was lost")
 
 
 def death_of(text: str) -> Death:
@@ -26,6 +27,8 @@ def death_of(text: str) -> Death:
     lines = text.rpartition("Failure #")[2].strip().splitlines()[1:]
     if any("low on memory" in line or "Memory on the node" in line for line in lines):
         return Death("killed by Ray, since its node ran low on memory", memory=True)
+    if any("its node has died" in line for line in lines):
+        return _NODE_LOST
     if any("actor died" in line.lower() for line in lines):
         return Death("the worker process died")
     return Death(lines[-1].strip()[:300] if lines else "the worker was lost")
@@ -75,7 +78,8 @@ class StudyStopper(FIFOScheduler):
         path = Path(trial.error_file or "")  # Ray appends every failure of a trial to it
         death = death_of(path.read_text(encoding="utf-8") if path.is_file() else "")
         folder = self._book.folder.trial(trial.config[NUMBER])
-        if not death.memory and self._kills.explain(folder):
+        # A node that is gone answers nobody who asks for its counts.
+        if not death.memory and death != _NODE_LOST and self._kills.explain(folder):
             death = Death("killed by the kernel, which had no memory left", memory=True)
         self._deaths[trial.trial_id] = death
 

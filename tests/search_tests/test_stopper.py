@@ -23,6 +23,11 @@ FULL_LATER = """Failure # 1 (occurred at 2026-11-22_07-00-00)
 The actor died unexpectedly before finishing this task.
 1 worker(s) were killed due to the node running low on memory.
 """
+NODE = """Failure # 1 (occurred at 2026-11-22_07-00-00)
+The actor died unexpectedly before finishing this task.
+\tip: 10.0.0.2
+The actor died because its node has died. Node Id: 54f1, the actor's node was terminated
+"""
 MEMORY = Death("killed by Ray, since its node ran low on memory", memory=True)
 
 
@@ -34,6 +39,7 @@ MEMORY = Death("killed by Ray, since its node ran low on memory", memory=True)
         (BROKEN + DIED, Death("the worker process died")),  # the last one counts
         (DIED + BROKEN, Death("ModuleNotFoundError: No module named 'torch'")),
         ("", Death("the worker was lost")),
+        (NODE, Death("the node of its worker was lost")),
         (FULL, MEMORY),
         (FULL_LATER, MEMORY),
         (FULL + DIED, Death("the worker process died")),
