@@ -1,8 +1,8 @@
 """Proposes configurations: an Optuna sampler, seeded per trial, over a view of the journal.
 
-The view is an in-memory study that mirrors the journal's trials. Sampling there first lets a
-duplicate be replaced before anything is written, and makes the journal's record of a new trial
-one single line: a kill leaves a trial asked for or not, never half asked.
+A proposal is drawn in a study of its own, in memory, that shows the journal's trials (see
+`search.history`). So a duplicate is replaced before anything is written, and the journal's record
+of a new trial is one single line: a kill leaves a trial asked for or not, never half asked.
 """
 
 import json
@@ -15,6 +15,7 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from search.experiment import Space
+from search.history import History, Shown
 from trainables.seeds import derive
 
 # Beyond this many duplicates in a row the sampler is stuck on a point: random draws go on.
@@ -67,25 +68,13 @@ class Proposer:
         self._fixed = dict(fixed)
         self._sampler = sampler
         self._seed = seed
-        self._view = optuna.create_study(direction="maximize")
-        self._open: dict[int, optuna.Trial] = {}  # by the journal's number
+        self._view = History()
         self._known: set[str] = set()
 
     def add(self, trial: FrozenTrial) -> None:
         """Take over a trial of the journal as it is now: a new one, or one that has ended."""
-        begun = self._open.pop(trial.number, None)
-        if begun is None:
-            self._take(trial.number, trial)
-        else:
-            self._finish(begun, trial)
-
-    def _take(self, number: int, trial: FrozenTrial) -> None:
-        self._view.add_trial(trial)
+        self._view.put(trial)
         self._known.add(_key(trial.user_attrs["config"]))
-        if not trial.state.is_finished():
-            identifier = self._view.get_trials(deepcopy=False)[-1]._trial_id
-            self._view.sampler = RandomSampler()  # a handle only: nothing is drawn
-            self._open[number] = optuna.Trial(self._view, identifier)
 
     def propose(self, number: int, given: Mapping[str, Any] | None = None) -> FrozenTrial | None:
         """Return trial `number`, running and with its config, or None: nothing new is left.
@@ -93,39 +82,31 @@ class Proposer:
         A pure function of the seed, the number, the trials added before, and the configuration
         `given`, which is taken as it is (a repeat of one that the study has is replaced).
         """
-        if given is not None:
-            self._view.enqueue_trial(dict(given))
+        shown = self._view.shown(self._sampler, derive(self._seed, "history", number))
         for attempt in range(_SAMPLER_TRIES + _RANDOM_TRIES):
             name = self._sampler if attempt < _SAMPLER_TRIES else "random"
-            self._view.sampler = make_sampler(name, derive(self._seed, "sampler", number, attempt))
-            asked = self._view.ask()
+            sampler = make_sampler(name, derive(self._seed, "sampler", number, attempt))
+            study = optuna.create_study(
+                storage=Shown(shown), sampler=sampler, direction="maximize"
+            )
+            if given is not None and not attempt:
+                study.enqueue_trial(dict(given))
+            asked = study.ask()
             config = self._space(FixedTrial(asked, self._fixed))
-            # Samplers look past failed trials. One that was asked for holds more than the journal
-            # will (what was drawn for hyperparameters not in force): it never stays as it is.
-            self._view.tell(asked, state=TrialState.FAIL)
             if _key(config) not in self._known:
-                proposal = _running(asked, config)
-                self._take(number, proposal)
+                proposal = _running(number, asked, config)
+                self.add(proposal)
                 return proposal
         return None
 
-    def _finish(self, begun: optuna.Trial, trial: FrozenTrial) -> None:
-        # A trial that an earlier driver began came here with the reports it had then.
-        had = self._view.get_trials(deepcopy=False)[begun.number]
-        for step, value in sorted(trial.intermediate_values.items()):
-            if step not in had.intermediate_values:
-                begun.report(value, step)
-        for name, excess in trial.constraints.items():
-            if name not in had.constraints:
-                begun.set_constraint(name, excess)
-        values = trial.values if trial.state == TrialState.COMPLETE else None
-        self._view.tell(begun, values, state=trial.state)
 
-
-def _running(asked: optuna.Trial, config: dict[str, Any]) -> FrozenTrial:
-    return optuna.trial.create_trial(
+def _running(number: int, asked: optuna.Trial, config: dict[str, Any]) -> FrozenTrial:
+    """Return what was asked for, without what was drawn for hyperparameters not in force."""
+    trial = optuna.trial.create_trial(
         state=TrialState.RUNNING,
         params=asked.params,
         distributions=asked.distributions,
         user_attrs={"config": config},
     )
+    trial.number = number
+    return trial
