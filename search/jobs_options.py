@@ -1,0 +1,169 @@
+"""The command lines of search.submit, and what is wrong with them before anything is sent."""
+
+import argparse
+import os
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from search import options
+from search.catalog import EXPERIMENTS
+from search.command import Parser
+from search.errors import UsageError
+from search.options import Mistakes
+from search.request import check as check_request
+
+_PROGRAM = "python -m search.submit"
+_EPILOG = """commands for a job that was submitted (--help after each says more):
+  python -m search.submit status [JOB] --cluster URL    all jobs, or one and its trials
+  python -m search.submit logs JOB --cluster URL        what it printed; --follow goes on
+  python -m search.submit fetch JOB --cluster URL       its tables and best model, at any time
+  python -m search.submit stop JOB --cluster URL        end it; --resume goes on later
+
+examples:
+  python -m search.submit lenet_beans --cluster http://127.0.0.1:8265 --preset thorough
+  python -m search.submit lenet_beans --cluster http://127.0.0.1:8265 --study mine --detach
+  python -m search.submit lenet_beans --cluster http://127.0.0.1:8265 --study mine --resume
+
+paths in --data, --data-dir and --weights are paths on the cluster.
+
+exit codes: those of search.run, from the job itself; 130 also for a job that was stopped, and
+for Ctrl-C, which leaves the job running"""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A study to run as a job. `words` are the arguments of search.run on the cluster."""
+
+    job: str
+    study: str
+    experiment: str
+    words: tuple[str, ...]
+    cluster: str
+    results: Path  # here
+    cluster_results: str | None  # there; None for what the cluster itself says
+    detach: bool
+
+
+def submit_parser() -> Parser:
+    """Return the parser with the options of search.run and those of a submission."""
+    parser = options.build_parser()
+    parser.prog = _PROGRAM
+    parser.description = "Run a study as a job on a Ray cluster, follow it, fetch the results."
+    parser.epilog = _EPILOG
+    add = parser.add_argument_group("the job").add_argument
+    add("--cluster", metavar="URL", help="dashboard of the cluster: http://127.0.0.1:8265")
+    add(
+        "--cluster-results-dir",
+        metavar="DIR",
+        help="where studies lie on the cluster, or a URI such as s3://bucket/prefix; "
+        "default there: $TRELLIS_RESULTS, else ~/trellis-results",
+    )
+    add("--detach", action="store_true", help="submit, print the job's name, and end")
+    return parser
+
+
+def _ours() -> Parser:
+    """Return a parser of the options that are not passed on as they are."""
+    parser = Parser(add_help=False)
+    for name in ("--cluster", "--cluster-results-dir", "--results-dir", "--study", "--address"):
+        parser.add_argument(name)
+    parser.add_argument("--detach", action="store_true")
+    return parser
+
+
+def command_parser(name: str) -> Parser:
+    """Return the parser of `status`, `logs`, `fetch` or `stop`."""
+    about = {
+        "status": "Show the jobs on a cluster, or one of them.",
+        "logs": "Print what a job has printed.",
+        "fetch": "Copy a job's tables and best model here.",
+        "stop": "End a job; everything is kept.",
+    }
+    parser = Parser(prog=f"{_PROGRAM} {name}", description=about[name])
+    many = "?" if name == "status" else None
+    parser.add_argument("job", metavar="JOB", nargs=many, help="as `status` shows it")
+    parser.add_argument("--cluster", metavar="URL", help="dashboard of the cluster")
+    if name == "logs":
+        parser.add_argument("--follow", action="store_true", help="go on until the job ends")
+    if name == "fetch":
+        parser.add_argument("--results-dir", metavar="DIR", default="results")
+    return parser
+
+
+def check(arguments: argparse.Namespace, words: Sequence[str]) -> Submission:
+    """Return the submission that the arguments make.
+
+    Args:
+        arguments: What `submit_parser` made of `words`.
+        words: The command line itself: what search.run is to get is passed on as it stands.
+
+    Raises:
+        UsageError: with a line for every mistake that can be told from here.
+    """
+    wrong = Mistakes()
+    _check_search(arguments, wrong)
+    cluster = check_cluster(arguments.cluster, wrong)
+    if arguments.address != "local":
+        wrong.append(f"--address {arguments.address}: a job runs on the Ray of its own cluster")
+    if arguments.resume and arguments.study is None:
+        wrong.append("--resume needs --study NAME")
+    place = arguments.cluster_results_dir
+    if place is not None and not (place.startswith(("/", "~")) or "://" in place):
+        wrong.append(f"--cluster-results-dir {place}: must be an absolute path or a URI")
+    if wrong:
+        raise UsageError(wrong)
+    stamp, token = time.strftime("%Y%m%d-%H%M%S"), secrets.token_hex(2)
+    study = arguments.study or f"{arguments.experiment}-{stamp}-{token}"
+    return Submission(
+        job=f"{study}-{token}" if arguments.study else study,
+        study=study,
+        experiment=arguments.experiment,
+        words=tuple(_ours().parse_known_args(list(words))[1]),
+        cluster=cluster,
+        results=Path(os.path.expanduser(arguments.results_dir)).absolute(),
+        cluster_results=place,
+        detach=arguments.detach,
+    )
+
+
+def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
+    """Add what search.run would find wrong, but for what only the cluster knows.
+
+    What lies there (data, weights, the study to resume) is left to the job.
+    """
+    asked = argparse.Namespace(**vars(arguments))
+    asked.address, asked.resume = "auto", False
+    if arguments.resume:
+        wrong.parse("--study", arguments.study, options.study_name)
+        asked.study = None
+    if re.fullmatch(r"folder:.+", arguments.data or ""):
+        asked.data = "embedded"
+    experiment = EXPERIMENTS.get(arguments.experiment)
+    if experiment is not None and experiment.pretrained and arguments.weights is not None:
+        asked.weights = "random"
+    try:
+        check_request(asked)
+    except UsageError as error:
+        wrong.extend(error.mistakes)
+
+
+def check_cluster(text: str | None, wrong: Mistakes) -> str:
+    """Return the URL of a dashboard without what follows the port; mistakes go to `wrong`."""
+    if text is None:
+        wrong.append("--cluster URL is missing: the dashboard, such as http://127.0.0.1:8265")
+        return ""
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number
+        usable = False
+    if not usable or parts.path.strip("/") or parts.query or parts.fragment:
+        wrong.append(
+            f"--cluster {text}: must be the URL of a Ray dashboard, such as http://127.0.0.1:8265"
+        )
+    return text.rstrip("/")
