@@ -6,6 +6,7 @@ from typing import Any
 from ray import tune
 
 from search.interrupts import Interrupts
+from search.metrics import Metrics
 from search.progress import Progress, say
 from search.retries import Death
 from search.searcher import NUMBER
@@ -23,6 +24,7 @@ class Follower(tune.Callback):
         interrupts: Interrupts,
         watch: Watch,
         deaths: dict[str, Death],
+        metrics: Metrics,
     ) -> None:
         """Draw on `shown`; end the search when `interrupts` says so.
 
@@ -32,6 +34,7 @@ class Follower(tune.Callback):
         self._interrupts = interrupts
         self._watch = watch
         self._deaths = deaths
+        self._metrics = metrics
         self._waiting_since: float | None = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -43,6 +46,7 @@ class Follower(tune.Callback):
         for name in self._watch.hung({n: trial.config[NUMBER] for n, trial in running.items()}):
             self._kill(running[name])
         self._shown.update()
+        self._metrics.update()
         self._interrupts.check()
 
     def _kill(self, trial: Any) -> None:

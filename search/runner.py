@@ -162,6 +162,7 @@ def run_trials(
     from ray import tune
 
     from search.follower import Follower
+    from search.metrics import Metrics
     from search.tolerance import tolerate
 
     tolerate()
@@ -173,7 +174,7 @@ def run_trials(
         interrupts.deferred(),
         quiet(),
     ):
-        follower = Follower(shown, interrupts, watch, deaths)
+        follower = Follower(shown, interrupts, watch, deaths, Metrics(book))
         tuner = _tuner(book, resources, shared, scratch, follower, deaths)
         try:
             tuner.fit()
