@@ -20,6 +20,7 @@ from search.progress import Progress, say
 from search.request import Request
 from search.resources import Machine, Resources, allot, check_nodes, usable_cpus
 from search.retries import Death
+from search.threads import FOR_RAY, room_for
 from search.watch import Watch
 from trainables.budget import Weights
 from trainables.data import Data
@@ -49,6 +50,11 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
     """
     access.grant(request.address)
     os.environ.update({k: v for k, v in _ENVIRONMENT.items() if k not in os.environ})
+    if request.address == "local" and not room_for(FOR_RAY):
+        raise StudyFailed(
+            f"no Ray at local: it starts about {FOR_RAY} processes and threads, and there is no "
+            "room for them; end others, or raise the limit (ulimit -u, or the container's)"
+        )
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -56,7 +62,7 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
         try:
             _check_reachable(request.address)
             context = ray.init(**_options(request))
-        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        except Exception as error:  # Ray raises anything here, Exception itself too
             raise StudyFailed(f"no Ray at {request.address}: {_why(error, request)}") from None
         interrupts.install()  # ray.init puts a handler of its own in the place of ours
         if context.dashboard_url:
