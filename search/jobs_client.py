@@ -107,6 +107,7 @@ class Cluster:
         import shlex
 
         words = ["python", "-m", "search.jobs_entry", "--job", asked.job, "--study", asked.study]
+        words += ["--cpus", str(asked.cluster_cpus), "--gpus", str(asked.cluster_gpus)]
         words += ["--results", asked.cluster_results] if asked.cluster_results else []
         with self._told():
             self._client.submit_job(

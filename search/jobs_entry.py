@@ -10,7 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.errors import EXIT_USAGE
+from search.errors import EXIT_USAGE, exit_code
+from search.jobs_scale import bring_up
+from trainables.errors import TrellisError
 
 # Below the folder of logs; then the job's name.
 SHARED = "trellis"
@@ -18,22 +20,35 @@ _DEFAULT = "~/trellis-results"
 _PYTHONS = ((3, 11), (3, 12))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the study; return the exit code of search.run."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of what `search.submit`, or a RayJob, gives: ours, then --, then run's."""
     parser = argparse.ArgumentParser(prog="search.jobs_entry")
     parser.add_argument("--job", required=True)
     parser.add_argument("--study", required=True)
     parser.add_argument("--results")
+    parser.add_argument("--cpus", type=int, default=0)
+    parser.add_argument("--gpus", type=int, default=0)
     parser.add_argument("words", nargs=argparse.REMAINDER)
-    asked = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the study; return the exit code of search.run."""
+    asked = build_parser().parse_args(arguments)
     if wrong := _unfit():
-        print(f"search.submit: {wrong}", file=sys.stderr)
+        _say(f"search.submit: {wrong}")
         return EXIT_USAGE
     from search.run import main as run
 
     results = place_of(asked.results)
     share(asked.job, Path(results, asked.study))
-    places = ["--study", asked.study, "--results-dir", results, "--address", own_ray()]
+    address = own_ray()
+    try:
+        bring_up(address, asked.cpus, asked.gpus, _say)
+    except TrellisError as error:
+        _say(f"search.submit: {error}")
+        return exit_code(error)
+    places = ["--study", asked.study, "--results-dir", results, "--address", address]
     words = [*asked.words[1:], *places]  # the first word is "--"
     sys.argv = ["search.run", *words]  # study.json tells the command
     return run(words)
@@ -84,6 +99,10 @@ def share(job: str, study: Path, output: Path = Path("/proc/self/fd/1")) -> None
     link = logs / SHARED / job
     link.parent.mkdir(exist_ok=True)
     link.symlink_to(study)
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,18 @@ exit codes: those of search.run, from the job itself; 130 also for a job that wa
 for Ctrl-C, which leaves the job running"""
 
 
+# With a value each, and not passed on as they are.
+_OURS = (
+    "--cluster",
+    "--cluster-results-dir",
+    "--cluster-cpus",
+    "--cluster-gpus",
+    "--results-dir",
+    "--study",
+    "--address",
+)
+
+
 @dataclass(frozen=True)
 class Submission:
     """A study to run as a job. `words` are the arguments of search.run on the cluster."""
@@ -46,6 +58,8 @@ class Submission:
     cluster: str
     results: Path  # here
     cluster_results: str | None  # there; None for what the cluster itself says
+    cluster_cpus: int  # to be there before the study begins; 0 for what there is
+    cluster_gpus: int
     detach: bool
 
 
@@ -63,6 +77,9 @@ def submit_parser() -> Parser:
         help="where studies lie on the cluster, or a URI such as s3://bucket/prefix; "
         "default there: $TRELLIS_RESULTS, else ~/trellis-results",
     )
+    for unit in ("cpus", "gpus"):
+        about = f"begin when the cluster has N {unit[:-1].upper()}s, scaled up if need be"
+        add(f"--cluster-{unit}", metavar="N", help=about)
     add("--detach", action="store_true", help="submit, print the job's name, and end")
     return parser
 
@@ -70,7 +87,7 @@ def submit_parser() -> Parser:
 def _ours() -> Parser:
     """Return a parser of the options that are not passed on as they are."""
     parser = Parser(add_help=False)
-    for name in ("--cluster", "--cluster-results-dir", "--results-dir", "--study", "--address"):
+    for name in _OURS:
         parser.add_argument(name)
     parser.add_argument("--detach", action="store_true")
     return parser
@@ -115,6 +132,9 @@ def check(arguments: argparse.Namespace, words: Sequence[str]) -> Submission:
     place = arguments.cluster_results_dir
     if place is not None and not (place.startswith(("/", "~")) or "://" in place):
         wrong.append(f"--cluster-results-dir {place}: must be an absolute path or a URI")
+    whole = options.at_least(1)
+    cpus = wrong.parse("--cluster-cpus", arguments.cluster_cpus, whole)
+    gpus = wrong.parse("--cluster-gpus", arguments.cluster_gpus, whole)
     if wrong:
         raise UsageError(wrong)
     stamp, token = time.strftime("%Y%m%d-%H%M%S"), secrets.token_hex(2)
@@ -127,6 +147,8 @@ def check(arguments: argparse.Namespace, words: Sequence[str]) -> Submission:
         cluster=cluster,
         results=Path(os.path.expanduser(arguments.results_dir)).absolute(),
         cluster_results=place,
+        cluster_cpus=cpus or 0,
+        cluster_gpus=gpus or 0,
         detach=arguments.detach,
     )
 
@@ -137,7 +159,7 @@ def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
     What lies there (data, weights, the study to resume) is left to the job.
     """
     asked = argparse.Namespace(**vars(arguments))
-    asked.address, asked.resume = "auto", False
+    asked.address, asked.resume = arguments.cluster or "auto", False
     if arguments.resume:
         wrong.parse("--study", arguments.study, options.study_name)
         asked.study = None
@@ -149,7 +171,10 @@ def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
     try:
         check_request(asked)
     except UsageError as error:
-        wrong.extend(error.mistakes)
+        for line in error.mistakes:
+            what = f"--address {asked.address}: "  # the token that is asked for there
+            if arguments.cluster is not None or not line.startswith(what):
+                wrong.append(line.replace(what, f"--cluster {asked.address}: ", 1))
 
 
 def check_cluster(text: str | None, wrong: Mistakes) -> str:

@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("analysis", "search", "spaces", "trainables")
 RAY_FILES = {
     "search/follower.py",
+    "search/jobs_client.py",
+    "search/jobs_scale.py",
     "search/metrics.py",
     "search/runner.py",
     "search/searcher.py",
