@@ -55,7 +55,7 @@ def test_killed_before_any_write_and_resumed(memory_path: Path, tally: Counter[s
     calm = undisturbed(plan, memory_path / "calm")
     writes = count_writes(lambda: run_study(plan, memory_path / "counted"))
     assert writes > 300
-    step = max(1, round(writes / times(250)))
+    step = max(1, round(writes / times(150)))
     visited = range(1 + SEED % step, writes + 1, step)
     print(f"seed {SEED}: {writes} writes, killed before {len(visited)} of them")
     root = memory_path / "killed"

@@ -61,7 +61,7 @@ def test_every_way_in_which_a_worker_can_end(bench: Bench, tally: Counter[str]) 
 NODES = """
 import sys
 from ray.cluster_utils import Cluster
-here = {"node_ip_address": "127.0.0.1", "dashboard_agent_listen_port": 0}
+here = {"dashboard_agent_listen_port": 0}  # the default is one fixed port of the machine
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **here})
 nodes = [cluster.add_node(num_cpus=2, **here) for _ in range(2)]
 cluster.wait_for_nodes()
