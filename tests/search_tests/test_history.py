@@ -96,9 +96,9 @@ def test_the_sample_is_a_pure_function_that_reaches_every_trial(
 
 
 def test_within_the_bound_all_are_shown() -> None:
-    trials = [trial(number, COMPLETE, 0.5) for number in range(400)]
-    assert numbers(of(trials).shown("tpe", 0)) == list(range(400))
-    assert len(of([*trials, trial(400, COMPLETE, 0.5)]).shown("tpe", 0)) == 400
+    trials = [trial(number, COMPLETE, 0.5) for number in range(1000)]
+    assert numbers(of(trials).shown("tpe", 0)) == list(range(1000))
+    assert len(of([*trials, trial(1000, COMPLETE, 0.5)]).shown("tpe", 0)) == 1000
     assert of(trials).shown("random", 0) == []
 
 
