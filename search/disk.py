@@ -42,7 +42,7 @@ def what_to_free(error: BaseException, folder: Path) -> str:
         left = f" ({shutil.disk_usage(place).free / 1e6:.1f} MB free)"
     except OSError:
         left = ""
-    what = f"studies no longer needed in {folder.parent}"
-    if not place.is_relative_to(folder.parent):
-        what = "files there"
-    return f"the disk of {place} is full{left}; free some of it, such as {what}"
+    what = ""
+    if place.is_relative_to(folder.parent):
+        what = f", such as studies no longer needed in {folder.parent}"
+    return f"the disk of {place} is full{left}; free some of it{what}"

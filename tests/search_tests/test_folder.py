@@ -162,3 +162,13 @@ def test_is_blank(files: dict[str, str], blank: bool, tmp_path: Path) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     assert is_blank(tmp_path) is blank
+
+
+def test_a_best_json_that_is_no_text_is_written_anew(tmp_path: Path) -> None:
+    best = Record(0, "completed", {}, 7, (row(1, 0.5),))
+    folder = StudyFolder(tmp_path, ())
+    folder.tidy([best])
+    whole = (tmp_path / "best.json").read_bytes()
+    (tmp_path / "best.json").write_bytes(b"\xff\xfe\0")
+    folder.tidy([best])
+    assert (tmp_path / "best.json").read_bytes() == whole

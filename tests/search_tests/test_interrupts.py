@@ -68,6 +68,18 @@ def test_a_second_signal_acts_at_once(second: int) -> None:
             os.kill(os.getpid(), second)
 
 
+def test_a_terminal_that_is_gone_does_not_hide_the_signal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone(*_: object) -> int:
+        raise OSError(5, "Input/output error")
+
+    interrupts = Interrupts()
+    monkeypatch.setattr(os, "write", gone)
+    with interrupts.caught(), pytest.raises(EndEarly, match="hung up"):
+        os.kill(os.getpid(), signal.SIGHUP)
+
+
 def test_handlers_are_put_back_whatever_happens() -> None:
     def mine(*_: object) -> None: ...
 
