@@ -74,8 +74,8 @@ def submit_parser() -> Parser:
     add(
         "--cluster-results-dir",
         metavar="DIR",
-        help="where studies lie on the cluster, or a URI such as s3://bucket/prefix; "
-        "default there: $TRELLIS_RESULTS, else ~/trellis-results",
+        help="where studies lie on the cluster, a folder that all nodes share; "
+        "default: $TRELLIS_RESULTS there, else ~/trellis-results",
     )
     for unit in ("cpus", "gpus"):
         about = f"begin when the cluster has N {unit[:-1].upper()}s, scaled up if need be"
@@ -130,8 +130,8 @@ def check(arguments: argparse.Namespace, words: Sequence[str]) -> Submission:
     if arguments.resume and arguments.study is None:
         wrong.append("--resume needs --study NAME")
     place = arguments.cluster_results_dir
-    if place is not None and not (place.startswith(("/", "~")) or "://" in place):
-        wrong.append(f"--cluster-results-dir {place}: must be an absolute path or a URI")
+    if place is not None and not place.startswith(("/", "~")):
+        wrong.append(f"--cluster-results-dir {place}: must be an absolute path on the cluster")
     whole = options.at_least(1)
     cpus = wrong.parse("--cluster-cpus", arguments.cluster_cpus, whole)
     gpus = wrong.parse("--cluster-gpus", arguments.cluster_gpus, whole)

@@ -16,15 +16,21 @@ from ray.cluster_utils import Cluster
 here = {
     "num_cpus": 1,
     "node_ip_address": "127.0.0.1",
-    "temp_dir": sys.argv[1],
     "dashboard_agent_listen_port": 0,  # the default is one fixed port of the machine
 }
 cluster = Cluster(
     initialize_head=True,
-    head_node_args={**here, "include_dashboard": True, "dashboard_host": "127.0.0.1",
-                    "dashboard_port": 0},
+    # Each node with a folder of its own: in a common one, the second would unpack a job's code
+    # over what the first runs from.
+    head_node_args={
+        **here,
+        "temp_dir": f"{sys.argv[1]}/head",
+        "include_dashboard": True,
+        "dashboard_host": "127.0.0.1",
+        "dashboard_port": 0,
+    },
 )
-cluster.add_node(**here)
+cluster.add_node(**here, temp_dir=f"{sys.argv[1]}/worker")
 cluster.wait_for_nodes()
 print(f"ready {cluster.address} http://{cluster.head_node.webui_url}", flush=True)
 sys.stdin.read()
@@ -62,7 +68,7 @@ def running(folder: Path) -> Iterator[Nodes]:
         "RAY_AUTH_TOKEN_PATH": str(token),
     }
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(folder / "ray")],
+        [sys.executable, "-c", SCRIPT, str(folder)],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
