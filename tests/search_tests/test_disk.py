@@ -1,4 +1,4 @@
-"""How a full disk shows in errors, and what the user is told; real full disks are in tests/chaos."""
+"""How a full disk shows in errors, and what the user is told. Real full disks: tests/chaos."""
 
 import errno
 import os
@@ -61,4 +61,4 @@ def test_another_disk_is_named(tmp_path: Path) -> None:
     assert str(cache) not in text
     text = what_to_free(error, tmp_path / "results" / "mine")
     assert text.startswith(f"the disk of {cache} is full (")
-    assert text.endswith("free some of it, such as files there")
+    assert text.endswith("MB free); free some of it")
