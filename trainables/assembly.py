@@ -18,6 +18,7 @@ from trainables.training import Examples, Stage, run_stages
 
 Config = Mapping[str, Any]
 StageBuilder = Callable[[Config, Data, Budget, torch.device], Stage]
+DeviceStage = Callable[[torch.device], Stage]
 # (config, classes, channels, (height, width) in pixels) -> untrained network
 NetworkBuilder = Callable[[Config, int, int, tuple[int, int]], nn.Module]
 
@@ -34,6 +35,14 @@ def parse_filters(text: str, like: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def one_stage(stage: StageBuilder) -> Callable[[Config, Data, Budget], list[DeviceStage]]:
+    """Return the function `stages` of an experiment whose trials are one stage.
+
+    A builder that is given the device "meta" returns the stage without memory for its weights.
+    """
+    return lambda config, data, budget: [partial(stage, config, data, budget)]
+
+
 def run_one_stage(
     stage: StageBuilder, config: Config, data: Data, budget: Budget
 ) -> Iterator[EpochResult]:
@@ -43,7 +52,7 @@ def run_one_stage(
         Diverged: a loss that is not finite.
     """
     identity = json.dumps([dict(config), data.fingerprint, budget.seed], sort_keys=True)
-    return run_stages([partial(stage, config, data, budget)], budget, identity)
+    return run_stages(one_stage(stage)(config, data, budget), budget, identity)
 
 
 def initialised(
@@ -55,9 +64,12 @@ def initialised(
     """Return a network with weights that follow from the trial's seed alone, on the device.
 
     Built without weights of its own: torch would draw them twice, from the global generator.
+    On the device "meta" it has none at all, and costs no memory.
     """
     with torch.device("meta"):
         model = build()
+    if device.type == "meta":
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
     model.to_empty(device="cpu")
     initialise(model, generator(seed, "weights"))
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

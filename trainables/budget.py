@@ -14,6 +14,10 @@ class Diverged(ArithmeticError):
     """The loss became infinite or not a number: the configuration is infeasible."""
 
 
+class TooLarge(MemoryError):
+    """A trial is predicted to need more memory than it may use; nothing was allocated."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """Pretrained weights that were found and looked at.
@@ -36,7 +40,9 @@ class Budget:
     bfloat16 or float32. With `folder` the trial keeps a checkpoint there, and the weights of its
     best epoch once its validation accuracy reaches `keep_above`: an equal of the best trial so far
     may have the lower number, and so be the best. `weights` are for experiments that start from
-    pretrained ones. `progress` hears of work that comes before an epoch.
+    pretrained ones. `progress` hears of work that comes before an epoch. `memory_mb` is what the
+    trial may use, in MiB as `EpochResult.peak_memory_mb` counts it: batches that would need more
+    go through the network in parts (None: no limit).
     """
 
     epochs: int
@@ -48,6 +54,7 @@ class Budget:
     keep_above: float = -1.0
     weights: Weights | None = None
     progress: Progress = silent
+    memory_mb: float | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -59,6 +66,8 @@ class Budget:
             raise ValueError(f"epochs >= 1 must hold, but got {self.epochs}")
         if self.threads < 0:
             raise ValueError(f"threads >= 0 must hold, but got {self.threads}")
+        if self.memory_mb is not None and self.memory_mb <= 0:
+            raise ValueError(f"memory_mb > 0 must hold, but got {self.memory_mb}")
         if self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f"device must be auto, cpu or cuda, but got {self.device!r}")
         if self.precision not in ("auto", "bfloat16", "float32"):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from trainables.assembly import Config, parse_filters, run_one_stage, torch_stage
+from trainables.assembly import Config, one_stage, parse_filters, run_one_stage, torch_stage
 from trainables.budget import Budget, EpochResult
 from trainables.data import Data
 from trainables.nets.cifar10_net import Cifar10Net
@@ -44,3 +44,6 @@ def epochs(config: Config, data: Data, budget: Budget) -> Iterator[EpochResult]:
 
 def _stage(config: Config, data: Data, budget: Budget, device: torch.device) -> Stage:
     return torch_stage(build, config, data, budget, device)
+
+
+stages = one_stage(_stage)

@@ -124,6 +124,15 @@ def peak_memory_mb(device: torch.device) -> float:
     return peak / (_MIB if sys.platform == "darwin" else 1024)
 
 
+def resident_bytes() -> int:
+    """Return what the process holds in memory now; its peak where the system tells no more."""
+    if _STATUS.exists():
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    return int(peak_memory_mb(torch.device("cpu")) * _MIB)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that memory ran out, on the device or on the host."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables import device as machine
-from trainables.assembly import Config, initialised
+from trainables.assembly import Config, DeviceStage, initialised
 from trainables.budget import Budget, EpochResult, Weights
 from trainables.data import Data
 from trainables.inception_features import AUGMENTED_COPIES, IMAGE_SIZE, backbone_of
@@ -22,10 +22,12 @@ from trainables.nets.inception import (
     Head,
     InceptionV3,
     Tail,
+    activation_shape,
     cut_name,
     pretrained,
     published_count,
     trained_blocks,
+    untrained,
 )
 from trainables.nets.lenet import keras_init
 from trainables.training import Examples, Stage, run_stages
@@ -60,11 +62,16 @@ def epochs(config: Config, data: Data, budget: Budget) -> Iterator[EpochResult]:
         Diverged: a loss that is not finite.
         TrellisError: no weights in the budget.
     """
-    trial = _Trial(config, data, budget)
     weights = budget.weights.fingerprint if budget.weights else ""
     identity = json.dumps([dict(config), data.fingerprint, weights, budget.seed], sort_keys=True)
-    stages = [trial.head_stage, trial.finetune_stage]
-    return run_stages(stages[: 2 if config["unfreeze_blocks"] else 1], budget, identity)
+    return run_stages(stages(config, data, budget), budget, identity)
+
+
+def stages(config: Config, data: Data, budget: Budget) -> list[DeviceStage]:
+    """Return what builds the trial's stages; on the device "meta" without weights or images."""
+    trial = _Trial(config, data, budget)
+    builders: list[DeviceStage] = [trial.head_stage, trial.finetune_stage]
+    return builders[: 2 if config["unfreeze_blocks"] else 1]
 
 
 def prepare(choices: Mapping[str, Sequence[Any]], data: Data, budget: Budget) -> dict[str, Any]:
@@ -120,9 +127,7 @@ class _Trial:
         """Return the stage that trains the last blocks and the head, at a lower rate."""
         assert self._head is not None, "fine-tuning goes on with the head stage's head"
         depth = self._config["unfreeze_blocks"]
-        assert self._budget.weights is not None, "the head stage needed them"
-        blocks = pretrained(trained_blocks(depth), read_backbone(self._budget.weights))
-        tail = Tail(blocks, self._head)
+        tail = Tail(self._blocks(trained_blocks(depth), device), self._head)
         tail.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._computed = 0
         return self._stage("finetune", tail, depth, device)
@@ -148,6 +153,12 @@ class _Trial:
             copies=tuple(copies),
         )
 
+    def _blocks(self, names: Sequence[str], device: torch.device) -> nn.Sequential:
+        if device.type == "meta":
+            return untrained(names)
+        assert self._budget.weights is not None, "the head stage needed them"
+        return pretrained(names, read_backbone(self._budget.weights))
+
     def _copies(self) -> int:
         return 1 if self._config["augmentation"] == "none" else 1 + AUGMENTED_COPIES
 
@@ -159,6 +170,12 @@ class _Trial:
         self, split: str, depth: int, device: torch.device, copies: int
     ) -> list[Examples]:
         """Return the activations of a split on the device, one set for each copy."""
+        if device.type == "meta":
+            count = self._data.sizes[split]
+            shape = (count, *activation_shape(depth, IMAGE_SIZE))
+            values = torch.empty(shape, dtype=torch.bfloat16, device=device)
+            whole = Examples(values, torch.empty(count, dtype=torch.int64, device=device))
+            return [whole] * copies
         frozen = backbone_of(self._data, self._budget, device)
         labels = torch.from_numpy(self._data.split(split, IMAGE_SIZE).labels).to(device)
         found = []

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trainables.assembly import (
     Config,
     initialised,
+    one_stage,
     only_stage,
     parse_filters,
     run_one_stage,
@@ -86,3 +87,6 @@ def _penalty(config: Config, model: nn.Module) -> Callable[[], Tensor] | None:
     if config["regularizer"] == "none":
         return None
     return partial(convolution_penalty, model, config["regularizer"], config["strength"])
+
+
+stages = one_stage(_stage)

@@ -55,7 +55,9 @@ class Stage:
     Where layers are frozen and their stored activations are the inputs, `model` is the rest:
     `parameters` then counts the whole network, and `frozen_images` the images that were run
     through the frozen layers to build this stage. `copies` holds augmented copies of `train`:
-    the epochs of a trial take train and copies in turn.
+    the epochs of a trial take train and copies in turn. `micro_batch` is the most images that
+    the network sees at once where memory is short: a batch then gives the same gradient in
+    several passes. Only dropout and augmentation draw in another order.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Stage:
     parameters: int | None = None
     frozen_images: int = 0
     copies: tuple[Examples, ...] = ()
+    micro_batch: int | None = None
 
     def examples(self, epoch: int) -> Examples:
         """Return what an epoch trains on."""
@@ -98,8 +101,10 @@ def run_stages(
 
     Raises:
         Diverged: a loss that is not finite.
+        TooLarge: a stage would not fit into the budget's memory, however small its passes.
     """
     device = machine.set_up(budget)
+    passes = _passes(builders, budget, device)
     saved = read_checkpoint(budget, identity)
     history = list(saved.history) if saved else []
     yield from list(history)
@@ -108,7 +113,7 @@ def run_stages(
     for number, build in enumerate(builders):
         if end == budget.epochs:
             break
-        stage = build(device)
+        stage = replace(build(device), micro_batch=passes[number])
         end = min(end + stage.epochs, budget.epochs)
         if saved:
             stage.model.load_state_dict(saved.models[number])
@@ -127,6 +132,17 @@ def run_stages(
         del stage  # before the next one takes memory
 
 
+def _passes(
+    builders: Sequence[Callable[[torch.device], Stage]], budget: Budget, device: torch.device
+) -> list[int | None]:
+    """Return every stage's micro-batch; None, the whole batch, where memory has no limit."""
+    if budget.memory_mb is None:
+        return [None] * len(builders)
+    from trainables.memory import micro_batches  # it runs steps of this file
+
+    return micro_batches(builders, budget, device)
+
+
 def run_epoch(stage: Stage, budget: Budget, epoch: int, device: torch.device) -> EpochResult:
     """Train one epoch, then evaluate on the validation split.
 
@@ -137,7 +153,7 @@ def run_epoch(stage: Stage, budget: Budget, epoch: int, device: torch.device) ->
     lower = machine.autocast(budget, device)
     train_loss, train_accuracy = train_epoch(stage, budget.seed, epoch, lower)
     val_loss, val_accuracy = evaluate(
-        stage.model, stage.validation, stage.prepare, lower, stage.loss
+        stage.model, stage.validation, stage.prepare, lower, stage.loss, stage.micro_batch
     )
     if not (torch.isfinite(torch.tensor([train_loss, val_loss])).all()):
         raise Diverged(f"epoch {epoch}: loss {train_loss} on train, {val_loss} on validation")
@@ -169,30 +185,54 @@ def train_epoch(
         torch.manual_seed(derive(seed, "dropout", epoch))
         examples = stage.examples(epoch)
         for index in stage.batches(seed, epoch):
-            totals += _train_step(stage, examples, index, draws, lower)
+            totals += train_step(stage, examples, index, draws, lower)
             if device.type == "cpu" and not torch.isfinite(totals[0]):
                 break  # on a GPU the look itself would make every step wait
     loss, correct = (totals / len(stage.train.labels)).tolist()
     return loss, correct
 
 
-def _train_step(
+def train_step(
     stage: Stage,
     examples: Examples,
     index: Tensor,
     draws: torch.Generator,
     lower: AbstractContextManager[object],
 ) -> Tensor:
+    """Change the weights once; return (sum of losses, images that were right) of the batch.
+
+    No gradient is left behind: as much memory as the weights take.
+    """
+    totals = torch.zeros(2, device=index.device, dtype=torch.float64)
+    for number, part in enumerate(index.split(stage.micro_batch or len(index))):
+        share = len(part) / len(index)
+        totals += _backward(stage, examples, part, draws, lower, share, penalised=number == 0)
+    stage.optimizer.step()
+    stage.optimizer.zero_grad(set_to_none=True)
+    return totals
+
+
+def _backward(
+    stage: Stage,
+    examples: Examples,
+    index: Tensor,
+    draws: torch.Generator,
+    lower: AbstractContextManager[object],
+    share: float,
+    penalised: bool,
+) -> Tensor:
+    """Add to the gradient what a part of a batch, `share` of its images, contributes."""
     inputs, labels = stage.prepare(examples.inputs[index]), examples.labels[index]
     if stage.augment is not None:
         inputs = stage.augment(inputs, draws)
     with lower:
         logits = stage.model(inputs).float()
     loss = stage.loss(logits, labels)
-    objective = loss if stage.penalty is None else loss + stage.penalty()
-    stage.optimizer.zero_grad(set_to_none=True)
+    # The mean over a batch is that of its parts, each by its share; the penalty counts once.
+    objective = loss if share == 1 else loss * share
+    if penalised and stage.penalty is not None:
+        objective = objective + stage.penalty()
     objective.backward()
-    stage.optimizer.step()
     with torch.no_grad():
         correct = (logits.argmax(1) == labels).sum()
         # The penalty is not part of the loss told, unless it is not finite.
@@ -212,19 +252,33 @@ def evaluate(
     prepare: Callable[[Tensor], Tensor],
     lower: AbstractContextManager[object],
     loss: Loss = functional.cross_entropy,
+    most: int | None = None,
 ) -> tuple[float, float]:
-    """Return (mean loss, accuracy) over a whole split, without dropout."""
+    """Return (mean loss, accuracy) over a whole split, without dropout, `most` images at once."""
     model.eval()
     size = evaluation_batch_size(examples.inputs[0].numel())
+    size = size if most is None else min(size, most)
     totals = torch.zeros(2, device=examples.labels.device, dtype=torch.float64)
     for inputs, labels in zip(
         examples.inputs.split(size),
         examples.labels.split(size),
         strict=True,
     ):
-        with lower:
-            logits = model(prepare(inputs)).float()
-        total = loss(logits, labels, reduction="sum")
-        totals += torch.stack((total, (logits.argmax(1) == labels).sum()))
+        totals += evaluate_batch(model, inputs, labels, prepare, lower, loss)
     mean, correct = (totals / len(examples.labels)).tolist()
     return mean, correct
+
+
+def evaluate_batch(
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    prepare: Callable[[Tensor], Tensor],
+    lower: AbstractContextManager[object],
+    loss: Loss,
+) -> Tensor:
+    """Return (sum of losses, images that are right) of a batch, as it is stored."""
+    with lower:
+        logits = model(prepare(inputs)).float()
+    total = loss(logits, labels, reduction="sum")
+    return torch.stack((total, (logits.argmax(1) == labels).sum()))

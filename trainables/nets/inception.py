@@ -4,6 +4,7 @@
 counts with offset, mean and variance but without its scale, which Keras's Inception has not.
 """
 
+import functools
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
@@ -41,12 +42,29 @@ def backbone() -> nn.Sequential:
 
 def pretrained(names: Sequence[str], state: Mapping[str, Tensor]) -> nn.Sequential:
     """Return those layers of the backbone with a copy of the weights in `state`, in that order."""
-    with torch.device("meta"):  # torch would draw weights that nobody uses
-        every = backbone()
-    layers = nn.Sequential(OrderedDict((name, getattr(every, name)) for name in names))
+    layers = untrained(names)  # on another device torch would draw weights that nobody uses
     layers.to_empty(device="cpu")
     layers.load_state_dict({n: v for n, v in state.items() if n.split(".")[0] in names})
     return layers
+
+
+def untrained(names: Sequence[str]) -> nn.Sequential:
+    """Return those layers of the backbone on the meta device, in that order."""
+    with torch.device("meta"):
+        every = backbone()
+    return nn.Sequential(OrderedDict((name, getattr(every, name)) for name in names))
+
+
+@functools.cache
+def activation_shape(blocks: int, side: int) -> tuple[int, ...]:
+    """Return the shape of an image's stored activations where the last `blocks` are trained.
+
+    [rows, columns, channels] for images of `side` pixels, [2048] where there is no block.
+    """
+    image = torch.empty((1, 3, side, side), device="meta")
+    with torch.no_grad():
+        (found,) = cuts_of(untrained(LAYERS).eval(), [cut_name(blocks)], image)
+    return tuple(found.permute(0, 2, 3, 1).shape[1:] if found.ndim == 4 else found.shape[1:])
 
 
 def cut_name(blocks: int) -> str:

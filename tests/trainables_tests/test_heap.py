@@ -1,0 +1,45 @@
+"""Blocks placed by hand: 176 bytes are what 96 bytes take, 80 of overhead in units of 16."""
+
+from trainables.heap import Block, Heap
+
+
+def test_blocks_lie_one_behind_the_other() -> None:
+    heap = Heap()
+    assert [heap.take(size) for size in (96, 97)] == [Block(0, 176), Block(176, 192)]
+    assert heap.high == 368
+
+
+def test_the_smallest_gap_that_fits_is_taken() -> None:
+    heap = Heap()
+    blocks = [heap.take(size) for size in (1000, 16, 500, 16)]
+    heap.give_back(blocks[0])
+    heap.give_back(blocks[2])
+    assert heap.take(400).start == blocks[2].start
+    assert heap.take(600).start == 0
+    assert heap.high == sum(block.size for block in blocks)
+
+
+def test_a_gap_too_small_makes_the_heap_grow() -> None:
+    heap = Heap()
+    first, last = heap.take(1000), heap.take(1000)
+    heap.give_back(first)
+    assert heap.take(1100).start == last.end
+    assert heap.high == 2 * 1088 + 1184  # 68 and 74 units
+
+
+def test_neighbouring_gaps_become_one() -> None:
+    heap = Heap()
+    blocks = [heap.take(1000) for _ in range(4)]
+    for number in (0, 2, 1):
+        heap.give_back(blocks[number])
+    assert heap.take(3000).start == 0
+    assert heap.high == 4 * 1088
+
+
+def test_the_end_shrinks_but_the_high_mark_stays() -> None:
+    heap = Heap()
+    first, last = heap.take(1000), heap.take(1000)
+    heap.give_back(first)
+    heap.give_back(last)
+    assert heap.take(2500).start == 0
+    assert heap.high == 2592  # 162 units

@@ -1,0 +1,134 @@
+"""Bytes of the tensors that live during a pass on the meta device, as a real pass would have them.
+
+Autograd runs there as anywhere: what it keeps for the way back is what it would keep.
+"""
+
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from trainables.heap import Block, Heap
+
+# What autocast lowers on CPU and GPU, as far as our networks use it.
+_LOWERED = (torch.conv2d, functional.linear)
+
+
+class _Held(NamedTuple):
+    number: int
+    size: int
+    block: Block
+
+
+def _address(tensor: Tensor) -> int:
+    """Return where the memory of a tensor is: the same for its views, and for later tensors."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+class Live(TorchDispatchMode):
+    """Counts every tensor made inside it as long as anything holds it.
+
+    `at_peak` has the bytes, by `number`, of all that lived when that was most; `heap` places it.
+    """
+
+    def __init__(self, made_before: Iterable[Tensor] = (), ignored: Iterable[Tensor] = ()) -> None:
+        """Begin with some tensors that are there already; others, and their views, count not."""
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.heap = Heap()
+        self.at_peak: Mapping[int, int] = {}
+        self.peak = 0
+        self._now = 0
+        self._ignored = {_address(tensor) for tensor in ignored}
+        self._count = 0
+        self._held: dict[int, _Held] = {}
+        self._watches: dict[int, weakref.ref[Any]] = {}
+        for tensor in made_before:
+            self.hold(tensor)
+        self._look()
+
+    def hold(self, tensor: Tensor) -> None:
+        """Count the memory of a tensor until it is freed."""
+        memory, name = tensor.untyped_storage(), _address(tensor)
+        if name in self._held or name in self._ignored:
+            return
+        size = memory.nbytes()
+        self._held[name] = _Held(self._count, size, self.heap.take(size))
+        self._count += 1
+        self._now += size
+        self._watches[name] = weakref.ref(memory, lambda _: self._free(name))
+
+    def number(self, tensor: Tensor) -> int:
+        """Return the number of a tensor's memory: no two have the same, ever; -1 if ignored."""
+        held = self._held.get(_address(tensor))
+        return held.number if held else -1
+
+    def _free(self, name: int) -> None:
+        _, size, block = self._held.pop(name)
+        del self._watches[name]
+        self._now -= size
+        self.heap.give_back(block)
+
+    def _look(self) -> None:
+        if self._now > self.peak:
+            self.peak = self._now
+            self.at_peak = {held.number: held.size for held in self._held.values()}
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run an operator and count what it gave."""
+        found = func(*args, **(kwargs or {}))
+        for each in tree_leaves(found):
+            if isinstance(each, Tensor):
+                self.hold(each)
+        self._look()
+        return found
+
+
+class Lowered(TorchFunctionMode):
+    """Does on the meta device, which has no autocast, what autocast to bfloat16 does.
+
+    Inputs of convolutions and dense layers become bfloat16; so do weights, once per pass.
+    """
+
+    def __init__(self) -> None:
+        """Begin without copies."""
+        super().__init__()
+        self._copies: dict[Tensor, Tensor] = {}
+
+    def __exit__(self, *error: Any) -> None:
+        """Let go of the copies of the weights, as far as autograd does not keep them."""
+        self._copies.clear()
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call a function, with lower precision where autocast would."""
+        if func not in _LOWERED:
+            return func(*args, **(kwargs or {}))
+        named = {name: self._lower(value) for name, value in (kwargs or {}).items()}
+        return func(*(self._lower(value) for value in args), **named)
+
+    def _lower(self, value: Any) -> Any:
+        if not isinstance(value, Tensor) or value.dtype != torch.float32:
+            return value
+        if not (value.is_leaf and value.requires_grad):
+            return value.to(torch.bfloat16)
+        if value not in self._copies:
+            self._copies[value] = value.to(torch.bfloat16)
+        return self._copies[value]
