@@ -49,7 +49,21 @@ def read_plan(
         experiment.check(published(experiment, plan))
     except ValueError as error:
         wrong.append(str(error))
+    _check_stages(experiment, plan, wrong)
     return plan
+
+
+def _check_stages(experiment: Experiment, plan: Plan, wrong: Mistakes) -> None:
+    """Refuse a budget in which the published trial would never reach its last stage."""
+    *earlier, last = experiment.stage_epochs or ("",)
+    config = published(experiment, plan)
+    before = sum(config[name] for name in earlier)
+    if last in config and before >= plan.max_epochs:
+        held = " ".join(f"{name}={config[name]}" for name in earlier)
+        wrong.append(
+            f"--max-epochs {plan.max_epochs}: {held} leaves no epoch for {last}; give more than "
+            f"{before}, or hold fewer by --fix {earlier[0]}=..."
+        )
 
 
 def _settled(

@@ -26,6 +26,7 @@ ROW_FIELDS = (
     "parameters",
     "trainable_parameters",
     "frozen_images",
+    "prepared_s",
 )
 # The user attribute that says how a trial ended: its status, error and wall_s, in one line of the
 # journal, written before the trial is told to Optuna.

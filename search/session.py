@@ -2,14 +2,13 @@
 
 import argparse
 import contextlib
-import math
 import os
 import shlex
-import statistics
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,14 @@ from search.interrupts import EndEarly, Interrupts
 from search.manifest import command_line, make_manifest, read_manifest
 from search.options import study_name
 from search.plan import image_sizes, published
-from search.progress import DataProgress, clock, say, settings
-from search.records import Record
+from search.progress import DataProgress, say
 from search.request import Request, check
-from search.resources import Resources, cut_note, describe
-from search.sharing import say_saved
+from search.resources import Resources
+from search.sharing import add_work
 from search.study import OpenStudy
+from search.telling import announce, say_resources, show_result
 from search.weights import complete_best, find_weights_of
+from trainables import store
 from trainables.budget import Weights
 from trainables.cpu import resolve_precision
 from trainables.data import Data, open_data, prepare
@@ -106,19 +106,20 @@ class Session:
     def run(self) -> int:
         """Search; return the exit code."""
         began = time.monotonic()
+        store.limit_bytes()  # a mistake in its setting is told before hours of work
         # First, since they are told to be missing in seconds; data may take minutes to come.
         self._weights = find_weights_of(self._request.experiment, self._request.weights)
         data = open_data(self._request.data, DataProgress())
         _check_classes(self._request, data)
-        _announce(self._request, data)
+        announce(self._request, data)
         if self._request.dry_run:
             if self._request.resources is not None:
-                _say_resources(self._request, self._request.resources)
+                say_resources(self._request, self._request.resources)
             say("dry run: no study was begun")
             return EXIT_DONE
         code = self._guarded(data)
         if self._opened is not None:
-            _conclude(self._request, self._opened.book, code, time.monotonic() - began)
+            show_result(self._request, self._opened.book, code, time.monotonic() - began)
         return code
 
     def _guarded(self, data: Data) -> int:
@@ -170,7 +171,10 @@ class Session:
         _prepare(request, data)
         self._interrupts.check()
         if request.experiment.shares and request.resources is not None:
-            content["shared_work"] = self._share(data, request.resources)
+            work = self._share(data, request.resources)
+            if request.resume:
+                add_work(request.folder, work)
+            content["shared_work"] = work
         from search.runner import connected, job, resources_of, run_trials
 
         local = request.address == "local"
@@ -179,7 +183,7 @@ class Session:
             resources = resources_of(request)
             if not request.resume:
                 self._open(study.begin, content, named=request.named)
-            _say_resources(request, resources)
+            say_resources(request, resources)
             say(f"study: {self._request.folder}")
             shared = job(self._request, resources, data, self._precision, self._weights)
             run_trials(self._book, resources, shared, self._interrupts, request.trial_timeout_s)
@@ -196,8 +200,6 @@ class Session:
         request = self._request
         if self._book.unfinished:
             return
-        if self._weights is not None:
-            complete_best(request.experiment, self._book, self._weights)
         if request.experiment.class_metrics:
             from search.evaluation import evaluate_best
 
@@ -209,7 +211,8 @@ class Session:
 
     def _close(self) -> None:
         if self._opened is not None:
-            self._opened.close()
+            # However the search ended: what is kept of the best must be of use.
+            self._opened.close(partial(_complete, self._request, self._book, self._weights))
 
     @property
     def _book(self) -> Book:
@@ -227,9 +230,9 @@ class Session:
             say(opened.note)
 
 
-def _say_resources(request: Request, resources: Resources) -> None:
-    cut = cut_note(request.asked, resources)
-    say(describe(resources) + (f" ({cut})" if cut else ""))
+def _complete(request: Request, book: Book, weights: Weights | None) -> None:
+    if weights is not None:
+        complete_best(request.experiment, book, weights)
 
 
 def _check_classes(request: Request, data: Data) -> None:
@@ -237,22 +240,6 @@ def _check_classes(request: Request, data: Data) -> None:
         request.experiment.check(published(request.experiment, request.plan), len(data.classes))
     except ValueError as error:
         raise UsageError([str(error)]) from None
-
-
-def _announce(request: Request, data: Data) -> None:
-    plan = request.plan
-    kind = "" if data.real else f" ({data.spec.kind} data, not the real {data.spec.dataset})"
-    sizes = ", ".join(f"{n} {split}" for split, n in data.sizes.items())
-    say(f"{request.experiment.name}: {data.spec.dataset}{kind}, {sizes} images")
-    for note in data.notes:
-        say(f"note: {note}")
-    say(
-        f"{plan.trials} trials of at most {plan.max_epochs} epochs; sampler {plan.sampler}, "
-        f"stopper {plan.stopper}, seed {plan.seed}"
-    )
-    if plan.fixed:
-        say(f"held: {settings(plan.fixed)}")
-    say(f"trial 0 is the published configuration: {settings(published(request.experiment, plan))}")
 
 
 def _prepare(request: Request, data: Data) -> None:
@@ -263,32 +250,3 @@ def _prepare(request: Request, data: Data) -> None:
     )
     for note in done.notes:
         say(f"note: {note}")
-
-
-def _conclude(request: Request, book: Book, code: int, elapsed_s: float) -> None:
-    """Print the table; a study that was to come to an end must have a trial that did."""
-    from analysis.table import render_best
-
-    records = list(book.records.values())
-    if any(record.counts for record in records):
-        print(render_best(request.folder, 5))
-        print(f"study: {request.folder}")
-        _say_times(records, elapsed_s)
-        say_saved(book, request.folder)
-    elif code == EXIT_DONE and not book.unfinished:
-        raise StudyFailed(
-            f"none of {len(records)} trials finished; the last error: {records[-1].error} "
-            f"(all of them in {request.folder / 'trials.csv'})"
-        )
-
-
-def _say_times(records: list[Record], elapsed_s: float) -> None:
-    over = [
-        record.wall_s - sum(row["epoch_s"] for row in record.rows)
-        for record in records
-        if record.counts and not math.isnan(record.wall_s)
-    ]
-    epochs = sum(len(record.rows) for record in records)
-    say(f"{clock(elapsed_s)} in all; {len(records)} trials, {epochs} epochs in the study")
-    if over:
-        say(f"overhead per trial beyond training: median {statistics.median(over):.2f} s")

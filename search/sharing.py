@@ -1,9 +1,12 @@
 """Work that all trials of a study share: done before the first begins, and what it saved.
 
-Only for experiments with `Experiment.shares`. What was done goes into study.json under
-"shared_work"; what workers did themselves (on a cluster all of it) stands in the epochs' rows.
+Only for experiments with `Experiment.shares`. What the driver did goes into study.json under
+"shared_work", what a resume did is added there; what workers did themselves (on a cluster all of
+it) stands in the epochs' rows. Not counted is what a trial did that was killed before its first
+epoch.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from search.request import Request
 from search.resources import Resources, usable_cpus
 from trainables.budget import Budget, Weights
 from trainables.data import Data
+from trainables.files import replace_text
 
 
 def share(
@@ -48,7 +52,21 @@ def share(
     experiment, plan = request.experiment, request.plan
     names = experiment.defaults()
     choices = {name: possible_values(experiment, plan, name) for name in names}
-    return dict(experiment.module().prepare(choices, data, budget))
+    try:
+        return dict(experiment.module().prepare(choices, data, budget))
+    finally:
+        from trainables.device import give_back_memory
+
+        give_back_memory()  # this process trains nothing
+
+
+def add_work(folder: Path, work: dict[str, Any]) -> None:
+    """Add what a resume did again, the cache having lost it, to the study's manifest."""
+    if work["images"]:
+        manifest = read_manifest(folder / "study.json")
+        before = manifest.get("shared_work", {}).get("images", 0)
+        manifest["shared_work"] = work | {"images": before + work["images"]}
+        replace_text(folder / "study.json", json.dumps(manifest, indent=2) + "\n")
 
 
 def say_saved(book: Book, folder: Path) -> None:

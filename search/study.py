@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,13 @@ class OpenStudy:
             os.close(self._descriptor)
             raise
 
-    def close(self) -> None:
-        """Bring every table up to date and give the journal up."""
+    def close(self, finish: Callable[[], None] = lambda: None) -> None:
+        """Bring every table up to date, do what `finish` does, and give the journal up."""
         records = list(self.book.records.values())
         try:
             self.book.folder.write_curves(records)
             self.book.folder.tidy(records)
+            finish()
         finally:
             os.close(self._descriptor)
 

@@ -54,7 +54,7 @@ def space(trial: Any) -> dict[str, Any]:
 def _augmentation(text: str) -> str:
     words = text.split("+")
     if text != "none" and (set(words) - set(_AUGMENTATIONS) or len(set(words)) < len(words)):
-        raise ValueError(f"none, or joined by + any of {', '.join(_AUGMENTATIONS)}")
+        raise ValueError(f"must be none, or joined by + any of {', '.join(_AUGMENTATIONS)}")
     return text
 
 

@@ -46,12 +46,11 @@ def check_backbone(state: Mapping[str, Tensor], origin: str) -> dict[str, Tensor
     shapes = backbone_shapes()
     given = {name: value for name, value in state.items() if not name.startswith(_TOP)}
     optional = {name for name in shapes if name.endswith(_COUNTER)}
-    faults = [f"{name} is missing" for name in shapes if name not in given.keys() | optional]
-    faults += [f"{name[:80]!r} is not part of it" for name in given if name not in shapes]
+    missing = [f"{name} is missing" for name in shapes if name not in given.keys() | optional]
+    foreign = [f"{name[:80]!r} is not part of it" for name in given if name not in shapes]
     known = [name for name in shapes if name in given]
-    faults += [fault for name in known if (fault := _misfit(name, given[name], shapes[name]))]
-    if faults:
-        _refuse(f"{origin} is not Inception-v3 in torchvision's names", faults)
+    misfits = [fault for name in known if (fault := _misfit(name, given[name], shapes[name]))]
+    _refuse(f"{origin} is not Inception-v3 in torchvision's names", missing, foreign, misfits)
     tensors = {
         name: given[name].detach().to(_dtype(name)).contiguous()
         if name in given
@@ -59,14 +58,20 @@ def check_backbone(state: Mapping[str, Tensor], origin: str) -> dict[str, Tensor
         for name, shape in shapes.items()
     }
     faults = [fault for name, value in tensors.items() if (fault := _bad_value(name, value))]
-    if faults:
-        _refuse(f"{origin} holds values that no trained network has", faults)
+    _refuse(f"{origin} holds values that no trained network has", faults)
     return tensors
 
 
-def _refuse(what: str, faults: list[str]) -> None:
+def _refuse(what: str, *kinds: list[str]) -> None:
+    """Raise if there is any fault: the first few of every kind, and how many more there are."""
+    told = [_shortened(faults) for faults in kinds if faults]
+    if told:
+        raise TrellisError(f"{what}: {'; '.join(told)}")
+
+
+def _shortened(faults: list[str]) -> str:
     more = f" ... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-    raise TrellisError(f"{what}: {', '.join(faults[:_SHOWN])}{more}")
+    return f"{', '.join(faults[:_SHOWN])}{more}"
 
 
 def _dtype(name: str) -> torch.dtype:

@@ -85,7 +85,8 @@ class EpochResult:
     validation numbers from the whole validation split afterwards. `peak_memory_mb` is the peak
     of the process (CPU) or of the device allocator (GPU) since the trial began, in MiB.
     `parameters` counts the whole network. `frozen_images` is the number of images that were run
-    through frozen layers for this epoch; 0 where their stored activations were used.
+    through frozen layers for this epoch; 0 where their stored activations were used. `prepared_s`
+    are the seconds before it that work took which trials share, or waiting for that work.
     """
 
     epoch: int
@@ -100,6 +101,7 @@ class EpochResult:
     parameters: int
     trainable_parameters: int
     frozen_images: int = 0
+    prepared_s: float = 0.0
 
 
 def best_of(results: Iterable[EpochResult]) -> EpochResult:

@@ -6,6 +6,7 @@ A trial's epochs are the target's alone: the source's accuracy is about other cl
 """
 
 import json
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -56,11 +57,14 @@ def epochs(config: Config, data: Data, budget: Budget) -> Iterator[EpochResult]:
         Diverged: a loss that is not finite.
     """
     machine.set_up(budget)  # threads count for the source, too
+    began = time.perf_counter()
     source = source_of(config, data, budget)
+    waited_s = time.perf_counter() - began
     # With the source: on from a checkpoint only with the features that it was trained on.
     told = [dict(config), data.fingerprint, budget.seed, source.fingerprint(("conv1", "conv2"))]
     identity = json.dumps(told, sort_keys=True)
-    yield from run_stages([partial(_stage, config, data, budget, source)], budget, identity)
+    stage = partial(target_stage, config, data, budget, source, waited_s)
+    yield from run_stages([stage], budget, identity)
 
 
 def source_of(config: Config, data: Data, budget: Budget) -> Source:
@@ -92,9 +96,18 @@ def target_network(
     return model
 
 
-def _stage(
-    config: Config, data: Data, budget: Budget, source: Source, device: torch.device
+def target_stage(
+    config: Config,
+    data: Data,
+    budget: Budget,
+    source: Source,
+    waited_s: float,
+    device: torch.device,
 ) -> Stage:
+    """Return the stage that trains what is new on the target's features.
+
+    `waited_s` are the seconds that getting the source took.
+    """
     model = target_network(config, data, source, budget.seed, device)
     classes = parse_classes(config["target_classes"])
     features = target_features(data, classes, model, source, budget)
@@ -108,4 +121,5 @@ def _stage(
         batch_size=config["batch_size"],
         prepare=features_to_floats,
         frozen_images=features.computed,
+        prepared_s=waited_s + features.waited_s,
     )

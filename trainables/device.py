@@ -81,6 +81,15 @@ def keep_freed_memory() -> None:
     malloc_trim(0)
 
 
+def give_back_memory() -> None:
+    """Give freed memory back to the system and the GPU, where no trial follows here."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def set_up(budget: Budget) -> torch.device:
     """Set threads and flags for one trial, whatever an earlier trial in this process left."""
     if budget.threads:

@@ -11,7 +11,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from trainables import store
-from trainables.data.source import Progress, silent
+from trainables.data.source import SPLITS, Progress, silent
 
 FORMAT = 1  # raise it when the same cut would give other numbers
 _VALUES = "values.npy"
@@ -64,6 +64,7 @@ class Activations:
 
     values: dict[str, Tensor]  # each [n, ...] bfloat16, on the CPU
     computed: int  # images that this call ran through the frozen layers
+    seconds: float  # that this call took, waiting for another process included
 
 
 def stored(
@@ -82,10 +83,11 @@ def stored(
     Raises:
         DataError: the cache cannot be written.
     """
+    began = time.perf_counter()
     values = _read_all(cuts, split, count)
     missing = [cut for cut in cuts if cut.name not in values]
     if not missing:
-        return Activations(values, 0)
+        return Activations(values, 0, time.perf_counter() - began)
     waiting = f"waiting for another process to compute {split} activations"
     with store.locked(_place(), cuts[0].group(split), waiting, progress):
         # Another process may have made them while this one waited for the lock.
@@ -94,13 +96,20 @@ def stored(
         if missing:
             _build(missing, split, count, compute, progress)
             values |= _read_all(missing, split, count)
-            store.trim(keep={cut.folder(split) for cut in cuts})
-    return Activations(values, count if missing else 0)
+            # A trial needs both splits: one must not push out the other.
+            store.trim(keep={cut.folder(each) for cut in cuts for each in SPLITS})
+    return Activations(values, count if missing else 0, time.perf_counter() - began)
 
 
-def is_stored(cuts: Sequence[Cut], split: str, count: int) -> bool:
-    """Tell whether nothing would have to be computed."""
-    return len(_read_all(cuts, split, count)) == len(cuts)
+def seconds_of(cut: Cut, split: str) -> float:
+    """Return the seconds that the pass took which made the stored activations of a split.
+
+    0 where another process's limit of the cache has pushed them out meanwhile.
+    """
+    try:
+        return float(json.loads((cut.folder(split) / store.META).read_text())["seconds"])
+    except FileNotFoundError:
+        return 0.0
 
 
 # What reading a damaged or foreign entry raises; AttributeError where it is an archive of arrays.
@@ -152,7 +161,7 @@ def _build(
         with store.writing(_place()):
             writers = [_Writer(scratch / cut.name, count) for cut in cuts]
         for writer in writers:
-            stack.callback(writer.file.close)
+            stack.callback(writer.abandon)
         for batch in compute(cuts):
             with store.writing(_place()):
                 for writer, values in zip(writers, batch, strict=True):
@@ -187,6 +196,11 @@ class _Writer:
         # numpy has no bfloat16: its bits are kept as int16.
         bits = values.detach().to("cpu", torch.bfloat16).contiguous().view(torch.int16)
         self.file.write(bits.numpy().data)
+
+    def abandon(self) -> None:
+        """Let go of the file, whatever state it is in."""
+        with suppress(OSError):  # on a full disk even closing fails; the folder is removed anyway
+            self.file.close()
 
     def close(self, told: dict[str, Any]) -> None:
         """Complete the folder: its bytes are on the disk before its name is there."""

@@ -75,7 +75,9 @@ def stages(config: Config, data: Data, budget: Budget) -> list[DeviceStage]:
 
 
 def prepare(choices: Mapping[str, Sequence[Any]], data: Data, budget: Budget) -> dict[str, Any]:
-    """Compute what all trials share before the first begins: one pass for every cut at once.
+    """Compute what all trials share before the first begins: one pass gives every cut at once.
+
+    Augmented copies take a pass of the train split each.
 
     Args:
         choices: The values that the trials of a study may take, by hyperparameter.
@@ -88,7 +90,10 @@ def prepare(choices: Mapping[str, Sequence[Any]], data: Data, budget: Budget) ->
     device = machine.set_up(budget)
     frozen = backbone_of(data, budget, device)
     depths = sorted({0, *choices["unfreeze_blocks"]})
-    images = sum(frozen.activations(each, depths).computed for each in ("train", "validation"))
+    images = frozen.activations("validation", depths).computed
+    for name in choices["augmentation"]:
+        for copy in range(_copies(name)):
+            images += frozen.activations("train", depths, name, copy).computed
     return {"cuts": [cut.name for cut in frozen.cuts(depths)], "images": images}
 
 
@@ -101,6 +106,11 @@ def whole_state(state: Mapping[str, Tensor], weights: Weights) -> dict[str, Tens
     return {f"backbone.{name}": value for name, value in frozen.items()} | dict(state)
 
 
+def _copies(augmentation: str) -> int:
+    """Return how many copies of the train split there are, the images as they are included."""
+    return 1 if augmentation == "none" else 1 + AUGMENTED_COPIES
+
+
 class _Trial:
     """What the two stages share: the frozen backbone, the labels, and the head."""
 
@@ -109,7 +119,7 @@ class _Trial:
         self._data = data
         self._budget = budget
         self._head: nn.Module | None = None
-        self._computed = 0
+        self._computed, self._prepared_s = 0, 0.0
 
     def head_stage(self, device: torch.device) -> Stage:
         """Return the stage that trains the head on pooled features."""
@@ -120,7 +130,7 @@ class _Trial:
             self._budget.seed,
             device,
         )
-        self._computed = 0
+        self._computed, self._prepared_s = 0, 0.0
         return self._stage("head", Tail(nn.Sequential(), self._head), 0, device)
 
     def finetune_stage(self, device: torch.device) -> Stage:
@@ -129,11 +139,13 @@ class _Trial:
         depth = self._config["unfreeze_blocks"]
         tail = Tail(self._blocks(trained_blocks(depth), device), self._head)
         tail.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._computed = 0
+        self._computed, self._prepared_s = 0, 0.0
         return self._stage("finetune", tail, depth, device)
 
     def _stage(self, name: str, model: nn.Module, depth: int, device: torch.device) -> Stage:
-        train, *copies = self._examples("train", depth, device, self._copies())
+        train, *copies = self._examples(
+            "train", depth, device, _copies(self._config["augmentation"])
+        )
         (validation,) = self._examples("validation", depth, device, 1)
         trained = [each for each in model.parameters() if each.requires_grad]
         rate = self._config[f"{name}_learning_rate"]
@@ -150,6 +162,7 @@ class _Trial:
             prepare=partial(as_maps, dtype=self._dtype(device)),
             parameters=published_count(whole),
             frozen_images=self._computed,
+            prepared_s=self._prepared_s,
             copies=tuple(copies),
         )
 
@@ -158,9 +171,6 @@ class _Trial:
             return untrained(names)
         assert self._budget.weights is not None, "the head stage needed them"
         return pretrained(names, read_backbone(self._budget.weights))
-
-    def _copies(self) -> int:
-        return 1 if self._config["augmentation"] == "none" else 1 + AUGMENTED_COPIES
 
     def _dtype(self, device: torch.device) -> torch.dtype:
         lower = machine.precision(self._budget, device) == "bfloat16"
@@ -184,6 +194,7 @@ class _Trial:
             wanted = sorted({depth, self._config["unfreeze_blocks"]})
             activations = frozen.activations(split, wanted, self._config["augmentation"], copy)
             self._computed += activations.computed
+            self._prepared_s += activations.seconds
             values = activations.values[cut_name(depth)]
             found.append(Examples(values.to(device), labels))
         return found

@@ -11,7 +11,7 @@ from trainables.augment import augment, parse
 from trainables.budget import Budget, Weights
 from trainables.data import Data
 from trainables.errors import TrellisError
-from trainables.frozen import Activations, Cut, is_stored, stored
+from trainables.frozen import Activations, Cut, stored
 from trainables.nets.inception import LAYERS, as_input, cut_name, cuts_of, pretrained
 from trainables.seeds import generator
 from trainables.training import images_to_floats
@@ -61,21 +61,18 @@ class Backbone:
             Cut(pixels, self.weights.fingerprint, name, IMAGE_SIZE, precision) for name in names
         ]
 
-    def has(self, split: str, depths: Sequence[int]) -> bool:
-        """Tell whether the activations of the images as they are would not be computed."""
-        return is_stored(self.cuts(depths), split, self.data.sizes[split])
-
     def _compute(
         self, split: str, cuts: Sequence[Cut], augmentation: str, copy: int
     ) -> Iterator[list[Tensor]]:
         """Yield the activations at `cuts`, a list for every batch of images."""
         layers = pretrained(LAYERS, read_backbone(self.weights)).eval()
         layers.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        draws = generator(0, "augmented copy", copy, device=self.device)
+        # On the CPU, whatever computes: other generators draw other numbers.
+        draws = generator(0, "augmented copy", copy)
         names = [cut.name for cut in cuts]
         images = torch.from_numpy(self.data.split(split, IMAGE_SIZE).images)
         for batch in images.split(_BATCH):
-            floats = augment(images_to_floats(batch.to(self.device)), augmentation, draws)
+            floats = augment(images_to_floats(batch), augmentation, draws).to(self.device)
             with torch.inference_mode(), machine.autocast(self.budget, self.device):
                 found = cuts_of(layers, names, as_input(floats))
             yield [each if each.ndim == 2 else each.permute(0, 2, 3, 1) for each in found]

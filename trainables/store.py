@@ -5,6 +5,7 @@ large. Images, activations and source networks are kept this way, each in a plac
 """
 
 import contextlib
+import logging
 import math
 import os
 import shutil
@@ -25,6 +26,8 @@ if TYPE_CHECKING:  # that package keeps its arrays here
 META = "meta.json"  # written last; its time of change is when the folder was last used
 PLACES = ("images", "activations", "sources")
 _DEFAULT_GB = 20.0
+
+_log = logging.getLogger(__name__)
 
 
 def root() -> Path:
@@ -175,6 +178,13 @@ def trim(keep: Collection[Path] = ()) -> list[Path]:
             _remove(folder.path)
             removed.append(folder.path)
             excess -= folder.bytes
+    if excess > 0:
+        _log.warning(
+            "the cache in %s holds %.1f GB more than its limit, all of it in use; "
+            "set TRELLIS_CACHE_GB higher",
+            root(),
+            excess / 1e9,
+        )
     return removed
 
 

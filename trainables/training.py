@@ -54,7 +54,8 @@ class Stage:
 
     Where layers are frozen and their stored activations are the inputs, `model` is the rest:
     `parameters` then counts the whole network, and `frozen_images` the images that were run
-    through the frozen layers to build this stage. `copies` holds augmented copies of `train`:
+    through the frozen layers to build this stage; `prepared_s` the seconds that work took which
+    other trials share, or waiting for it. `copies` holds augmented copies of `train`:
     the epochs of a trial take train and copies in turn. `micro_batch` is the most images that
     the network sees at once where memory is short: a batch then gives the same gradient in
     several passes. Only dropout and augmentation draw in another order.
@@ -73,6 +74,7 @@ class Stage:
     loss: Loss = functional.cross_entropy
     parameters: int | None = None
     frozen_images: int = 0
+    prepared_s: float = 0.0
     copies: tuple[Examples, ...] = ()
     micro_batch: int | None = None
 
@@ -120,11 +122,12 @@ def run_stages(
             if number + 1 == len(saved.models):
                 stage.optimizer.load_state_dict(saved.optimizer)
                 saved = None  # as large as the network and its optimizer: let it go
-        frozen_images = stage.frozen_images
+        frozen_images, prepared_s = stage.frozen_images, stage.prepared_s
         for epoch in range(len(history) + 1, end + 1):
             result = run_epoch(stage, budget, epoch, device)
-            history.append(replace(result, frozen_images=frozen_images))
-            frozen_images = 0  # those of later epochs are stored
+            told = replace(result, frozen_images=frozen_images, prepared_s=prepared_s)
+            history.append(told)
+            frozen_images, prepared_s = 0, 0.0  # later epochs find it stored
             keeper.keep(stage.model, stage.optimizer)
             yield history[-1]
         if end < budget.epochs:

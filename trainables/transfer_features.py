@@ -3,7 +3,6 @@
 Two convolutions leave 800 numbers of an image, one leaves 6,272 (see trainables/frozen.py).
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables import device as machine
-from trainables import frozen, store
+from trainables import frozen
 from trainables.budget import Budget
 from trainables.data import Data
 from trainables.frozen import Cut
@@ -33,6 +32,7 @@ class Features:
     validation: Examples
     computed: int  # images that were run through the frozen convolutions for this
     seconds: float  # that computing them took, whenever that was
+    waited_s: float  # that this call took to get them
 
 
 def features_to_floats(batch: Tensor) -> Tensor:
@@ -61,17 +61,21 @@ def target_features(
         precision=machine.precision(budget, device),
     )
     examples: dict[str, Examples] = {}
-    computed = 0
+    computed, waited_s = 0, 0.0
     for split in _SPLITS:
         whole = data.split(split, None)
         chosen = members(whole.labels, classes, split)
         compute = partial(_compute, model, whole.images, chosen, budget)
         found = frozen.stored([cut], split, len(chosen), compute, budget.progress)
         computed += found.computed
+        waited_s += found.seconds
         labels = torch.from_numpy(whole.labels[chosen])
         examples[split] = Examples(found.values[cut.name].to(device), labels.to(device))
     return Features(
-        **examples, computed=computed, seconds=sum(_seconds(cut, split) for split in _SPLITS)
+        **examples,
+        computed=computed,
+        waited_s=waited_s,
+        seconds=sum(frozen.seconds_of(cut, split) for split in _SPLITS),
     )
 
 
@@ -91,8 +95,3 @@ def _compute(
         with machine.autocast(budget, device):
             features = model.head(images_to_floats(pixels))
         yield [features.permute(0, 2, 3, 1)]
-
-
-def _seconds(cut: Cut, split: str) -> float:
-    told = json.loads((cut.folder(split) / store.META).read_text())
-    return float(told["seconds"])

@@ -52,6 +52,7 @@ class Recipe:
     classes: tuple[int, ...]
     learning_rate: float
     precision: str  # bfloat16 or float32
+    device: str  # cpu or cuda: they round, and take time, differently
 
     def as_json(self) -> dict[str, Any]:
         """Return everything that decides the weights."""
@@ -143,7 +144,8 @@ def source_network(
         Diverged: a loss that is not finite.
     """
     device = machine.choose_device(budget)
-    recipe = Recipe(data.fingerprint, classes, learning_rate, machine.precision(budget, device))
+    precision = machine.precision(budget, device)
+    recipe = Recipe(data.fingerprint, classes, learning_rate, precision, device.type)
     place = store.root() / "sources"
     final = place / recipe.name
     found = _read(final, recipe)

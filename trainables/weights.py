@@ -52,7 +52,7 @@ def read_backbone(weights: Weights) -> dict[str, Tensor]:
     if weights.source == RANDOM.source:
         tensors, found = random_backbone(), RANDOM.fingerprint
     else:
-        tensors = _read(Path(weights.path))
+        tensors = _read(_here(weights))
         found = fingerprint(tensors)
     if found != weights.fingerprint:
         raise TrellisError(
@@ -60,6 +60,12 @@ def read_backbone(weights: Weights) -> dict[str, Tensor]:
             f"instead of {weights.fingerprint[:12]}; put the old file back or begin a new study"
         )
     return tensors
+
+
+def _here(weights: Weights) -> Path:
+    """Return the file; on another node of a cluster torchvision's is fetched if it is missing."""
+    path = Path(weights.path)
+    return imagenet_file(silent) if weights.source == "torchvision" and not path.exists() else path
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -35,7 +35,7 @@ def imagenet_file(progress: Progress) -> Path:
         TrellisError: no network, an answer that is no such file, or no place for it. Nothing
             that looks like the file is left behind then.
     """
-    url = str(import_torchvision().models.Inception_V3_Weights.IMAGENET1K_V1.url)
+    url = imagenet_url()
     target = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
     match = re.search(r"-([0-9a-f]{8,})\.", target.name)  # the beginning of its SHA-256
     prefix = match[1] if match else None
@@ -44,6 +44,11 @@ def imagenet_file(progress: Progress) -> Path:
     elif prefix and target.is_file() and not sha256_of(target).startswith(prefix):
         raise TrellisError(f"{target} is damaged; remove it, and it is downloaded again")
     return target
+
+
+def imagenet_url() -> str:
+    """Return the address of the weights, from torchvision."""
+    return str(import_torchvision().models.Inception_V3_Weights.IMAGENET1K_V1.url)
 
 
 def _fetch(url: str, target: Path, prefix: str | None, progress: Progress) -> None:

@@ -1,12 +1,16 @@
 """What holds for every experiment of the catalog: its space builds, trains, saves and loads."""
 
+import functools
 import importlib
 import json
 import math
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 import torch
@@ -14,17 +18,21 @@ import torch
 from search.catalog import EXPERIMENTS
 from search.domains import domains
 from search.experiment import Experiment
-from tests.trainables_tests.tiny_data import tiny_data
+from tests.trainables_tests.tiny_data import TinyData
 from tests.trainables_tests.tiny_stages import budget
 from trainables.budget import drive
 from trainables.checkpoint import load_weights
+from trainables.data import DataSpec, Split, open_data, prepare
 from trainables.nets.inception import published_count
 from trainables.weights import RANDOM
 
 NAMES = sorted(EXPERIMENTS)
-DRAWN, TRAINED = 50, 3
+DRAWN = 50
+# Of the 50: all of them where time does not count.
+TRAINED = [pytest.param(3, id="3"), pytest.param(DRAWN, id="all", marks=pytest.mark.slow)]
 # Height, width and channels as the data sets have them, and their classes.
 IMAGES = {"beans": ((500, 500, 3), 3), "mnist": ((28, 28, 1), 10), "cifar10": ((32, 32, 3), 10)}
+TRAIN, VALIDATION = 16, 8
 # What makes a step take long and adds nothing to the contract; built at every size all the same.
 # Rates near the lower end: at the upper one a step may well diverge, which is another outcome.
 CHEAP: dict[str, dict[str, Any]] = {
@@ -85,15 +93,42 @@ def test_fifty_configurations_lie_in_the_space_and_build(name: str) -> None:
         assert len(seen) == len(domain.choices) or not domain.choices or len(seen) > 5, each
 
 
+@pytest.fixture(scope="module")
+def embedded() -> Callable[[str], TinyData]:
+    """A few images of each class of the embedded data, by the name of the data set."""
+
+    @functools.cache
+    def few(dataset: str) -> TinyData:
+        whole = open_data(DataSpec(dataset, "embedded"))
+        size = 64 if dataset == "beans" else None
+        prepare(whole, [size])
+        kept = {"train": TRAIN, "validation": VALIDATION}
+        splits = {name: spread(whole.split(name, size), n) for name, n in kept.items()}
+        return TinyData(
+            whole.spec, whole.classes, f"few-{dataset}", kept, whole.notes, splits=splits
+        )
+
+    return few
+
+
+def spread(split: Split, count: int) -> Split:
+    """Every n-th image in the order of their classes: so many of them."""
+    order = np.argsort(split.labels, kind="stable")
+    chosen = order[np.arange(count) * len(order) // count]
+    return Split(np.ascontiguousarray(split.images[chosen]), split.labels[chosen])
+
+
+@pytest.mark.parametrize("trained", TRAINED)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_few_train_one_step_and_save_what_can_be_loaded(name: str, tmp_path: Path) -> None:
+def test_they_train_one_step_and_save_what_can_be_loaded(
+    name: str, trained: int, tmp_path: Path, embedded: Callable[[str], TinyData]
+) -> None:
     experiment = EXPERIMENTS[name]
-    shape, classes = IMAGES[experiment.dataset]
-    small = (64, 64, 3) if experiment.dataset == "beans" else shape
-    data = tiny_data(small, classes, train=16, validation=8)
+    data = embedded(experiment.dataset)
+    data.asked.clear()
     held = {"batch_size": 16, "learning_rate": 1e-3} | CHEAP.get(name, {})
-    chosen = configurations(experiment, held, TRAINED)
-    assert len(chosen) == TRAINED
+    chosen = configurations(experiment, held, trained)
+    assert len(chosen) == trained
     for number, config in enumerate(chosen):
         assert config["batch_size"] >= len(data.splits["train"].labels)  # so one step
         folder = tmp_path / str(number)
@@ -114,4 +149,5 @@ def test_a_few_train_one_step_and_save_what_can_be_loaded(name: str, tmp_path: P
         count = published_count if experiment.pretrained else parameters
         assert count(fresh) == result.parameters > 0
         assert all(torch.isfinite(p).all() for p in fresh.parameters())
+        shutil.rmtree(folder)  # up to 0.4 GB
     assert {split for split, _ in data.asked} == {"train", "validation"}

@@ -270,6 +270,26 @@ def test_a_cluster_may_have_more_than_this_machine(monkeypatch: pytest.MonkeyPat
     assert asked.resources is None  # known once the cluster has been joined
 
 
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        ("--max-epochs 20", True),  # the published head stage takes them all
+        ("--max-epochs 21", False),
+        ("--max-epochs 7 --fix head_epochs=5", False),
+        ("--max-epochs 5 --fix unfreeze_blocks=0", False),  # a shorter head, and no more is told
+        ("--preset quick", False),
+        ("--preset quick --fix head_epochs=20", True),
+    ],
+)
+def test_a_budget_must_reach_the_last_stage(words: str, wrong: bool) -> None:
+    command = f"inception_beans --weights random {words}"
+    if not wrong:
+        assert ask(command).plan.max_epochs > 0
+        return
+    with pytest.raises(UsageError, match="head_epochs=20 leaves no epoch for finetune_epochs"):
+        ask(command)
+
+
 def test_a_cluster_is_not_joined_without_a_token(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

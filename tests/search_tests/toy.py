@@ -64,6 +64,7 @@ def row(epoch: int, val_accuracy: float, **changes: Any) -> dict[str, Any]:
         "parameters": 10,
         "trainable_parameters": 9,
         "frozen_images": 0,
+        "prepared_s": 0.0,
     } | changes
 
 

@@ -1,5 +1,6 @@
 """Trials of inception_beans on a few images: stages, stored activations, agreement, resume."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from tests.trainables_tests.tiny_data import TinyData, tiny_data
+from trainables import checkpoint, training
 from trainables import device as machine
 from trainables.augment import OPS
 from trainables.budget import Budget, EpochResult, Weights
@@ -97,12 +99,12 @@ def test_each_image_goes_through_the_frozen_layers_once_per_cut() -> None:
 def test_preparing_computes_every_cut_in_one_pass() -> None:
     fresh, heard = data("prepared"), []
     given = budget(progress=lambda what, done, total: heard.append((what, done, total)))
-    choices = {"unfreeze_blocks": (0, 2, 3, 6)}
+    choices = {"unfreeze_blocks": (0, 2, 3, 6), "augmentation": ("none",)}
     done = prepare(choices, fresh, given)
     assert done == {"cuts": ["pool", "Mixed_7b", "Mixed_7a", "Mixed_6c"], "images": IMAGES}
     assert heard == [
-        ("computing train activations", 6, 6),
         ("computing validation activations", 3, 3),
+        ("computing train activations", 6, 6),
     ]
     assert prepare(choices, fresh, given)["images"] == 0
     for depth in (0, 2, 3, 6):
@@ -170,17 +172,33 @@ def test_the_best_weights_complete_the_network(tmp_path: Path) -> None:
     assert (found == labels).float().mean().item() == pytest.approx(saved["val_accuracy"])
 
 
-@pytest.mark.parametrize("kept", [1, 2])
-def test_a_resumed_trial_ends_like_the_undisturbed_one(kept: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [2, 3])
+def test_a_resumed_trial_ends_like_the_undisturbed_one(
+    kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the border between the stages, and from inside the second."""
+    monkeypatch.setattr(checkpoint, "_MAX_SHARE", math.inf)  # one after every epoch
+    trained: list[int] = []
+    plain = training.run_epoch
+
+    def counted(stage: Any, given: Budget, epoch: int, device: Any) -> EpochResult:
+        trained.append(epoch)
+        return plain(stage, given, epoch, device)
+
+    monkeypatch.setattr(training, "run_epoch", counted)
     config = CONFIG | {"dropout": 0.5, "finetune_epochs": 2}
     whole = [told(r) for r in epochs(config, data(), budget())]
+    assert trained == [1, 2, 3, 4]
     part = epochs(config, data(), budget(tmp_path))
-    for _ in range(kept + 1):  # the checkpoint of an epoch is written before it is told
+    for _ in range(kept):  # the checkpoint of an epoch is written before it is told
         next(part)
     part.close()
-    (tmp_path / "best.pt").unlink(missing_ok=True)
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert (len(saved["history"]), len(saved["models"])) == (kept, kept - 1)
+    trained.clear()
     resumed = [told(r) for r in epochs(config, data(), budget(tmp_path))]
     assert resumed == whole
+    assert trained == list(range(kept + 1, 5))
 
 
 def test_other_weights_take_no_checkpoint(tmp_path: Path, caplog: Any) -> None:
@@ -218,6 +236,17 @@ def test_augmented_copies_are_taken_in_turn() -> None:
     # The order in the name means nothing: the same copies.
     swapped = config | {"augmentation": "transpose+flip"}
     assert _Trial(swapped, fresh, budget()).head_stage(CPU).frozen_images == 0
+
+
+def test_preparing_makes_the_copies_of_an_augmentation_too() -> None:
+    fresh = data("copies")
+    choices = {"unfreeze_blocks": (0, 2), "augmentation": ("flip",)}
+    # 3 of validation, and 6 of train as they are and in three copies.
+    assert prepare(choices, fresh, budget())["images"] == 3 + 4 * 6
+    for depth in (0, 2):
+        config = CONFIG | {"augmentation": "flip", "unfreeze_blocks": depth}
+        results = list(epochs(config, fresh, budget(epochs=1)))
+        assert [r.frozen_images for r in results] == [0]
 
 
 def test_the_space_knows_all_augmentations() -> None:

@@ -1,0 +1,66 @@
+"""What a run of search.run tells its user before and after the search itself."""
+
+import math
+import statistics
+
+from search.book import Book
+from search.errors import EXIT_DONE, StudyFailed
+from search.plan import published
+from search.progress import clock, say, settings
+from search.records import Record
+from search.request import Request
+from search.resources import Resources, cut_note, describe
+from search.sharing import say_saved
+from trainables.data import Data
+
+
+def say_resources(request: Request, resources: Resources) -> None:
+    """Tell what every trial gets."""
+    cut = cut_note(request.asked, resources)
+    say(describe(resources) + (f" ({cut})" if cut else ""))
+
+
+def announce(request: Request, data: Data) -> None:
+    """Tell what is going to be searched, on what."""
+    plan = request.plan
+    kind = "" if data.real else f" ({data.spec.kind} data, not the real {data.spec.dataset})"
+    sizes = ", ".join(f"{n} {split}" for split, n in data.sizes.items())
+    say(f"{request.experiment.name}: {data.spec.dataset}{kind}, {sizes} images")
+    for note in data.notes:
+        say(f"note: {note}")
+    say(
+        f"{plan.trials} trials of at most {plan.max_epochs} epochs; sampler {plan.sampler}, "
+        f"stopper {plan.stopper}, seed {plan.seed}"
+    )
+    if plan.fixed:
+        say(f"held: {settings(plan.fixed)}")
+    say(f"trial 0 is the published configuration: {settings(published(request.experiment, plan))}")
+
+
+def show_result(request: Request, book: Book, code: int, elapsed_s: float) -> None:
+    """Print the table; a study that was to come to an end must have a trial that did."""
+    from analysis.table import render_best
+
+    records = list(book.records.values())
+    if any(record.counts for record in records):
+        print(render_best(request.folder, 5))
+        print(f"study: {request.folder}")
+        _say_times(records, elapsed_s)
+        say_saved(book, request.folder)
+    elif code == EXIT_DONE and not book.unfinished:
+        raise StudyFailed(
+            f"none of {len(records)} trials finished; the last error: {records[-1].error} "
+            f"(all of them in {request.folder / 'trials.csv'})"
+        )
+
+
+def _say_times(records: list[Record], elapsed_s: float) -> None:
+    over = [
+        record.wall_s - sum(row["epoch_s"] + row.get("prepared_s", 0.0) for row in record.rows)
+        for record in records
+        if record.counts and not math.isnan(record.wall_s)
+    ]
+    epochs = sum(len(record.rows) for record in records)
+    say(f"{clock(elapsed_s)} in all; {len(records)} trials, {epochs} epochs in the study")
+    if over:
+        say(f"overhead per trial beyond training: median {statistics.median(over):.2f} s")
