@@ -1,11 +1,10 @@
 """`python -m analysis.layers EXPERIMENT [--fix NAME=VALUE]`: the network layer by layer.
 
-Output shapes, parameters, activation memory and multiply-adds, from a pass on the meta device:
-it costs no memory even for a network that would not fit.
+Output shapes, parameters, activation memory, multiply-adds, and the peak of memory that training
+will need, from passes on the meta device: they cost no memory even for what would not fit.
 """
 
 import argparse
-import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,31 +19,52 @@ from search.options import Mistakes
 from search.read_plan import read_fixed
 
 if TYPE_CHECKING:  # torch is imported when a network is built, not for --help
+    from trainables.memory import Peak
     from trainables.trace import Layer
 
 PROG = "python -m analysis.layers"
-# Channels, side in pixels and classes of the data sets; beans are 500 pixels before resizing.
-DATASETS = {"beans": (3, 500, 3), "mnist": (1, 28, 10), "cifar10": (3, 32, 10)}
-# Bytes per parameter beside its activations: weight, gradient, and Adam's two moments, float32.
-TRAINING_BYTES = 4 + 4 + 8
+# What the parts of a predicted peak are, in words.
+PARTS = {
+    "base": "the process with torch, measured here",
+    "data": "images, or stored activations in their place",
+    "weights": "weights, frozen ones of what is trained included",
+    "gradients": "gradients",
+    "optimizer": "the optimizer's state",
+    "kept": "kept for the way back, with bfloat16 copies of weights",
+    "passing": "what a step makes and drops again",
+    "gaps": "freed, but in pieces that fit nothing",
+}
+_MIB = 2**20
 
 
 def layers_of(experiment: Experiment, config: Mapping[str, Any]) -> "list[Layer]":
     """Return the layers of a configuration's network."""
     import torch
 
+    from trainables.shapes import published
     from trainables.trace import trace
 
-    channels, native, classes = DATASETS[experiment.dataset]
-    size = config.get("image_size") or experiment.image_size or native
+    data = published(experiment.dataset)
+    side = config.get("image_size") or experiment.image_size
+    height, width, channels = data.split("train", side).images.shape[1:]
     with torch.device("meta"):
-        module = importlib.import_module(f"trainables.{experiment.name}")
-        model = module.build(config, classes, channels)
-    return trace(model, (channels, size, size))
+        model = experiment.module().build(config, len(data.classes), channels)
+    return trace(model, (channels, height, width))
 
 
-def sections(layers: "Sequence[Layer]", batch_size: int) -> list[Section]:
-    """Return the table and its totals."""
+def peak_of(experiment: Experiment, config: Mapping[str, Any]) -> "Peak":
+    """Return the predicted peak of a trial on a CPU with the published number of images."""
+    from trainables.budget import Budget
+    from trainables.memory import base_bytes, predict
+    from trainables.shapes import published
+
+    base_bytes()  # before the prediction itself takes room
+    data = published(experiment.dataset)
+    return predict(experiment.module(), config, data, Budget(1, device="cpu"))
+
+
+def sections(layers: "Sequence[Layer]", peak: "Peak", batch_size: int) -> list[Section]:
+    """Return the table and its totals, then the parts of the predicted peak."""
     shapes = ["x".join(map(str, layer.output)) for layer in layers]
     table = [
         Column("layer", [layer.name for layer in layers], False),
@@ -55,30 +75,32 @@ def sections(layers: "Sequence[Layer]", batch_size: int) -> list[Section]:
         _numbers("activation bytes", [layer.activation_bytes for layer in layers]),
         _numbers("multiply-adds", [layer.multiply_adds for layer in layers]),
     ]
-    return [table, *_totals(layers, batch_size)]
+    return [table, *_totals(layers), *_memory(peak, batch_size)]
 
 
 def _numbers(name: str, values: Sequence[int]) -> Column:
     return Column(name, [f"{value:,}" for value in values], True)
 
 
-def _totals(layers: "Sequence[Layer]", batch_size: int) -> list[str]:
+def _totals(layers: "Sequence[Layer]") -> list[str]:
     parameters = sum(layer.parameters for layer in layers)
     trained = sum(layer.trained for layer in layers)
     activations = sum(layer.activation_bytes for layer in layers)
-    state = 4 * parameters + (TRAINING_BYTES - 4) * trained
     return [
         f"parameters: {parameters:,}, of which {trained:,} are trained",
         f"per image: {activations:,} bytes of activations in bfloat16 (max pooling with its "
         f"indices), {sum(layer.multiply_adds for layer in layers):,} multiply-adds",
-        f"training at batch {batch_size}, at least: {_mb(state)} weights, gradients and Adam's "
-        f"moments, {_mb(activations * batch_size)} activations, "
-        f"{_mb(state + activations * batch_size)} together",
     ]
 
 
-def _mb(count: int) -> str:
-    return f"{count / 1e6:,.0f} MB"
+def _memory(peak: "Peak", batch_size: int) -> list[Section]:
+    rows = {name: size for name, size in peak.parts.items() if size >= _MIB / 2}
+    table = [
+        _numbers("MiB", [round(size / _MIB) for size in rows.values()]),
+        Column("of it", [PARTS[name] for name in rows], False),
+    ]
+    where = f"training at batch {batch_size} on a CPU, stage {peak.stage}"
+    return [f"{where}: {peak.mb:,.0f} MiB predicted at the peak", table]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,7 +125,8 @@ def _show(name: str, words: list[str]) -> None:
     if wrong:
         raise UsageError(wrong)
     config = configuration(experiment.space(), {**experiment.defaults(), **fixed})
-    print(plain(sections(layers_of(experiment, config), config["batch_size"])), end="")
+    layers, peak = layers_of(experiment, config), peak_of(experiment, config)
+    print(plain(sections(layers, peak, config["batch_size"])), end="")
 
 
 if __name__ == "__main__":
