@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -18,7 +19,6 @@ from search.doing import Doing
 from search.folder import ERROR_NAME
 from search.stopper import NO_ROOM, NOTES, OUTCOME, RUNNING
 from trainables.budget import Budget, Diverged, EpochResult
-from trainables.device import is_out_of_memory
 
 
 class _Notes(logging.Handler):
@@ -66,9 +66,8 @@ class Worker(tune.Trainable):
     def cleanup(self) -> None:
         """Drop what the trial held; GPU memory goes back to the device."""
         self._results = None
-        import torch
-
-        if torch.cuda.is_available():
+        torch = sys.modules.get("torch")  # whose import takes seconds, of every worker at once
+        if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def step(self) -> dict[str, Any]:
@@ -85,7 +84,7 @@ class Worker(tune.Trainable):
         except Diverged as error:
             return _ended("infeasible", f"diverged: {error}")
         except Exception as error:
-            if is_out_of_memory(error):
+            if _is_out_of_memory(error):
                 return _ended("infeasible", f"out of memory: {_line(error)}")
             if is_full(error):
                 return _ended(NO_ROOM, _line(error))
@@ -136,6 +135,14 @@ def _node() -> str:
     import ray
 
     return str(ray.get_runtime_context().get_node_id()) if ray.is_initialized() else ""
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if "torch" not in sys.modules:
+        return isinstance(error, MemoryError)
+    from trainables.device import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def _line(error: BaseException) -> str:
