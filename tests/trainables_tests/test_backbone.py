@@ -126,7 +126,8 @@ FAULTS: dict[str, tuple[Change, str]] = {
     ),
     "several": (
         lambda s: s.update({"a": s.pop(FIRST), "b": torch.ones(1), "c": torch.ones(1)}),
-        f"{FIT}{FIRST} is missing; 'a' is not part of it, 'b' is not part of it, 'c' is not part of it",
+        f"{FIT}{FIRST} is missing; 'a' is not part of it, 'b' is not part of it, "
+        "'c' is not part of it",
     ),
     "whole numbers": (
         lambda s: s.update({FIRST: torch.ones(32, 3, 3, 3, dtype=torch.int8)}),
