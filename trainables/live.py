@@ -18,6 +18,8 @@ from trainables.heap import Block, Heap
 
 # What autocast lowers on CPU and GPU, as far as our networks use it.
 _LOWERED = (torch.conv2d, functional.linear)
+# Bytes per value that a CPU's operator takes while it runs: MKL draws dropout's coins as int32.
+_SCRATCH = {torch.ops.aten.bernoulli_.float: 4}
 
 
 class _Held(NamedTuple):
@@ -37,8 +39,16 @@ class Live(TorchDispatchMode):
     `at_peak` has the bytes, by `number`, of all that lived when that was most; `heap` places it.
     """
 
-    def __init__(self, made_before: Iterable[Tensor] = (), ignored: Iterable[Tensor] = ()) -> None:
-        """Begin with some tensors that are there already; others, and their views, count not."""
+    def __init__(
+        self,
+        made_before: Iterable[Tensor] = (),
+        ignored: Iterable[Tensor] = (),
+        on_cpu: bool = False,
+    ) -> None:
+        """Begin with some tensors that are there already; others, and their views, count not.
+
+        `on_cpu` counts what its operators take for themselves, too.
+        """
         super().__init__()  # type: ignore[no-untyped-call]
         self.heap = Heap()
         self.at_peak: Mapping[int, int] = {}
@@ -46,6 +56,7 @@ class Live(TorchDispatchMode):
         self._now = 0
         self._ignored = {_address(tensor) for tensor in ignored}
         self._count = 0
+        self._scratch = _SCRATCH if on_cpu else {}
         self._held: dict[int, _Held] = {}
         self._watches: dict[int, weakref.ref[Any]] = {}
         for tensor in made_before:
@@ -88,9 +99,12 @@ class Live(TorchDispatchMode):
     ) -> Any:
         """Run an operator and count what it gave."""
         found = func(*args, **(kwargs or {}))
-        for each in tree_leaves(found):
-            if isinstance(each, Tensor):
-                self.hold(each)
+        made = [each for each in tree_leaves(found) if isinstance(each, Tensor)]
+        if func in self._scratch:  # gone when this function ends
+            size = self._scratch[func] * made[0].numel()
+            made.append(torch.empty(size, dtype=torch.uint8, device="meta"))
+        for each in made:
+            self.hold(each)
         self._look()
         return found
 

@@ -117,13 +117,13 @@ def peak(stage: Stage, device: torch.device, budget: Budget) -> Peak:
     lower = Lowered() if machine.precision(budget, device) == "bfloat16" else nullcontext()
     model = stage.model
     weights = [*model.parameters(), *model.buffers()]
-    with Live(weights, ignored=_data(stage)) as live:
+    on_cpu = device.type == "cpu"
+    with Live(weights, _data(stage), on_cpu) as live:
         found = _run(stage, lower, live)
     owners = {"weights": {live.number(each) for each in weights}, **found}
     parts = dict.fromkeys((*owners, "passing"), 0)
     for name, size in live.at_peak.items():
         parts[next((part for part in owners if name in owners[part]), "passing")] += size
-    on_cpu = device.type == "cpu"
     return Peak(
         base=base_bytes() if on_cpu else 0,
         data=sum(each.numel() * each.itemsize for each in _data(stage)),

@@ -53,6 +53,14 @@ def test_a_convolution_keeps_its_input_and_weights_for_the_way_back() -> None:
     assert live.peak >= 4 * (2 * inputs + 2 * weights)
 
 
+@pytest.mark.parametrize(("on_cpu", "scratch"), [(False, 0), (True, 4)])
+def test_a_cpu_draws_the_coins_of_dropout_as_whole_numbers(on_cpu: bool, scratch: int) -> None:
+    values = torch.empty(KIB, device=META)
+    with Live([values], on_cpu=on_cpu) as live:
+        values.bernoulli_(0.5)
+    assert live.peak == (4 + scratch) * KIB
+
+
 class Net(nn.Module):
     """Every layer kind of our networks."""
 
