@@ -28,10 +28,19 @@ def make_sampler(name: str, seed: int) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if name == "tpe":
+            _quicken()
             return TPESampler(seed=seed, multivariate=True, group=True)
         if name == "gp":
             return GPSampler(seed=seed, deterministic_objective=False)
         return RandomSampler(seed=seed)
+
+
+def _quicken() -> None:
+    """Give TPE scipy's log of the normal distribution: Optuna's loops in Python, half its time."""
+    from optuna.samplers._tpe import _truncnorm
+    from scipy.special import log_ndtr
+
+    _truncnorm._log_ndtr = log_ndtr  # type: ignore[assignment]  # a ufunc serves as the function
 
 
 def _key(config: Mapping[str, Any]) -> str:

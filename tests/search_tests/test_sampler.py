@@ -3,6 +3,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
@@ -239,3 +240,13 @@ def test_proposing_and_rebuilding_warn_of_nothing() -> None:
 def test_make_sampler_knows_its_names() -> None:
     names = {name: type(make_sampler(name, 0)).__name__ for name in ("tpe", "random", "grid")}
     assert names == {"tpe": "TPESampler", "random": "RandomSampler", "grid": "RandomSampler"}
+
+
+def test_tpe_uses_a_function_equal_to_optunas_own() -> None:
+    from optuna.samplers._tpe import _truncnorm
+
+    make_sampler("tpe", 0)
+    points = np.concatenate([np.linspace(-40, 12, 521), [-1e4, 1e4]])
+    own = [_truncnorm._log_ndtr_single(point) for point in points.tolist()]
+    assert _truncnorm._log_ndtr.__name__ == "log_ndtr"  # scipy's, and still by that name
+    assert _truncnorm._log_ndtr(points) == pytest.approx(own, rel=1e-10, abs=1e-13)
