@@ -17,7 +17,7 @@ from trainables import cifar10_transfer
 from trainables.assembly import initialised
 from trainables.budget import Diverged, EpochResult, drive
 from trainables.checkpoint import load_weights
-from trainables.cifar10_transfer import build, epochs, optimizer_of, source_of
+from trainables.cifar10_transfer import build, epochs, optimizer_of, source_of, target_stage
 from trainables.errors import DataError
 from trainables.nets.lenet import keras_init
 from trainables.nets.transfer import TransferNet, TransferTail
@@ -50,7 +50,7 @@ def data() -> TinyData:
 @pytest.mark.usefixtures("fresh_cache")
 def test_the_stage_is_what_the_configuration_says(data: TinyData) -> None:
     given = budget(3)
-    stage = cifar10_transfer._stage(CONFIG, data, given, source_of(CONFIG, data, given), CPU)
+    stage = target_stage(CONFIG, data, given, source_of(CONFIG, data, given), 0.5, CPU)
     assert (stage.name, stage.epochs, stage.batch_size) == ("target", 3, 8)
     assert (len(stage.train.labels), len(stage.validation.labels)) == (20, 8)
     assert stage.train.labels.unique().tolist() == [2, 3]
