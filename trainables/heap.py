@@ -25,42 +25,39 @@ class Block(NamedTuple):
 
 
 class Heap:
-    """Takes the smallest gap in which a block fits, or grows; neighbouring gaps become one.
+    """Takes the smallest gap in which a block fits, or grows: "best-fit", as glibc's malloc.c.
 
-    That is what glibc does with large blocks when it may not map them (malloc.c, "best-fit").
+    Gaps that touch stay apart, though glibc would make one of them: in a real process small things
+    that live on lie between. With gaps made one, predictions fell short (benchmarks/README.md).
     `high` is the most bytes that it ever reached.
     """
 
     def __init__(self) -> None:
         """Begin without blocks or gaps."""
-        self._gaps: list[Block] = []  # by start; none touches another, none lies at the end
+        self._gaps: list[Block] = []  # the smallest first
         self._end = 0
         self.high = 0
 
     def take(self, size: int) -> Block:
         """Return a block for `size` bytes."""
         size = -(-(size + _OVERHEAD) // _UNIT) * _UNIT
-        fitting = [gap for gap in self._gaps if gap.size >= size]
-        if not fitting:
+        place = bisect.bisect_left(self._gaps, size, key=lambda gap: gap.size)
+        if place == len(self._gaps):
             block = Block(self._end, size)
             self._end = block.end
             self.high = max(self.high, self._end)
             return block
-        gap = min(fitting, key=lambda each: each.size)
-        place = bisect.bisect_left(self._gaps, gap)
-        left = [Block(gap.start + size, gap.size - size)] if gap.size > size else []
-        self._gaps[place : place + 1] = left
+        gap = self._gaps.pop(place)
+        if gap.size > size:
+            self._add(Block(gap.start + size, gap.size - size))
         return Block(gap.start, size)
 
     def give_back(self, block: Block) -> None:
-        """Make a gap of a block, together with the gaps around it."""
-        place = bisect.bisect_left(self._gaps, block)
-        if place < len(self._gaps) and self._gaps[place].start == block.end:
-            block = Block(block.start, block.size + self._gaps.pop(place).size)
-        if place and self._gaps[place - 1].end == block.start:
-            before = self._gaps.pop(place - 1)
-            block = Block(before.start, before.size + block.size)
+        """Make a gap of a block; the last one makes the heap shorter."""
         if block.end == self._end:
             self._end = block.start
         else:
-            bisect.insort(self._gaps, block)
+            self._add(block)
+
+    def _add(self, gap: Block) -> None:
+        bisect.insort(self._gaps, gap, key=lambda each: each.size)

@@ -27,19 +27,26 @@ def test_a_gap_too_small_makes_the_heap_grow() -> None:
     assert heap.high == 2 * 1088 + 1184  # 68 and 74 units
 
 
-def test_neighbouring_gaps_become_one() -> None:
+def test_neighbouring_gaps_stay_apart() -> None:
     heap = Heap()
-    blocks = [heap.take(1000) for _ in range(4)]
-    for number in (0, 2, 1):
-        heap.give_back(blocks[number])
-    assert heap.take(3000).start == 0
-    assert heap.high == 4 * 1088
+    blocks = [heap.take(1000) for _ in range(3)]
+    heap.give_back(blocks[0])
+    heap.give_back(blocks[1])
+    assert heap.take(1500).start == blocks[2].end
+    assert sorted(heap.take(1000).start for _ in range(2)) == [0, 1088]
+
+
+def test_what_is_left_of_a_gap_is_a_gap() -> None:
+    heap = Heap()
+    first, last = heap.take(1000), heap.take(16)
+    heap.give_back(first)
+    assert [heap.take(400).start, heap.take(400).start] == [0, 480]
+    assert heap.take(400).start == last.end
 
 
 def test_the_end_shrinks_but_the_high_mark_stays() -> None:
     heap = Heap()
     first, last = heap.take(1000), heap.take(1000)
-    heap.give_back(first)
     heap.give_back(last)
-    assert heap.take(2500).start == 0
-    assert heap.high == 2592  # 162 units
+    assert heap.take(2500) == Block(first.end, 2592)  # 162 units
+    assert heap.high == 1088 + 2592
