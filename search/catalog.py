@@ -3,7 +3,7 @@
 import difflib
 
 from search.errors import UsageError
-from search.experiment import Experiment, Preset
+from search.experiment import Experiment, Measured, Preset
 
 _ALL = (
     Experiment(
@@ -19,6 +19,8 @@ _ALL = (
             "thorough": Preset(100, 40),
         },
         published=0.6953,
+        # With --fix image_size=299.
+        measured=Measured(minutes=52, val_accuracy=0.8120),
     ),
     Experiment(
         name="inception_beans",

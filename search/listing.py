@@ -11,7 +11,8 @@ _NOTES = """\
 trials x epochs at most, of the standard preset (--preset quick is a first look, thorough more)
 minutes here: as measured on the real data with 2 cores, scaled to the {cpus} of this machine
 published: accuracy of the published study, on the test split unless it says (validation)
-ours: best validation accuracy of our search on the real data; the README says how it was made"""
+ours: best validation accuracy of our search on the real data; the README says how it was made
+(minutes and ours are empty where a whole search of the standard preset was not yet measured)"""
 
 
 def listing() -> str:

@@ -25,7 +25,9 @@ def test_the_catalog_as_a_table(
         measured = EXPERIMENTS[name].measured
         assert measured is None or f"{measured.val_accuracy:.4f}" in row
     assert all(line == line.rstrip() for line in lines)
-    assert "scaled to the 4 of this machine" in lines[-3]
+    assert " 26 " in rows["lenet_beans"]  # 52 minutes on 2 cores
+    assert " 0.8120 " in rows["lenet_beans"]
+    assert "scaled to the 4 of this machine" in lines[-4]
 
 
 @pytest.mark.parametrize(
