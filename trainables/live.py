@@ -18,8 +18,13 @@ from trainables.heap import Block, Heap
 
 # What autocast lowers on CPU and GPU, as far as our networks use it.
 _LOWERED = (torch.conv2d, functional.linear)
-# Bytes per value that a CPU's operator takes while it runs: MKL draws dropout's coins as int32.
-_SCRATCH = {torch.ops.aten.bernoulli_.float: 4}
+# Bytes that a CPU's operator takes while it runs, from its arguments: MKL draws dropout's coins as
+# int32, oneDNN packs a convolution's weights, and on the way back has float32 ones twice.
+_SCRATCH: dict[Any, Callable[..., int]] = {
+    torch.ops.aten.bernoulli_.float: lambda coins, *_: 4 * coins.numel(),
+    torch.ops.aten.convolution.default: lambda _, weight, *__: weight.numel() * weight.itemsize,
+    torch.ops.aten.convolution_backward.default: lambda *given: 8 * given[2].numel(),
+}
 
 
 class _Held(NamedTuple):
@@ -101,7 +106,7 @@ class Live(TorchDispatchMode):
         found = func(*args, **(kwargs or {}))
         made = [each for each in tree_leaves(found) if isinstance(each, Tensor)]
         if func in self._scratch:  # gone when this function ends
-            size = self._scratch[func] * made[0].numel()
+            size = self._scratch[func](*args)
             made.append(torch.empty(size, dtype=torch.uint8, device="meta"))
         for each in made:
             self.hold(each)

@@ -61,6 +61,17 @@ def test_a_cpu_draws_the_coins_of_dropout_as_whole_numbers(on_cpu: bool, scratch
     assert live.peak == (4 + scratch) * KIB
 
 
+def test_a_cpu_packs_the_weights_of_a_convolution() -> None:
+    with META:
+        images, weights = torch.empty(1, 64, 3, 3), torch.empty(64, 64, 3, 3)
+    peaks = []
+    for on_cpu in (False, True):
+        with Live([images, weights], on_cpu=on_cpu) as live:
+            torch.conv2d(images, weights)
+        peaks.append(live.peak)
+    assert peaks[1] - peaks[0] == 4 * 64 * 64 * 9
+
+
 class Net(nn.Module):
     """Every layer kind of our networks."""
 
