@@ -29,6 +29,7 @@ def test_models_and_transforms_work_whatever_torch_is_installed() -> None:
 
 def test_an_import_that_succeeds_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = ModuleType("torchvision")
+    monkeypatch.setattr(vision, "_kept", [])  # other tests of this process may have needed it
     monkeypatch.setattr(vision.importlib, "import_module", lambda _: whole)
     assert vision.import_torchvision() is whole
     assert vision._kept == []
@@ -38,6 +39,7 @@ def test_another_failure_is_not_covered_up(monkeypatch: pytest.MonkeyPatch) -> N
     def fail(_: str) -> ModuleType:
         raise RuntimeError("out of file handles")
 
+    monkeypatch.setattr(vision, "_kept", [])
     monkeypatch.setattr(vision.importlib, "import_module", fail)
     with pytest.raises(RuntimeError, match="out of file handles"):
         vision.import_torchvision()
