@@ -112,7 +112,7 @@ def test_killed_one_trial_at_a_time(
     kills = killed_again_and_again(bench, name, times(5), "--concurrent", "1", *PLAN)
     print(f"seed {SEED}: {name} killed {kills} times")
     tally["kills"] += kills
-    assert kills >= 3
+    assert kills >= min(3, times(5))
     last = start(bench, name)
     output, _ = last.communicate(timeout=PATIENCE_S)
     assert last.returncode == 0, output
