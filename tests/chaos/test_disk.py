@@ -95,7 +95,7 @@ def test_a_study_on_ray_says_what_to_free_and_goes_on(
     there = Bench(bench.root, bench.images, small_disk / "results")
     held = ("--fix", "behaviour=weigh", "--fix", "pause_s=0.05", "--seed", "4")
     plan = ("--trials", "4", "--max-epochs", "3", "--concurrent", "1")
-    assert bench.run("--study", "calm", *plan, *held).returncode == 0
+    assert bench.run("--study", "calm-disk", *plan, *held).returncode == 0
     fill(small_disk, 60)  # 240 kB: room for the study's tables, not for two trials' weights
     full = there.run("--study", "full", *plan, *held)
     tally["full disks"] += 1
@@ -113,4 +113,4 @@ def test_a_study_on_ray_says_what_to_free_and_goes_on(
     done = there.run("--study", "full", "--resume")
     assert done.returncode == 0, done.stderr
     assert doubled(there.results / "full") == 0
-    assert tables(there.results / "full") == tables(bench.results / "calm")
+    assert tables(there.results / "full") == tables(bench.results / "calm-disk")

@@ -26,9 +26,9 @@ PATIENCE_S = 120
 @pytest.fixture(scope="module")
 def calm(bench: Bench) -> Path:
     """The undisturbed study, one trial at a time."""
-    done = bench.run("--study", "calm", "--concurrent", "1", *PLAN)
+    done = bench.run("--study", "calm-driver", "--concurrent", "1", *PLAN)
     assert done.returncode == 0, done.stderr
-    return bench.results / "calm"
+    return bench.results / "calm-driver"
 
 
 def start(bench: Bench, name: str, *words: str) -> subprocess.Popen[str]:
