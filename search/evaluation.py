@@ -3,7 +3,6 @@
 The test split stays closed: only `search.confirm` opens it.
 """
 
-import importlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from search.book import Book
 from search.experiment import Experiment
+from search.model import network, split_of
 from search.progress import say
 from search.records import Record
 from trainables.data import Data
@@ -45,17 +45,13 @@ def write_evaluation(
     weights = root / "best.pt"
     if not weights.exists():
         return None
-    import torch
-
     from trainables.metrics import weights_metrics
 
     config, row = dict(best.config), best.best_row
     assert row is not None  # the best trial has epochs
-    split = data.split("validation", config.get("image_size", experiment.image_size))
+    split = split_of(experiment, config, data, "validation")
     height, width, channels = split.images.shape[1:]
-    build = importlib.import_module(f"trainables.{experiment.name}").build
-    with torch.device("meta"):
-        model = build(config, len(data.classes), channels, (height, width))
+    model = network(experiment, config, len(data.classes), (height, width, channels))
     content = {
         "experiment": experiment.name,
         "data": f"{data.spec.kind}:{data.spec.dataset}",

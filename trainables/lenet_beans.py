@@ -27,8 +27,10 @@ from trainables.training import Stage
 ADAM_EPSILON = 1e-7
 
 
-def build(config: Config, classes: int, channels: int = 3) -> nn.Module:
-    """Return the untrained network of a configuration."""
+def build(
+    config: Config, classes: int, channels: int = 3, _size: tuple[int, int] | None = None
+) -> nn.Module:
+    """Return the untrained network of a configuration: for images scaled to its image_size."""
     first, second, third = parse_filters(config["filters"], like="6/16/120")
     return LeNet(
         image_size=config["image_size"],

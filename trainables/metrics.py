@@ -20,10 +20,11 @@ from trainables.training import Examples, evaluation_batch_size, images_to_float
 def class_metrics(
     labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
 ) -> dict[str, Any]:
-    """Return accuracy, weighted F1, precision and recall, and the confusion matrix.
+    """Return accuracy, macro and weighted F1, precision and recall, and the confusion matrix.
 
-    Weighted: the mean over classes, each by its number of images; a class that is never predicted
-    has precision 0. Row i, column j of the matrix counts images of class i taken for class j.
+    Macro: the plain mean over the classes that have images or predictions. Weighted: each by its
+    number of images. A class that is never predicted has precision 0. Row i, column j of the
+    matrix counts images of class i taken for class j.
 
     Raises:
         ValueError: no images.
@@ -31,30 +32,56 @@ def class_metrics(
     if len(labels) == 0:
         raise ValueError("metrics need at least one image, but got none")
     names = list(range(classes))
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        labels, predicted, labels=names, average="weighted", zero_division=0
-    )
     return {
         "images": len(labels),
         "accuracy": float((labels == predicted).mean()),
-        "f1_weighted": float(f1),
-        "precision_weighted": float(precision),
-        "recall_weighted": float(recall),
+        **_averages(labels, predicted, np.union1d(labels, predicted), "macro"),
+        **_averages(labels, predicted, names, "weighted"),
         "confusion_matrix": confusion_matrix(labels, predicted, labels=names).tolist(),
     }
 
 
+def _averages(
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], names: Any, average: str
+) -> dict[str, float]:
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        labels, predicted, labels=names, average=average, zero_division=0
+    )
+    found = {"f1": f1, "precision": precision, "recall": recall}
+    return {f"{name}_{average}": float(value) for name, value in found.items()}
+
+
 @torch.inference_mode()
-def predictions(
-    model: nn.Module, images: Tensor, lower: AbstractContextManager[object]
-) -> NDArray[np.int64]:
-    """Return the most likely class of each image: [n]; images are uint8, channels last."""
+def logits_of(model: nn.Module, images: Tensor, lower: AbstractContextManager[object]) -> Tensor:
+    """Return the logits of each image, float32 [n, classes] on the CPU.
+
+    Images are uint8 [n, height, width, channels], on the device of the model.
+    """
     model.eval()
     found = []
     for batch in images.split(evaluation_batch_size(images[0].numel())):
         with lower:
-            found.append(model(images_to_floats(batch)).float().argmax(1).cpu())
-    return torch.cat(found).numpy()
+            found.append(model(images_to_floats(batch)).float().cpu())
+    return torch.cat(found)
+
+
+def predictions(
+    model: nn.Module, images: Tensor, lower: AbstractContextManager[object]
+) -> NDArray[np.int64]:
+    """Return the most likely class of each image: [n]; images are uint8, channels last."""
+    return logits_of(model, images, lower).argmax(1).numpy()
+
+
+def split_logits(model: nn.Module, split: Split, precision: str = "auto") -> Tensor:
+    """Return the logits [n, classes] of a split, float32 on the CPU.
+
+    Runs on a GPU where there is one, at the precision of the trial, so that accuracies agree.
+    """
+    given = Budget(epochs=1, precision=precision)
+    device = machine.set_up(given)
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    examples = Examples.of(split, device)
+    return logits_of(model, examples.inputs, machine.autocast(given, device))
 
 
 def weights_metrics(
@@ -62,13 +89,8 @@ def weights_metrics(
 ) -> dict[str, Any]:
     """Return the `class_metrics` on a split of weights that a trial kept (`save_weights`).
 
-    `model` is the network of the trial's configuration, from the meta device or not. Runs on a GPU
-    where there is one, at the precision of the trial, so that accuracies agree.
+    `model` is the network of the trial's configuration, from the meta device or not.
     """
-    given = Budget(epochs=1, precision=precision)
-    device = machine.set_up(given)
     model.load_state_dict(load_weights(weights)["model"], assign=True)
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    examples = Examples.of(split, device)
-    found = predictions(model, examples.inputs, machine.autocast(given, device))
+    found = split_logits(model, split, precision).argmax(1).numpy()
     return class_metrics(split.labels, found, classes)

@@ -42,6 +42,7 @@ def test_it_is_written_as_it_is_returned(tmp_path: Path) -> None:
     assert rows == [str(row) for row in written["confusion_matrix"]]  # a line for each
     assert list(written) == [
         "experiment", "data", "split", "trial", "epoch", "classes", "images", "accuracy",
+        "f1_macro", "precision_macro", "recall_macro",
         "f1_weighted", "precision_weighted", "recall_weighted", "confusion_matrix",
     ]  # fmt: skip
     assert (written["experiment"], written["split"]) == ("mnist_cnn", "validation")

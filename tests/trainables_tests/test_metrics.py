@@ -37,6 +37,8 @@ def test_metrics_by_hand() -> None:
     assert found["precision_weighted"] == pytest.approx(mean)
     assert found["recall_weighted"] == pytest.approx(mean)
     assert found["f1_weighted"] == pytest.approx(mean)  # F1 of a and a is a
+    for name in ("precision_macro", "recall_macro", "f1_macro"):
+        assert found[name] == pytest.approx((0.75 + 0.5 + 1) / 3)
 
 
 def test_f1_is_the_harmonic_mean_in_each_class() -> None:
@@ -53,6 +55,9 @@ def test_a_class_without_images_or_predictions_counts_nothing() -> None:
     assert found["confusion_matrix"] == [[1, 1, 0, 0], [0] * 4, [0] * 4, [0] * 4]
     assert found["precision_weighted"] == 1.0
     assert found["recall_weighted"] == 0.5
+    # Classes 2 and 3 have neither images nor predictions; class 1 a wrong prediction.
+    assert found["precision_macro"] == 0.5
+    assert found["recall_macro"] == 0.25
 
 
 def test_no_images_have_no_metrics() -> None:
