@@ -1,0 +1,220 @@
+"""What a few seeds say of configurations: intervals, letters of groups, and which to choose.
+
+scipy computes; it is imported where it is needed, so that help is fast.
+"""
+
+import math
+import string
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+K = TypeVar("K", bound=Hashable)
+
+SIGNIFICANCE = 0.05
+_ROUNDING = 1e-9  # of the largest value; differences closer than this are the same number
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean of `n` values, their standard deviation (n - 1), and the interval of the mean.
+
+    `sd`, `low` and `high` are None for one value: it tells nothing of its own spread.
+    """
+
+    mean: float
+    sd: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+def student_interval(values: Sequence[float], confidence: float = 0.95) -> Summary:
+    """Return mean, standard deviation and Student's t interval of independent values.
+
+    Args:
+        values: One per seed, at least one, finite.
+        confidence: How often the interval holds the true mean; in (0, 1).
+
+    Raises:
+        ValueError: no value, one that is not finite, a confidence outside its range.
+    """
+    _check_confidence(confidence)
+    given = _finite(values)
+    mean, n = float(given.mean()), len(given)
+    if n < 2:
+        return Summary(mean, None, None, None, n)
+    from scipy.stats import t
+
+    sd = float(given.std(ddof=1))
+    half = float(t.ppf((1 + confidence) / 2, n - 1)) * sd / math.sqrt(n)
+    return Summary(mean, sd, mean - half, mean + half, n)
+
+
+def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's score interval of a share, such as of images that are classified right.
+
+    It is what the finite number of images leaves open for one network, whatever the seeds say.
+    Wilson, Probable inference, the law of succession, and statistical inference, 1927.
+
+    Raises:
+        ValueError: successes outside 0 to trials, trials < 1, a confidence outside (0, 1).
+    """
+    _check_confidence(confidence)
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(
+            f"0 <= successes <= trials and trials >= 1 must hold, but got {successes} of {trials}"
+        )
+    from scipy.stats import binomtest
+
+    found = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    return float(found.low), float(found.high)
+
+
+def p_values(values: Mapping[K, Sequence[float]]) -> dict[tuple[K, K], float]:
+    """Return the Holm-corrected p of every pair's paired t test over seeds, two-sided.
+
+    Where all differences of a pair are one number, its t test has no noise to compare with and
+    would say 0 (or nothing, where that number is 0). Accuracies are counts of images, so with few
+    seeds such pairs come by chance. Equal values have p = 1; a constant other difference has the p
+    of the sign-flip test, 2 of the 2^n ways to give n differences their signs. With one seed no
+    test is possible and every p is 1.
+
+    Args:
+        values: One per seed for each configuration; position i of all belongs to one seed.
+
+    Raises:
+        ValueError: no configuration, other numbers of seeds, a value that is not finite.
+    """
+    table = _paired(values)
+    pairs = list(combinations(values, 2))
+    if not pairs:
+        return {}
+    first, second = np.triu_indices(len(table), k=1)
+    found = _holm(_uncorrected(table[first], table[second]))
+    return dict(zip(pairs, found.tolist(), strict=True))
+
+
+def letters(values: Mapping[K, Sequence[float]], cost: Mapping[K, float]) -> dict[K, str]:
+    """Return the letters of each configuration: those that share one cannot be told apart.
+
+    A letter stands for a largest set in which no pair has p < 0.05 (see `p_values`), so two
+    configurations share a letter exactly when they were not told apart. Letters go from the best
+    mean down; equal means from the cheaper. Found by insert and absorb: Piepho, An algorithm for a
+    letter-based representation of all-pairwise comparisons, 2004.
+
+    Args:
+        values: As `p_values` takes them; more is better.
+        cost: Of each configuration, such as its parameters; less is better.
+
+    Raises:
+        ValueError: as `p_values`; a cost that is missing or not a number.
+    """
+    order = _ranked(values, cost)
+    groups = [frozenset(order)]
+    for pair in _different(values):
+        groups = _absorbed(each for group in groups for each in _split(group, pair))
+    place = {key: i for i, key in enumerate(order)}
+    groups.sort(key=lambda group: sorted(place[key] for key in group))
+    return {
+        key: "".join(_letter(i) for i, group in enumerate(groups) if key in group)
+        for key in values
+    }
+
+
+def recommend(values: Mapping[K, Sequence[float]], cost: Mapping[K, float]) -> K:
+    """Return the cheapest configuration of those not told apart from the best mean.
+
+    Of equally cheap ones the best mean. With one seed nothing is told apart, so it is the
+    cheapest of all. Arguments and errors are those of `letters`.
+    """
+    order = _ranked(values, cost)
+    worse = {key for pair in _different(values) if order[0] in pair for key in pair}
+    left = [key for key in order if key == order[0] or key not in worse]
+    return min(left, key=lambda key: cost[key])  # min keeps the first of equals: the best mean
+
+
+def _different(values: Mapping[K, Sequence[float]]) -> list[tuple[K, K]]:
+    return [pair for pair, p in p_values(values).items() if p < SIGNIFICANCE]
+
+
+def _uncorrected(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the p of each row of two arrays of [pairs, seeds]."""
+    differences, seeds = first - second, first.shape[1]
+    if seeds < 2:
+        return np.ones(len(differences))
+    scale = _ROUNDING * np.maximum(np.abs(first), np.abs(second)).max(axis=1)
+    equal = np.abs(differences).max(axis=1) <= scale
+    p = np.where(equal, 1.0, 2.0 ** (1 - seeds))
+    varied = np.ptp(differences, axis=1) > scale
+    if varied.any():
+        from scipy.stats import ttest_rel
+
+        p[varied] = ttest_rel(first[varied], second[varied], axis=1).pvalue
+    return p
+
+
+def _holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return p corrected for that many tests: Holm, A simple sequentially rejective test, 1979.
+
+    As statsmodels.stats.multitest.multipletests, whose collection of garbage takes 35 ms a call.
+    """
+    order = np.argsort(p)
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(steps, 1.0)
+    return corrected
+
+
+def _split(group: frozenset[K], pair: tuple[K, K]) -> list[frozenset[K]]:
+    return [group - {key} for key in pair] if group.issuperset(pair) else [group]
+
+
+def _absorbed(groups: Iterable[frozenset[K]]) -> list[frozenset[K]]:
+    """Leave out each group that lies inside another."""
+    distinct = set(groups)
+    return [group for group in distinct if not any(group < other for other in distinct)]
+
+
+def _letter(index: int) -> str:
+    """Return a to z, A to Z, then letters with accents: one character each."""
+    plain = string.ascii_letters
+    return plain[index] if index < len(plain) else chr(0x100 + index - len(plain))
+
+
+def _ranked(values: Mapping[K, Sequence[float]], cost: Mapping[K, float]) -> list[K]:
+    means = {key: float(_finite(given).mean()) for key, given in values.items()}
+    wrong = [key for key in values if math.isnan(cost.get(key, math.nan))]
+    if wrong:
+        raise ValueError(
+            f"every configuration needs a cost that is a number, but got none for {wrong}"
+        )
+    return sorted(values, key=lambda key: (-means[key], cost[key]))
+
+
+def _paired(values: Mapping[K, Sequence[float]]) -> NDArray[np.float64]:
+    """Return the values as [configurations, seeds]."""
+    if not values:
+        raise ValueError("at least one configuration is needed, but got none")
+    counts = {key: len(given) for key, given in values.items()}
+    if len(set(counts.values())) > 1:
+        raise ValueError(
+            f"every configuration needs a value of each seed, but got {counts} values"
+        )
+    return np.stack([_finite(given) for given in values.values()])
+
+
+def _finite(values: Sequence[float]) -> NDArray[np.float64]:
+    given = np.asarray(values, dtype=np.float64)
+    if not given.size or not np.isfinite(given).all():
+        raise ValueError(f"one finite value or more is needed, but got {list(values)}")
+    return given
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ValueError(f"0 < confidence < 1 must hold, but got {confidence}")

@@ -1,0 +1,226 @@
+"""Intervals, corrected paired tests, letters and the recommendation, on numbers worked by hand."""
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from search.statistics import letters, p_values, recommend, student_interval, wilson_interval
+
+# Student, The probable error of a mean, 1908: hours of sleep that ten patients gained by two
+# drugs. R's t.test(extra ~ group, data = sleep, paired = TRUE) prints t = -4.0621, p = 0.002833,
+# and the interval -2.4598858 to -0.7001142 of the mean difference -1.58.
+DRUG_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+DRUG_2 = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+
+# Seen against "low", "middle" moves a lot from seed to seed and "high" hardly: t is 101 for
+# high - low, and 1.41 and 1.42 for the other two pairs.
+CHAIN = {
+    "low": [0.0, 0.0, 0.0, 0.0, 0.0],
+    "middle": [-1.0, 0.0, 1.0, 2.0, 3.0],
+    "high": [2.1, 2.0, 2.0, 2.0, 2.0],
+}
+SAME_COST = {"low": 1.0, "middle": 1.0, "high": 1.0}
+
+
+def test_student_interval_of_three_values_by_hand() -> None:
+    found = student_interval([1.0, 2.0, 3.0])
+    half = 4.302652730 / math.sqrt(3)  # the t table's 97.5 % at 2 degrees of freedom, sd 1
+    assert (found.mean, found.sd, found.n) == (2.0, 1.0, 3)
+    assert (found.low, found.high) == pytest.approx((2 - half, 2 + half), abs=1e-8)
+
+
+def test_student_interval_of_the_textbook() -> None:
+    found = student_interval([a - b for a, b in zip(DRUG_1, DRUG_2, strict=True)])
+    assert found.mean == pytest.approx(-1.58)
+    assert (found.low, found.high) == pytest.approx((-2.4598858, -0.7001142), abs=5e-8)
+
+
+def test_one_value_has_a_mean_and_no_interval() -> None:
+    found = student_interval([0.7])
+    assert (found.mean, found.sd, found.low, found.high, found.n) == (0.7, None, None, None, 1)
+
+
+def test_less_confidence_gives_a_narrower_interval() -> None:
+    found = student_interval([1.0, 2.0, 3.0], confidence=0.8)
+    assert found.high == pytest.approx(2 + 1.885618 / math.sqrt(3), abs=1e-6)  # t table, 90 %
+
+
+@pytest.mark.parametrize(
+    ("right", "images", "low", "high"),
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_interval_of_the_literature(
+    right: int, images: int, low: float, high: float
+) -> None:
+    # Newcombe, Two-sided confidence intervals for the single proportion, 1998, table I, method 3.
+    assert wilson_interval(right, images) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_interval_ends_at_one() -> None:
+    low, high = wilson_interval(20, 20)
+    assert (low, high) == pytest.approx((1 - 0.1611, 1), abs=5e-5)
+
+
+def test_p_of_one_pair_is_the_textbook_one() -> None:
+    assert p_values({1: DRUG_1, 2: DRUG_2}) == {(1, 2): pytest.approx(0.002833, abs=5e-7)}
+
+
+def test_p_of_three_pairs_is_holms_by_hand() -> None:
+    pairs = list(combinations(CHAIN, 2))
+    raw = [stats.ttest_rel(CHAIN[a], CHAIN[b]).pvalue for a, b in pairs]
+    low_middle, low_high, middle_high = (p_values(CHAIN)[pair] for pair in pairs)
+    assert raw[1] < raw[0] < raw[2] < 2 * raw[0]
+    assert low_high == pytest.approx(3 * raw[1])
+    assert low_middle == pytest.approx(2 * raw[0])
+    assert middle_high == pytest.approx(2 * raw[0])  # never less than that of a smaller one
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_p_of_many_pairs_is_that_of_scipy_and_statsmodels(seed: int) -> None:
+    table = np.random.default_rng(seed).normal(np.arange(6)[:, None] / 2, 1.0, (6, 5))
+    pairs = list(combinations(range(6), 2))
+    raw = [stats.ttest_rel(table[a], table[b]).pvalue for a, b in pairs]
+    wanted = multipletests(raw, method="holm")[1]
+    found = p_values({i: row.tolist() for i, row in enumerate(table)})
+    assert list(found) == pairs
+    assert list(found.values()) == pytest.approx(wanted.tolist())
+
+
+def test_equal_values_are_certain_to_be_equal() -> None:
+    assert p_values({1: [0.7, 0.8, 0.9], 2: [0.7, 0.8, 0.9]}) == {(1, 2): 1.0}
+
+
+@pytest.mark.parametrize(("seeds", "p"), [(2, 0.5), (5, 0.0625), (6, 0.03125)])
+def test_one_and_the_same_difference_at_all_seeds_is_no_certainty(seeds: int, p: float) -> None:
+    # The sum of 0.1 and i / 3 is rounded, so the differences are equal but for their last digits.
+    first = [i / 3 for i in range(seeds)]
+    assert p_values({1: first, 2: [0.1 + value for value in first]}) == {(1, 2): p}
+
+
+def test_one_seed_tells_nothing_apart() -> None:
+    values = {"a": [0.9], "b": [0.1]}
+    cost = {"a": 2.0, "b": 1.0}
+    assert p_values(values) == {("a", "b"): 1.0}
+    assert letters(values, cost) == {"a": "a", "b": "a"}
+    assert recommend(values, cost) == "b"
+
+
+def test_a_configuration_between_two_others_shares_a_letter_with_each() -> None:
+    assert letters(CHAIN, SAME_COST) == {"high": "a", "middle": "ab", "low": "b"}
+    assert list(letters(CHAIN, SAME_COST)) == ["low", "middle", "high"]
+
+
+def test_configurations_all_told_apart_have_a_letter_each_from_the_best() -> None:
+    values = {
+        name: [10 * i + 0.1 * (i + 1) ** s for s in range(4)] for i, name in enumerate("xyz")
+    }
+    values["x"] = [0.0, 0.1, 0.0, 0.1]
+    assert letters(values, dict.fromkeys("xyz", 1.0)) == {"z": "a", "y": "b", "x": "c"}
+
+
+def test_one_configuration_has_the_first_letter() -> None:
+    assert letters({"only": [0.5, 0.6]}, {"only": 1.0}) == {"only": "a"}
+    assert recommend({"only": [0.5, 0.6]}, {"only": 1.0}) == "only"
+
+
+def test_more_groups_than_the_alphabet_have_each_a_character_of_its_own() -> None:
+    noise = np.random.default_rng(0).normal(0, 1e-3, (60, 12))
+    values = {i: (i + noise[i]).tolist() for i in range(60)}
+    found = letters(values, dict.fromkeys(values, 1.0))
+    assert len(set(found.values())) == 60
+    assert {len(each) for each in found.values()} == {1}
+    assert (found[59], found[34], found[33], found[8]) == ("a", "z", "A", "Z")
+
+
+def test_the_recommendation_is_the_cheapest_not_told_apart_from_the_best() -> None:
+    assert recommend(CHAIN, SAME_COST) == "high"
+    assert recommend(CHAIN, {"high": 3.0, "middle": 2.0, "low": 1.0}) == "middle"
+    assert recommend(CHAIN, {"high": 2.0, "middle": 3.0, "low": 1.0}) == "high"
+
+
+def test_equal_means_go_to_the_cheaper_one() -> None:
+    values = {"dear": [0.5, 0.7], "cheap": [0.7, 0.5]}
+    cost = {"dear": 2.0, "cheap": 1.0}
+    assert recommend(values, cost) == "cheap"
+
+
+def test_unpaired_values_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"a value of each seed, but got \{1: 2, 2: 3\} values"):
+        p_values({1: [0.1, 0.2], 2: [0.1, 0.2, 0.3]})
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_values_that_are_not_finite_are_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match="finite value"):
+        student_interval([0.5, bad])
+    with pytest.raises(ValueError, match="finite value"):
+        letters({1: [0.5, bad], 2: [0.5, 0.5]}, {1: 1.0, 2: 1.0})
+
+
+def test_nothing_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="finite value"):
+        student_interval([])
+    for function in (letters, recommend):
+        with pytest.raises(ValueError, match="at least one configuration"):
+            function({}, {})
+
+
+@pytest.mark.parametrize("cost", [{1: 1.0}, {1: 1.0, 2: math.nan}])
+def test_a_missing_cost_is_refused(cost: dict[int, float]) -> None:
+    for function in (letters, recommend):
+        with pytest.raises(ValueError, match=r"a cost .* got none for \[2\]"):
+            function({1: [0.1, 0.2], 2: [0.3, 0.5]}, cost)
+
+
+@pytest.mark.parametrize(("right", "images"), [(-1, 10), (11, 10), (0, 0)])
+def test_impossible_counts_are_refused(right: int, images: int) -> None:
+    with pytest.raises(ValueError, match="0 <= successes <= trials"):
+        wilson_interval(right, images)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, 95])
+def test_a_confidence_outside_its_range_is_refused(confidence: float) -> None:
+    with pytest.raises(ValueError, match="0 < confidence < 1"):
+        student_interval([0.1, 0.2], confidence)
+    with pytest.raises(ValueError, match="0 < confidence < 1"):
+        wilson_interval(1, 2, confidence)
+
+
+@st.composite
+def studies(draw: st.DrawFn) -> dict[int, list[float]]:
+    """Accuracies on 32 images: few values, so ties and constant differences are common."""
+    count, seeds = draw(st.integers(1, 7)), draw(st.integers(1, 6))
+    column = st.lists(st.integers(0, 3), min_size=seeds, max_size=seeds)
+    levels = draw(st.lists(st.integers(0, 17), min_size=count, max_size=count))
+    return {i: [(level + x) / 32 for x in draw(column)] for i, level in enumerate(levels)}
+
+
+@settings(max_examples=150, deadline=None)
+@given(studies())
+def test_two_share_a_letter_exactly_when_they_are_not_told_apart(
+    values: dict[int, list[float]],
+) -> None:
+    cost = {key: float(key % 3) for key in values}
+    found = letters(values, cost)
+    for (first, second), p in p_values(values).items():
+        assert bool(set(found[first]) & set(found[second])) == (p >= 0.05)
+    groups = {
+        each: {key for key in found if each in found[key]} for each in set("".join(found.values()))
+    }
+    assert not [1 for a, b in combinations(groups.values(), 2) if a <= b or b <= a]
+    best = max(values, key=lambda key: (sum(values[key]) / len(values[key]), -cost[key]))
+    assert "a" in found[best]
+    assert cost[recommend(values, cost)] == min(
+        cost[key] for key in values if set(found[key]) & set(found[best])
+    )
