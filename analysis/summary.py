@@ -4,6 +4,7 @@ Data alone; `analysis.table` prints it.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -78,6 +79,30 @@ def _natural(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", value)]
+
+
+def warm_started(trials: pd.DataFrame, budget: Mapping[str, Any]) -> list[str]:
+    """Count apart the trials that a study took over from earlier ones (`--warm-start`).
+
+    `budget` is that of study.json. Two lines, or none where nothing was taken over.
+    """
+    taken = {number: each for number, each in enumerate(budget.get("warm_start", ()), 1)}
+    if not taken:
+        return []
+    first = trials["trial"].isin(list(taken))
+    sources = [f"{n} from {each['study']} trial {each['trial']}" for n, each in taken.items()]
+    return [
+        f"warm start, trials {', '.join(sources)}: {_best(trials[first])}",
+        f"the others: {_best(trials[~first])}",
+    ]
+
+
+def _best(trials: pd.DataFrame) -> str:
+    order = best(trials, 1)
+    if order.empty:
+        return counts(trials)
+    row = order.iloc[0]
+    return f"{counts(trials)}; best {row['val_accuracy']:.4f} (trial {row['trial']})"
 
 
 def counts(trials: pd.DataFrame) -> str:

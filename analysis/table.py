@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.command import Parser, positive, run
 from analysis.frames import CONFIG, config_names, read_manifest, read_trials, resolve_study
 from analysis.layout import WIDTH, Section, blocks, column, plain, show, show_on_terminal
-from analysis.summary import best, counts, finished, marginal
+from analysis.summary import best, counts, finished, marginal, warm_started
 from search.errors import StudyFailed
 
 __all__ = ["best", "data_kind", "main", "marginal", "read_finished", "render_best"]
@@ -37,7 +37,8 @@ def render_best(folder: Path, top: int) -> str:
         StudyFailed: trials.csv is missing, or no trial has finished.
         TrellisError: a file of the study is damaged.
     """
-    return plain([*_heading(folder), *_best_sections(read_finished(folder), top, WIDTH)])
+    trials = read_finished(folder)
+    return plain([*_heading(folder), *_best_sections(trials, top, WIDTH), *_warm(folder, trials)])
 
 
 def read_finished(folder: Path) -> pd.DataFrame:
@@ -101,6 +102,11 @@ def _heading(folder: Path) -> list[Section]:
     return [f"{title}: {warning}" if warning else title]
 
 
+def _warm(folder: Path, trials: pd.DataFrame) -> list[Section]:
+    """Return the lines that count apart what came from earlier studies; none without any."""
+    return list(warm_started(trials, read_manifest(folder).get("budget", {})))
+
+
 def _print_csv(folder: Path, frame: pd.DataFrame) -> None:
     """Print a frame in full precision; columns at its end name the data, and weights if any."""
     (kind, warning), weights = data_kind(folder), _weights(folder)
@@ -118,7 +124,7 @@ def _show(arguments: argparse.Namespace) -> None:
     terminal = sys.stdout.isatty()
     width = get_terminal_size().columns if terminal else WIDTH
     body = _marginal_sections(trials, by, width) if by else _best_sections(trials, top, width)
-    sections = [*_heading(folder), *body]
+    sections = [*_heading(folder), *body, *_warm(folder, trials)]
     if terminal:
         return show_on_terminal(sections)
     print(plain(sections), end="")

@@ -29,7 +29,8 @@ examples:
   python -m search.submit lenet_beans --cluster http://127.0.0.1:8265 --study mine --detach
   python -m search.submit lenet_beans --cluster http://127.0.0.1:8265 --study mine --resume
 
-paths in --data, --data-dir and --weights are paths on the cluster.
+paths in --data, --data-dir and --weights are paths on the cluster, and studies in --warm-start
+are studies there.
 
 exit codes: those of search.run, from the job itself; 130 also for a job that was stopped, and
 for Ctrl-C, which leaves the job running"""
@@ -163,6 +164,7 @@ def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
     if arguments.resume:
         wrong.parse("--study", arguments.study, options.study_name)
         asked.study = None
+    asked.warm_start = None
     if re.fullmatch(r"folder:.+", arguments.data or ""):
         asked.data = "embedded"
     experiment = EXPERIMENTS.get(arguments.experiment)

@@ -19,12 +19,14 @@ from trainables.budget import Weights
 from trainables.data import Data
 
 FORMAT = 1
+# Parts of a plan that stand in study.json only where they say something.
+_LATER = ("warm_start",)
 # What a manifest must hold for a study to go on, beside its format.
 _PARTS = {
     "experiment": (),
     "space": (),
     "defaults": (),
-    "budget": tuple(field.name for field in fields(Plan)),
+    "budget": tuple(field.name for field in fields(Plan) if field.name not in _LATER),
     "data": ("kind", "dataset", "location", "fingerprint", "sizes"),
 }
 _WEIGHTS = tuple(field.name for field in fields(Weights))

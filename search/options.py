@@ -16,6 +16,7 @@ _EPILOG = """examples:
   python -m search.run lenet_beans --data embedded --preset quick
   python -m search.run lenet_beans --trials 24 --max-epochs 20 --fix image_size=299
   python -m search.run lenet_beans --sweep kernel_size --stopper none
+  python -m search.run lenet_beans --warm-start mine --trials 24
   python -m search.run lenet_beans --study mine --resume
 
 exit codes: 0 done, 1 the study could not do its job, 2 bad input, 3 refused to resume,
@@ -55,6 +56,13 @@ def build_parser() -> Parser:
         metavar="NAME",
         action="append",
         help="every value of NAME, one factor at a time, the rest at the published values",
+    )
+    add(
+        "--warm-start",
+        metavar="STUDY",
+        action="extend",
+        nargs="+",
+        help="try the best configurations of earlier studies first, after the published one",
     )
     add("--sampler", metavar="|".join(SAMPLERS), help="default tpe")
     add("--stopper", metavar="|".join(STOPPERS), help="default asha (none with --sweep)")

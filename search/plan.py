@@ -11,6 +11,7 @@ from search.domains import configuration, domains, one_at_a_time
 from search.experiment import Experiment
 from search.grid import grid_sample
 from search.pruners import rungs
+from search.warm import Inherited
 from trainables.seeds import derive
 
 
@@ -19,7 +20,8 @@ class Plan:
     """The budget of a study and everything else that its results depend on.
 
     `trials` and `max_epochs` count trials and epochs at most; `fixed` holds hyperparameters;
-    `sweep` names those that vary one at a time, or is empty.
+    `sweep` names those that vary one at a time, or is empty. `warm_start` holds configurations of
+    earlier studies that come right after the published one.
     """
 
     trials: int
@@ -30,6 +32,7 @@ class Plan:
     precision: str = "auto"
     fixed: Mapping[str, Any] = field(default_factory=dict)
     sweep: tuple[str, ...] = ()
+    warm_start: tuple[Inherited, ...] = ()
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -43,8 +46,10 @@ class Plan:
         return rungs(self.max_epochs, 2 if self.max_epochs >= 6 else 1)
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values for study.json."""
-        return {**asdict(self), "sweep": list(self.sweep), "rungs": list(self.rungs)}
+        """Return plain values for study.json; without warm start, as before there was any."""
+        content = {**asdict(self), "sweep": list(self.sweep), "rungs": list(self.rungs)}
+        warm_start = list(content.pop("warm_start"))
+        return content | ({"warm_start": warm_start} if warm_start else {})
 
 
 def published(experiment: Experiment, plan: Plan) -> dict[str, Any]:
@@ -55,16 +60,18 @@ def published(experiment: Experiment, plan: Plan) -> dict[str, Any]:
 def listed(experiment: Experiment, plan: Plan) -> list[dict[str, Any]]:
     """Return the configurations that are set beforehand, in order: the first is the published one.
 
-    All of them for a sweep or a grid; otherwise the sampler draws the rest.
+    Then those of earlier studies. All of them for a sweep or a grid; otherwise the sampler draws
+    the rest.
     """
     space, values = experiment.space(), {**experiment.defaults(), **plan.fixed}
     first = published(experiment, plan)
     if plan.sweep:
         return list(one_at_a_time(space, values, domains(space, values), plan.sweep))
+    begun = [first, *(dict(each.config) for each in plan.warm_start)]
     if plan.sampler == "grid":
         points = grid_sample(space, plan.fixed, plan.trials, plan.seed)
-        return [first, *(point for point in points if point != first)][: plan.trials]
-    return [first]
+        return [*begun, *(point for point in points if point not in begun)][: plan.trials]
+    return begun
 
 
 def possible_values(experiment: Experiment, plan: Plan, name: str) -> tuple[Any, ...]:

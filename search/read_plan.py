@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from search import options
@@ -11,6 +12,7 @@ from search.experiment import Experiment, Space
 from search.names import PRECISIONS, PRESETS, SAMPLERS, STOPPERS
 from search.options import Mistakes
 from search.plan import Plan, listed, published
+from search.warm import Inherited, read_warm_start
 
 
 def read_plan(
@@ -42,15 +44,27 @@ def read_plan(
         wrong.append("--trials does not go with --sweep: a sweep has one trial per value")
     if sweep and arguments.sampler is not None:
         wrong.append("--sampler does not go with --sweep: a sweep draws nothing")
+    if sweep and arguments.warm_start:
+        wrong.append("--warm-start does not go with --sweep: a sweep tries what it names alone")
     if wrong:
         return None
     plan = _settled(experiment, given, preset, fixed, sweep, old)
+    if arguments.warm_start:
+        plan = replace(plan, warm_start=_warm_start(arguments, experiment, plan, wrong))
     try:
         experiment.check(published(experiment, plan))
     except ValueError as error:
         wrong.append(str(error))
     _check_stages(experiment, plan, wrong)
     return plan
+
+
+def _warm_start(
+    arguments: argparse.Namespace, experiment: Experiment, plan: Plan, wrong: Mistakes
+) -> tuple[Inherited, ...]:
+    results = Path(arguments.results_dir).expanduser()
+    words = arguments.warm_start
+    return read_warm_start(words, results, experiment, plan.fixed, plan.trials, wrong)
 
 
 def _check_stages(experiment: Experiment, plan: Plan, wrong: Mistakes) -> None:
@@ -79,6 +93,7 @@ def _settled(
     base: dict[str, Any] = {"stopper": "none" if sweep else "asha", "fixed": {}}
     if old:
         base = {name: old[name] for name in (*given, "fixed")}
+        base["warm_start"] = tuple(Inherited(**each) for each in old.get("warm_start", ()))
     if preset or not old:
         base |= {"trials": chosen.trials, "max_epochs": chosen.max_epochs}
         base["fixed"] = base["fixed"] | dict(chosen.fixed)

@@ -130,7 +130,7 @@ def test_help_names_every_option_and_exit_code() -> None:
         *("--trials", "--max-epochs", "--seed", "--preset", "--study", "--resume"),
         *("--results-dir", "--data", "--data-dir", "--fix", "--sweep", "--sampler", "--stopper"),
         *("--concurrent", "--cpus-per-trial", "--gpus-per-trial", "--address", "--time-budget"),
-        *("--dry-run", "--list", "--precision", "--weights", "--trial-timeout"),
+        *("--dry-run", "--list", "--precision", "--weights", "--trial-timeout", "--warm-start"),
     }
     assert "130 interrupted" in text
 
