@@ -58,7 +58,7 @@ def read_trials(folder: Path) -> pd.DataFrame:
         StudyFailed: the file is missing.
         TrellisError: it is damaged, or lacks a column.
     """
-    frame = _read(folder / "trials.csv", TRIAL_TYPES)
+    frame = read_table(folder / "trials.csv", TRIAL_TYPES)
     return frame.sort_values("trial", ignore_index=True)
 
 
@@ -71,7 +71,7 @@ def read_curves(folder: Path) -> pd.DataFrame:
         StudyFailed: the file is missing.
         TrellisError: it is damaged, or lacks a column.
     """
-    frame = _read(folder / "curves.csv", CURVE_TYPES)
+    frame = read_table(folder / "curves.csv", CURVE_TYPES)
     frame = frame.drop_duplicates(["trial", "epoch"], keep="last")
     return frame.sort_values(["trial", "epoch"], ignore_index=True)
 
@@ -118,8 +118,13 @@ def config_names(trials: pd.DataFrame) -> list[str]:
     return [name.removeprefix(CONFIG) for name in trials.columns if name.startswith(CONFIG)]
 
 
-def _read(path: Path, types: dict[str, str]) -> pd.DataFrame:
-    """Return the whole lines of a CSV file; only an empty field and "nan" are missing values."""
+def read_table(path: Path, types: dict[str, str]) -> pd.DataFrame:
+    """Return the whole lines of a CSV file; only an empty field and "nan" are missing values.
+
+    Raises:
+        StudyFailed: the file is missing.
+        TrellisError: it is damaged, or lacks a column of `types`.
+    """
     try:
         text = _whole_lines(path.read_bytes().decode("utf-8", errors="replace"))
     except FileNotFoundError:

@@ -1,0 +1,215 @@
+"""The trials of several studies that are of a published configuration, pooled over their seeds.
+
+A trial counts if it is of the real data, has every published setting and ran the published number
+of epochs to the end. What does not count is told with the reason.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.confirmed import is_confirmed, read_confirmed
+from analysis.frames import CONFIG, read_curves, read_manifest, read_trials
+from analysis.reference import arm_config, arms, published_epochs
+from search.catalog import EXPERIMENTS
+from search.errors import StudyFailed
+from trainables.errors import TrellisError
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trial that counts. `last` is its last epoch's row of curves.csv, `row` of trials.csv.
+
+    `epoch_s` are the mean seconds of an epoch of its last stage.
+    """
+
+    experiment: str
+    config: Mapping[str, Any]
+    seed: int
+    row: Mapping[str, Any]
+    last: Mapping[str, Any]
+    epoch_s: float
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One row of a confirm.csv that counts: the only place with numbers of the test split."""
+
+    experiment: str
+    config: Mapping[str, Any]
+    seed: int
+    row: Mapping[str, Any]
+
+
+@dataclass
+class Pool:
+    """What counts, what does not (study and reason -> trials), and which data it is of."""
+
+    runs: list[Run] = field(default_factory=list)
+    tested: list[Tested] = field(default_factory=list)
+    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+    data: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # experiment -> "data"
+    transfers: list[Mapping[str, Any]] = field(default_factory=list)  # transfer.json that count
+    _origin: dict[str, tuple[str, tuple[Any, Any]]] = field(default_factory=dict)
+
+    def runs_of(self, experiment: str, config: Mapping[str, Any]) -> list[Run]:
+        """Return the trials of a configuration, one per seed."""
+        return _distinct(self.runs, experiment, config)
+
+    def tested_of(self, experiment: str, config: Mapping[str, Any]) -> list[Tested]:
+        """Return the confirmed trials of a configuration, one per seed."""
+        return _distinct(self.tested, experiment, config)
+
+    def add(self, folder: Path) -> None:
+        """Take in a study, and what confirming it has trained.
+
+        Raises:
+            StudyFailed: it has no trials yet.
+            TrellisError: a file of it is damaged.
+        """
+        manifest = read_manifest(folder)
+        name = str(manifest.get("experiment"))
+        if name not in EXPERIMENTS:
+            raise TrellisError(f"{folder} is a study of {name!r}, which the catalog does not have")
+        nested = folder / "confirm"
+        places = [folder, nested] if (nested / "trials.csv").is_file() else [folder]
+        tables = [(place, read_trials(place), read_curves(place)) for place in places]
+        confirmed = read_confirmed(folder) if is_confirmed(folder) else None
+        foreign = self._foreign(folder, name, manifest)
+        if foreign:
+            self.left_out[folder.name, foreign] += sum(len(trials) for _, trials, _ in tables)
+            return
+        self.data[name] = manifest.get("data", {})
+        self.transfers += _transfer(folder, name)
+        for place, trials, curves in tables:
+            label = folder.name if place == folder else f"{folder.name}/confirm"
+            self._take(name, label, trials, curves)
+        if confirmed is not None:
+            self.tested += [
+                Tested(name, config, int(row["seed"]), row)
+                for row, config in _rows(confirmed)
+                if _reason(name, {**row, "status": "completed"}, config) is None
+            ]
+
+    def _foreign(self, folder: Path, name: str, manifest: Mapping[str, Any]) -> str | None:
+        """Return why nothing of a study can be compared with the published numbers."""
+        data, weights = manifest.get("data", {}), manifest.get("weights") or {}
+        kind = data.get("kind")
+        if kind != "tfds":
+            what = "embedded data" if kind == "embedded" else f"data {kind}:{data.get('location')}"
+            return f"{what}, not the real {data.get('dataset')}"
+        if weights.get("source") == "random":
+            return "weights: random, not pretrained"
+        origin = (data.get("fingerprint"), weights.get("fingerprint"))
+        first, known = self._origin.setdefault(name, (folder.name, origin))
+        return None if origin == known else f"other data or weights than {first}"
+
+    def _take(self, name: str, label: str, trials: pd.DataFrame, curves: pd.DataFrame) -> None:
+        by_trial = dict(list(curves.groupby("trial")))
+        for row, config in _rows(trials):
+            reason = _reason(name, row, config)
+            if reason is not None:
+                self.left_out[label, reason] += 1
+                continue
+            own = by_trial[row["trial"]]
+            last = {str(k): v for k, v in own.iloc[-1].to_dict().items()}
+            epoch_s = float(own.loc[own["stage"] == last["stage"], "epoch_s"].mean())
+            run = Run(name, config, int(row["seed"]), row, last, epoch_s)
+            if any(_alike(run, other) for other in self.runs):
+                self.left_out[label, "the same configuration and seed once more"] += 1
+                continue
+            self.runs.append(run)
+
+
+def _transfer(folder: Path, name: str) -> list[Mapping[str, Any]]:
+    """Return the content of transfer.json if it is of the published configuration and epochs."""
+    path = folder / "transfer.json"
+    if name != "cifar10_transfer" or not path.is_file():
+        return []
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        config, epochs = content["config"], {content[s]["epochs"] for s in ("source", "target")}
+    except (ValueError, KeyError, TypeError):
+        raise TrellisError(f"{path} is damaged: run the study again with --resume") from None
+    wanted = arm_config(EXPERIMENTS[name], "target")
+    return [content] if same(config, wanted) and epochs == {10} else []
+
+
+def pool(folders: Sequence[Path], *, strict: bool) -> Pool:
+    """Return what counts of several studies.
+
+    Args:
+        folders: The studies; of an experiment's, the first decides which data counts.
+        strict: Raise for a study that cannot be read; else it is left out, with the reason.
+
+    Raises:
+        StudyFailed, TrellisError: see `Pool.add`.
+    """
+    found = Pool()
+    for folder in folders:
+        try:
+            found.add(folder)
+        except (TrellisError, StudyFailed) as error:
+            if strict:
+                raise
+            found.left_out[folder.name, str(error)] += 0
+    return found
+
+
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two configurations are equal; numbers as far as a CSV file keeps them."""
+    return not differing(one, other)
+
+
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return the hyperparameters in which two configurations differ."""
+    names = dict.fromkeys([*one, *other])
+    return [n for n in names if not (n in one and n in other and _equal(one[n], other[n]))]
+
+
+def config_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration in a row of trials.csv or confirm.csv; NaN is not there."""
+    found = {k.removeprefix(CONFIG): v for k, v in row.items() if k.startswith(CONFIG)}
+    return {k: v for k, v in found.items() if not pd.isna(v)}
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for record in frame.to_dict("records"):
+        row = {str(key): value for key, value in record.items()}
+        yield row, config_of(row)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    numbers = isinstance(one, int | float) and isinstance(other, int | float)
+    return math.isclose(one, other, rel_tol=1e-9) if numbers else str(one) == str(other)
+
+
+def _alike(one: Run | Tested, other: Run | Tested) -> bool:
+    keys = (one.experiment, one.seed), (other.experiment, other.seed)
+    return keys[0] == keys[1] and same(one.config, other.config)
+
+
+def _distinct(found: Sequence[Any], experiment: str, config: Mapping[str, Any]) -> list[Any]:
+    """Return one per seed: the same training twice is no second witness."""
+    members = [each for each in found if each.experiment == experiment]
+    return list({m.seed: m for m in members if same(m.config, config)}.values())
+
+
+def _reason(name: str, row: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
+    """Return why a trial does not count; None if it does."""
+    experiment = EXPERIMENTS[name]
+    known = [arm_config(experiment, arm) for arm in arms(name)]
+    nearest = min((differing(config, each) for each in known), key=len)
+    if nearest:
+        few = f": {' and '.join(nearest)}" if len(nearest) < 3 else ""
+        return f"not a published configuration{few}"
+    if row["status"] != "completed":
+        return f"{row['status']}, not completed"
+    wanted = published_epochs(experiment, config)
+    return None if row["epochs"] == wanted else f"{row['epochs']} epochs, not {wanted}"

@@ -1,0 +1,185 @@
+"""Every published number beside ours: mean, interval, how many seeds, and what ours is of.
+
+Numbers of the test split come from confirm.csv alone. The published protocol takes the weights of
+the last epoch, and so does ours where that was kept: `of` says which.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.facts import counts, layer_table, worked_convolution
+from analysis.pool import Pool
+from analysis.reference import Reference, arm_config, commands, is_of_test, read_reference
+from search.catalog import EXPERIMENTS
+from search.statistics import student_interval
+from trainables.data.source import Progress, silent
+
+# Ours of these: where they stand in the row of a trial's last epoch, or of the trial.
+_LAST = {
+    "val_accuracy": ("val_accuracy", "last epoch"),
+    "train_accuracy": ("train_accuracy", "last epoch"),
+    "train_loss_last_epoch": ("train_loss", "last epoch"),
+}
+_OTHER_MACHINE = ("seconds_per_epoch", "train_seconds")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row: `low` to `high` is the 95 % interval of the mean `ours` over `n` seeds.
+
+    `inside` tells whether the published number lies in it, or for an exact number whether both
+    are equal; None where that cannot be told: no number, one seed, seconds of another machine.
+    `of` says which weights or epochs ours is of: of the last epoch, as published; of the best one
+    by validation; the mean over the last stage's; trained alone on the machine; or exact.
+    `fill` holds the commands to run where ours is missing.
+    """
+
+    experiment: str
+    arm: str
+    setting: str
+    metric: str
+    published: float | str | None
+    ours: float | str | None
+    sd: float | None
+    low: float | None
+    high: float | None
+    n: int | None
+    inside: bool | None
+    of: str
+    parameters: int | None
+    trainable_parameters: int | None
+    seconds_per_epoch: float | None
+    note: str
+    fill: tuple[str, ...]
+
+
+def lines(pool: Pool, progress: Progress = silent) -> Iterator[Line]:
+    """Yield a line for every row of the published numbers, in their order."""
+    rows = read_reference()
+    for number, row in enumerate(rows, 1):
+        progress("numbers compared with the published ones", number, len(rows))
+        yield _trained(row, pool) if row.experiment in EXPERIMENTS else _fact(row)
+
+
+def _trained(row: Reference, pool: Pool) -> Line:
+    experiment = EXPERIMENTS[row.experiment]
+    if row.arm == "source":
+        values, of = _of_transfer(row, pool)
+        return _line(row, values, of, (None, None), None)
+    config = arm_config(experiment, row.arm)
+    parameters, trained = counts(experiment, config)
+    runs = pool.runs_of(row.experiment, config)
+    seconds = [run.epoch_s for run in runs]
+    epoch_s = sum(seconds) / len(seconds) if seconds else None
+    if row.metric in ("parameters", "trainable_parameters"):
+        exact = parameters if row.metric == "parameters" else trained
+        return _exact(row, row.value, exact, (parameters, trained), epoch_s)
+    values, of = _values(row, pool, config)
+    return _line(row, values, of, (parameters, trained), epoch_s)
+
+
+def _values(row: Reference, pool: Pool, config: Mapping[str, Any]) -> tuple[list[float], str]:
+    """Return ours, one value per seed, and what it is of."""
+    if is_of_test(row.metric):
+        return _of_test(row.metric, [each.row for each in pool.tested_of(row.experiment, config)])
+    runs = pool.runs_of(row.experiment, config)
+    if row.metric in _LAST:
+        name, of = _LAST[row.metric]
+        return [float(run.last[name]) for run in runs], of
+    if row.metric == "best_val_accuracy":
+        return [float(run.row["val_accuracy"]) for run in runs], "best epoch"
+    if row.metric == "seconds_per_epoch":
+        return [run.epoch_s for run in runs], "last stage"
+    return _of_transfer(row, pool)
+
+
+def _of_test(metric: str, rows: Sequence[Mapping[str, Any]]) -> tuple[list[float], str]:
+    last = bool(rows) and f"last_{metric}" in rows[0]
+    name = f"last_{metric}" if last or metric == "test_accuracy" else metric
+    of = "last epoch" if name != metric else "best epoch"
+    return [float(row[name]) for row in rows], of
+
+
+def _of_transfer(row: Reference, pool: Pool) -> tuple[list[float], str]:
+    """Return ours from transfer.json; one source network serves many studies, and counts once."""
+    name = "seconds" if row.metric == "train_seconds" else row.metric
+    parts = [content[row.arm] for content in pool.transfers]
+    of = {"seconds": "alone", "val_accuracy": "last epoch"}
+    distinct = {(part["val_accuracy"], part["seconds"]): float(part[name]) for part in parts}
+    return list(distinct.values()), of.get(name, "best epoch")
+
+
+def _line(
+    row: Reference,
+    values: Sequence[float],
+    of: str,
+    sizes: tuple[int | None, int | None],
+    epoch_s: float | None,
+) -> Line:
+    found = student_interval(values) if values else None
+    low, high = (found.low, found.high) if found else (None, None)
+    inside = None
+    if low is not None and high is not None and row.value is not None:
+        inside = None if row.metric in _OTHER_MACHINE else low <= row.value <= high
+    return Line(
+        **_head(row),
+        published=row.value,
+        ours=found.mean if found else None,
+        sd=found.sd if found else None,
+        low=low,
+        high=high,
+        n=len(values),
+        inside=inside,
+        of=of,
+        parameters=sizes[0],
+        trainable_parameters=sizes[1],
+        seconds_per_epoch=epoch_s,
+        fill=() if values else tuple(commands(row)),
+    )
+
+
+def _exact(
+    row: Reference,
+    published: float | str | None,
+    ours: float | str,
+    sizes: tuple[int | None, int | None],
+    epoch_s: float | None,
+) -> Line:
+    return Line(
+        **_head(row),
+        published=published,
+        ours=ours,
+        sd=None,
+        low=None,
+        high=None,
+        n=None,
+        inside=published == ours,
+        of="exact",
+        parameters=sizes[0],
+        trainable_parameters=sizes[1],
+        seconds_per_epoch=epoch_s,
+        fill=(),
+    )
+
+
+def _head(row: Reference) -> dict[str, str]:
+    return {
+        name: getattr(row, name) for name in ("experiment", "arm", "setting", "metric", "note")
+    }
+
+
+def _fact(row: Reference) -> Line:
+    """Return the line of what no training is needed for.
+
+    Raises:
+        ValueError: a row that is neither an experiment's nor a fact.
+    """
+    if row.experiment == "convolution":
+        return _exact(row, row.note, worked_convolution(row.setting), (None, None), None)
+    if row.experiment != "layer_table":
+        raise ValueError(f"reference.csv: nothing is known of {row.experiment!r}")
+    parameters, per_layer = layer_table()
+    if per_layer != row.note:
+        raise ValueError(f"reference.csv says {row.note!r} of the layers, computed: {per_layer}")
+    return _exact(row, row.value, parameters, (parameters, parameters), None)

@@ -1,0 +1,377 @@
+"""Published numbers beside ours: studies, means and intervals by hand."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.facts import layer_table, worked_convolution
+from analysis.pool import pool
+from analysis.published import main
+from analysis.published_rows import Line, lines
+from analysis.reference import PATH, arm_config, commands, published_epochs, read_reference
+from search.catalog import EXPERIMENTS, find
+from search.errors import StudyFailed
+from trainables.errors import TrellisError
+
+from .studies import config, confirm, study
+
+# Of Student's t with 2 degrees of freedom, from a printed table.
+T_2 = 4.303
+
+
+def last(trial: int, **values: Any) -> dict[str, Any]:
+    return {"trial": trial, "epoch": 20, **values}
+
+
+def three_seeds(folder: Path, name: str = "s1", **options: Any) -> Path:
+    """Validation 0.70, 0.72, 0.77 after the last epoch, whatever the best epochs had."""
+    trials = [{"trial": n, "seed": 100 + n, "val_accuracy": 0.9} for n in range(3)]
+    curves = [
+        last(n, val_accuracy=value, epoch_s=seconds, train_accuracy=0.99)
+        for n, (value, seconds) in enumerate([(0.70, 10), (0.72, 12), (0.77, 14)])
+    ]
+    return study(folder / name, trials=trials, curves=curves, **options)
+
+
+def of(found: list[Line], experiment: str, arm: str, metric: str) -> Line:
+    rows = [x for x in found if (x.experiment, x.arm, x.metric) == (experiment, arm, metric)]
+    assert len(rows) == 1
+    return rows[0]
+
+
+def compared(*folders: Path) -> list[Line]:
+    return list(lines(pool(folders, strict=True)))
+
+
+# --- the published side
+
+
+def test_every_row_of_the_file_is_there_in_order() -> None:
+    with PATH.open(encoding="utf-8") as file:
+        given = [(row["experiment"], row["arm"], row["metric"]) for row in csv.DictReader(file)]
+    rows = read_reference()
+    assert len(given) >= 38
+    assert [(r.experiment, r.arm, r.metric) for r in rows if not r.noted] == given
+
+
+def test_numbers_in_notes_are_rows_of_their_own() -> None:
+    noted = {(r.experiment, r.arm, r.metric): r.value for r in read_reference() if r.noted}
+    assert noted["lenet_beans", "baseline", "val_accuracy"] == 0.7594
+    assert noted["lenet_beans", "baseline", "train_accuracy"] == 0.9913
+    assert noted["inception_beans", "unfreeze_blocks=2", "val_accuracy"] == 0.8872
+    assert noted["cifar10_transfer", "target", "best_val_accuracy"] == 0.8264
+    assert noted["lenet_beans", "kernel_size=7", "val_accuracy"] is None  # not published
+
+
+@pytest.mark.parametrize(
+    ("name", "arm", "changed"),
+    [
+        ("lenet_beans", "baseline", {}),
+        ("lenet_beans", "regularizer=l1", {"regularizer": "l1", "strength": 0.01}),
+        ("lenet_beans", "dropout=0.2", {"dropout": 0.2}),
+        ("lenet_beans", "kernel_size=7", {"kernel_size": 7}),
+        ("inception_beans", "unfreeze_blocks=3", {"unfreeze_blocks": 3}),
+        ("cifar10_net", "dropout", {"dropout_1": 0.2, "dropout_2": 0.2, "dropout_3": 0.1}),
+        ("cifar10_transfer", "target", {}),
+    ],
+)
+def test_the_configuration_of_an_arm(name: str, arm: str, changed: dict[str, Any]) -> None:
+    assert arm_config(find(name), arm) == config(name, **changed)
+
+
+def test_an_arm_of_nothing_that_is_searched() -> None:
+    with pytest.raises(ValueError, match="lenet_beans has no hyperparameter 'kernel'"):
+        arm_config(find("lenet_beans"), "kernel=3")
+
+
+# As reference.csv says: 20; 20; 20 + 6; 30; 15; 10.
+@pytest.mark.parametrize(
+    ("name", "arm", "epochs"),
+    [
+        ("lenet_beans", "baseline", 20),
+        ("inception_beans", "unfreeze_blocks=0", 20),
+        ("inception_beans", "unfreeze_blocks=6", 26),
+        ("cifar10_net", "plain", 30),
+        ("mnist_cnn", "baseline", 15),
+        ("cifar10_transfer", "target", 10),
+    ],
+)
+def test_published_epochs(name: str, arm: str, epochs: int) -> None:
+    assert published_epochs(find(name), arm_config(find(name), arm)) == epochs
+
+
+def test_one_sweep_serves_all_rows_of_an_experiment() -> None:
+    rows = [row for row in read_reference() if row.experiment == "lenet_beans"]
+    told = {tuple(commands(row)) for row in rows}
+    first = (
+        "python -m search.run lenet_beans --sweep regularizer --sweep dropout=0.2 "
+        "--sweep kernel_size --sweep filters --seeds 3 --study lenet_beans-published"
+    )
+    # Of these the test split is asked for, or not.
+    assert told == {(first,), (first, "python -m search.confirm lenet_beans-published")}
+
+
+def test_an_arm_with_three_changes_is_held() -> None:
+    (row,) = [r for r in read_reference() if (r.arm, r.metric) == ("dropout", "test_accuracy")]
+    run, opened = commands(row)
+    assert "--fix dropout_1=0.2 --fix dropout_2=0.2 --fix dropout_3=0.1" in run
+    assert "--max-epochs 30 --stopper none" in run
+    assert opened == "python -m search.confirm cifar10_net-dropout --top 1 --seeds 3"
+
+
+# --- facts
+
+
+def test_the_layer_table_and_the_convolution_are_computed() -> None:
+    # 5x5x1x10 + 10, 5x5x10x10 + 10, 8x8x10x10 + 10.
+    assert layer_table() == (
+        260 + 2510 + 6410,
+        "per layer 260, 0, 2510, 0, 6410; outputs 32x32x10, 16x16x10, 16x16x10, 8x8x10, 10",
+    )
+    # By hand: 1x1 kernels double; a 3x3 kernel of ones sums what it sees.
+    assert worked_convolution("input [[1,2],[3,4]], kernel [[2]], padding 0") == "[[2,4],[6,8]]"
+    ones = "[[1,1,1],[1,1,1],[1,1,1]]"
+    assert worked_convolution(f"input [[1,2],[3,4]], kernel {ones}, padding 1") == (
+        "[[10,10],[10,10]]"
+    )
+
+
+def test_a_convolution_that_does_not_read_so() -> None:
+    with pytest.raises(ValueError, match="must read input"):
+        worked_convolution("kernel [[2]]")
+
+
+def test_exact_rows_need_no_study() -> None:
+    found = compared()
+    exact = [line for line in found if line.of == "exact"]
+    assert {(x.experiment, x.arm, x.metric) for x in exact} == {
+        ("lenet_beans", "baseline", "parameters"),
+        ("inception_beans", "unfreeze_blocks=0", "parameters"),
+        *(("inception_beans", f"unfreeze_blocks={n}", "trainable_parameters") for n in (2, 3, 6)),
+        ("layer_table", "conv5-10 net", "parameters"),
+        ("convolution", "worked example", "output"),
+    }
+    assert all(line.inside is True for line in exact)
+    trained = of(found, "inception_beans", "unfreeze_blocks=6", "trainable_parameters")
+    assert trained.ours == trained.published == 20_431_747
+    others = [line for line in found if line.of != "exact"]
+    assert len(others) > 30
+    assert all(line.ours is None and line.n == 0 and line.fill for line in others)
+
+
+# --- ours
+
+
+def test_validation_of_the_last_epoch_by_hand(tmp_path: Path) -> None:
+    found = compared(three_seeds(tmp_path))
+    line = of(found, "lenet_beans", "baseline", "val_accuracy")
+    # Mean 0.73; deviations -0.03, -0.01, 0.04: sd = sqrt(0.0026 / 2) = 0.036056.
+    assert (line.ours, line.n, line.of) == (pytest.approx(0.73), 3, "last epoch")
+    assert line.sd == pytest.approx(0.036056, abs=1e-6)
+    half = T_2 * 0.036056 / 3**0.5
+    assert (line.low, line.high) == (
+        pytest.approx(0.73 - half, abs=1e-4),
+        pytest.approx(0.73 + half, abs=1e-4),
+    )
+    assert line.inside is True  # 0.7594 lies in 0.640 to 0.820
+    # The unchanged values of a sweep are the same configuration.
+    assert of(found, "lenet_beans", "kernel_size=5", "val_accuracy").n == 3
+    assert of(found, "lenet_beans", "kernel_size=3", "val_accuracy").n == 0
+    seconds = of(found, "lenet_beans", "baseline", "seconds_per_epoch")
+    assert (seconds.ours, seconds.inside) == (pytest.approx(12.0), None)
+    # Never mixed with test: there is no confirm.csv.
+    assert of(found, "lenet_beans", "baseline", "test_accuracy").ours is None
+
+
+def test_test_numbers_come_from_confirm_csv_alone(tmp_path: Path) -> None:
+    folder = three_seeds(tmp_path)
+    rows = [
+        {"seed": 100 + n, "last_test_accuracy": value, "test_accuracy": 0.9, "test_loss": 0.5 + n}
+        for n, value in enumerate([0.60, 0.62, 0.61])
+    ]
+    confirm(folder, "lenet_beans", rows)
+    found = compared(folder)
+    line = of(found, "lenet_beans", "baseline", "test_accuracy")
+    assert (line.ours, line.n, line.of) == (pytest.approx(0.61), 3, "last epoch")
+    assert line.inside is False  # 0.6953; 0.61 + 4.303 x 0.01 / sqrt(3) = 0.635
+    assert line.high == pytest.approx(0.61 + T_2 * 0.01 / 3**0.5, abs=1e-5)
+    loss = of(found, "lenet_beans", "baseline", "test_loss")
+    assert (loss.ours, loss.of) == (pytest.approx(1.5), "best epoch")
+    assert of(found, "lenet_beans", "baseline", "val_accuracy").ours == pytest.approx(0.73)
+
+
+def test_several_studies_pool_their_seeds_and_the_same_seed_counts_once(tmp_path: Path) -> None:
+    first = three_seeds(tmp_path)
+    trials = [{"trial": 0, "seed": 100}, {"trial": 1, "seed": 103}]
+    curves = [last(0, val_accuracy=0.1), last(1, val_accuracy=0.81)]
+    second = study(tmp_path / "s2", trials=trials, curves=curves)
+    counted = pool([first, second], strict=True)
+    line = of(list(lines(counted)), "lenet_beans", "baseline", "val_accuracy")
+    assert (line.n, line.ours) == (4, pytest.approx((0.70 + 0.72 + 0.77 + 0.81) / 4))
+    assert dict(counted.left_out) == {("s2", "the same configuration and seed once more"): 1}
+
+
+def test_what_confirming_trained_counts_too(tmp_path: Path) -> None:
+    folder = three_seeds(tmp_path)
+    study(folder / "confirm", trials=[{"seed": 7}], curves=[last(0, val_accuracy=0.73)])
+    assert of(compared(folder), "lenet_beans", "baseline", "val_accuracy").n == 4
+
+
+def test_seconds_are_of_the_last_stage(tmp_path: Path) -> None:
+    deep = config("inception_beans", unfreeze_blocks=2)
+    curves = [
+        {"epoch": 1, "stage": "head", "epoch_s": 1},
+        {"epoch": 21, "stage": "finetune", "epoch_s": 40},
+        {"epoch": 26, "stage": "finetune", "epoch_s": 60},
+    ]
+    trials = [{"epochs": 26, "config": deep}]
+    folder = study(tmp_path / "i", "inception_beans", trials, curves, weights="file")
+    line = of(compared(folder), "inception_beans", "unfreeze_blocks=2", "seconds_per_epoch")
+    assert (line.ours, line.n, line.low) == (50.0, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"status": "stopped", "epochs": 6}, "stopped, not completed"),
+        ({"epochs": 19}, "19 epochs, not 20"),
+        (
+            {"config": config("lenet_beans", image_size=64)},
+            "not a published configuration: image_size",
+        ),
+        (
+            {"config": config("lenet_beans", regularizer="l1", strength=0.02)},
+            "not a published configuration: strength",
+        ),
+        (
+            {"config": config("lenet_beans", image_size=64, batch_size=16, dropout=0.5)},
+            "not a published configuration",
+        ),
+    ],
+)
+def test_trials_that_do_not_count(tmp_path: Path, changed: dict[str, Any], reason: str) -> None:
+    folder = study(tmp_path / "s", trials=[changed], curves=[last(0)])
+    counted = pool([folder], strict=True)
+    assert counted.runs == []
+    assert dict(counted.left_out) == {("s", reason): 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"kind": "embedded"}, "embedded data, not the real beans"),
+        ({"kind": "folder"}, "data folder:, not the real beans"),
+        ({"weights": "random"}, "weights: random, not pretrained"),
+    ],
+)
+def test_studies_that_cannot_be_compared(
+    tmp_path: Path, options: dict[str, Any], reason: str
+) -> None:
+    counted = pool([three_seeds(tmp_path, **options)], strict=True)
+    assert counted.runs == []
+    assert dict(counted.left_out) == {("s1", reason): 3}
+
+
+def test_other_data_is_not_pooled(tmp_path: Path) -> None:
+    folders = [three_seeds(tmp_path), three_seeds(tmp_path, "s2", fingerprint="other")]
+    counted = pool(folders, strict=True)
+    assert len(counted.runs) == 3
+    assert dict(counted.left_out) == {("s2", "other data or weights than s1"): 3}
+
+
+def transfer(folder: Path, seconds: float, epochs: int = 10) -> Path:
+    curves = [{"epoch": 10, "val_accuracy": 0.76, "stage": "target"}]
+    study(folder, "cifar10_transfer", [{"epochs": 10, "seed": int(seconds)}], curves)
+    source = {"epochs": 10, "val_accuracy": 0.7, "best_val_accuracy": 0.71, "seconds": 25.0}
+    target = {"epochs": epochs, "val_accuracy": 0.76, "best_val_accuracy": 0.77}
+    content = {
+        "config": config("cifar10_transfer"),
+        "source": source,
+        "target": {**target, "seconds": seconds},
+    }
+    (folder / "transfer.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_transfer_has_its_seconds_and_one_source(tmp_path: Path) -> None:
+    folders = [transfer(tmp_path / "a", 2.0), transfer(tmp_path / "b", 4.0)]
+    folders.append(transfer(tmp_path / "c", 90.0, epochs=9))  # another budget
+    found = compared(*folders)
+    source = of(found, "cifar10_transfer", "source", "val_accuracy")
+    assert (source.ours, source.n, source.of) == (0.7, 1, "last epoch")
+    assert of(found, "cifar10_transfer", "source", "best_val_accuracy").ours == 0.71
+    assert of(found, "cifar10_transfer", "source", "train_seconds").ours == 25.0
+    target = of(found, "cifar10_transfer", "target", "train_seconds")
+    assert (target.ours, target.n, target.inside) == (3.0, 2, None)
+    assert of(found, "cifar10_transfer", "target", "val_accuracy").n == 3
+
+
+def test_a_damaged_transfer_json(tmp_path: Path) -> None:
+    folder = transfer(tmp_path / "a", 2.0)
+    (folder / "transfer.json").write_text('{"config": {}}')
+    with pytest.raises(TrellisError, match=r"transfer\.json is damaged: run the study again"):
+        pool([folder], strict=True)
+
+
+def test_a_study_without_trials(tmp_path: Path) -> None:
+    folder = three_seeds(tmp_path)
+    (folder / "trials.csv").unlink()
+    with pytest.raises(StudyFailed, match="no trial has been written yet"):
+        pool([folder], strict=True)
+    ((study_name, reason),) = pool([folder], strict=False).left_out
+    assert study_name == "s1"
+    assert "no trial has been written yet" in reason
+
+
+# --- the command
+
+
+def test_the_command_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    three_seeds(tmp_path)
+    three_seeds(tmp_path, "tried", kind="embedded")
+    assert main(["--results-dir", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    (row,) = [x for x in out.splitlines() if x.startswith("baseline  ") and "0.7594" in x]
+    assert row.split() == [
+        *("baseline", "val_accuracy", "0.7594", "0.7300", "0.6404", "to", "0.8196"),
+        *("3", "yes", "last", "epoch"),
+    ]
+    assert "lenet_beans: ours of 1,034 training images\n" in out
+    assert "left out: 3 trials of tried: embedded data, not the real beans\n" in out
+    assert "  python -m search.confirm lenet_beans-published\n" in out
+    assert "published test_accuracy of lenet_beans filters=12/32/240: not obtained" in out
+    assert max(len(x) for x in out.splitlines() if not x.startswith("  python")) <= 110
+    assert "numbers compared" in err
+
+
+def test_csv_and_json_have_every_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = three_seeds(tmp_path)
+    assert main([str(folder), "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == len(read_reference())
+    (row,) = [
+        r for r in rows if (r["arm"], r["metric"]) == ("baseline", "val_accuracy") if r["ours"]
+    ]
+    assert float(row["ours"]) == pytest.approx(0.73)
+    assert (row["n"], row["inside"], row["fill"]) == ("3", "True", "")
+    assert main([str(folder), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [r["metric"] for r in told["rows"]] == [r["metric"] for r in rows]
+    assert told["left_out"] == []
+
+
+def test_mistakes_are_told_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    three_seeds(tmp_path)
+    assert main(["s2", "s3", "--results-dir", str(tmp_path)]) == 2
+    lines_of = capsys.readouterr().err.splitlines()
+    assert len(lines_of) == 2
+    assert "no study 's2'" in lines_of[0]
+    assert "no study 's3'" in lines_of[1]
+
+
+def test_experiments_all_have_rows() -> None:
+    assert {row.experiment for row in read_reference()} > set(EXPERIMENTS)
