@@ -18,7 +18,7 @@ from search.experiment import Experiment
 from search.folder import StudyFolder
 from search.fresh import FreshTable
 from search.journal import StudyStorage
-from search.plan import Plan, listed, trial_seed
+from search.plan import Plan, is_listed, listed, trial_seed
 from search.pruners import make_pruner
 from search.records import ROW_FIELDS, VERDICT, Record, best_of, epoch_key, record_of
 from search.sampler import Proposer
@@ -56,7 +56,9 @@ class Book:
         self._storage = storage
         self._pruner = make_pruner(plan.stopper, plan.rungs)
         self._listed = listed(experiment, plan)
-        self._proposer = Proposer(experiment.space(), plan.fixed, plan.sampler, plan.seed)
+        self._proposer = Proposer(
+            experiment.space(), plan.fixed, plan.sampler, plan.seed, plan.repeats
+        )
         self.records: dict[int, Record] = {}
         self.table = FreshTable(folder, self.records)
         self._started: dict[int, tuple[float, float]] = {}  # clock, seconds trained before
@@ -109,7 +111,7 @@ class Book:
         if self._exhausted or number >= self.plan.trials:
             return None
         given = self._listed[number] if number < len(self._listed) else None
-        if given is None and (self.plan.sweep or self.plan.sampler == "grid"):
+        if given is None and is_listed(self.plan):
             self._exhausted = True
             return None
         proposal = self._proposer.propose(number, given)
@@ -125,7 +127,8 @@ class Book:
         record = self.records[number]
         self._started[number] = (time.monotonic(), self._trained_s(number))
         self.table.changed()
-        keep_above = self.best.val_accuracy if self.best else -1.0
+        # Of trials that are repeated all weights are kept, for the test split to judge.
+        keep_above = self.best.val_accuracy if self.best and not self.plan.repeats else -1.0
         return Assignment(number, dict(record.config), record.seed, keep_above)
 
     def again(self, number: int) -> None:

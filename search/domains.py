@@ -155,12 +155,28 @@ def domains(
     return found
 
 
+def _sweep_points(word: str, known: Mapping[str, Domain]) -> list[tuple[str, Any]]:
+    name, _, texts = word.partition("=")
+    if not texts:
+        return [(name, value) for value in known[name].sweep()]
+    try:  # a value may hold a comma itself
+        return [(name, known[name].parse(texts))]
+    except ValueError:
+        return [(name, known[name].parse(text)) for text in texts.split(",")]
+
+
 def one_at_a_time(
     space: Space, values: Mapping[str, Any], known: Mapping[str, Domain], names: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the configuration of `values`, then one per value of every name, without repeats."""
+    """Yield the configuration of `values`, then one per value of every name, without repeats.
+
+    A name stands alone, or with the values that are wanted: "dropout", "dropout=0.2,0.4".
+
+    Raises:
+        ValueError: a value outside its domain.
+    """
     seen: list[dict[str, Any]] = []
-    changes = [{name: value} for name in names for value in known[name].sweep()]
+    changes = [{name: value} for word in names for name, value in _sweep_points(word, known)]
     for change in [dict[str, Any](), *changes]:
         candidate = configuration(space, {**values, **change})
         if candidate not in seen:

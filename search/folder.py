@@ -7,15 +7,18 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from search.records import CURVE_FIELDS, Record, best_of
-from trainables.files import replace_text, stands_for
+from trainables.files import replace_file, replace_text, stands_for
 
 # In the folder of a failed trial: the whole traceback.
 ERROR_NAME = "error.txt"
+# Of a completed trial, where weights are kept: those of its best and of its last epoch.
+KEPT_NAMES = ("best.pt", "last.pt")
 _TRIAL_FIELDS = (
     "trial",
     "status",
@@ -35,11 +38,15 @@ _TRIAL_FIELDS = (
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """The paths of one study and what is written there. `names` are its hyperparameters."""
+    """The paths of one study and what is written there. `names` are its hyperparameters.
+
+    With `keeps` every completed trial's weights stay: `search.confirm` judges them.
+    """
 
     root: Path
     names: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)  # goes into best.json
+    keeps: bool = False
 
     @property
     def manifest(self) -> Path:
@@ -94,16 +101,23 @@ class StudyFolder:
         self._thin(record)
 
     def _thin(self, record: Record) -> None:
-        """Remove an ended trial's folder; the traceback of a failed one stays."""
+        """Remove an ended trial's folder, but for what stays of it."""
         folder = self.trial(record.number)
-        if record.status != "failed" or not (folder / ERROR_NAME).exists():
+        stays = self._staying(record.status)
+        if not any((folder / name).exists() for name in stays):
             shutil.rmtree(folder, ignore_errors=True)
             return
         for path in folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
-            elif path.name != ERROR_NAME:
+            elif path.name not in stays:
                 path.unlink()
+
+    def _staying(self, status: str) -> tuple[str, ...]:
+        """Return the files that stay of an ended trial: traceback, or weights to judge."""
+        if status == "failed":
+            return (ERROR_NAME,)
+        return KEPT_NAMES if self.keeps and status == "completed" else ()
 
     def _keep_best(self, best: Record) -> None:
         text = json.dumps(best_as_json(best, self.about), indent=2) + "\n"
@@ -111,7 +125,11 @@ class StudyFolder:
         if not path.exists() or path.read_bytes() != text.encode():
             replace_text(path, text)
         weights = self.trial(best.number) / "best.pt"
-        if weights.exists():
+        if not weights.exists():
+            return
+        if self.keeps:  # the trial's own stay where they are
+            replace_file(self.root / "best.pt", partial(shutil.copyfile, weights))
+        else:
             os.replace(weights, self.root / "best.pt")
 
 

@@ -21,12 +21,14 @@ from trainables.data import Data
 FORMAT = 1
 # Parts of a plan that stand in study.json only where they say something.
 _LATER = ("warm_start",)
+# Parts that studies of earlier versions lack, and what they would have said.
+_NEWER: dict[str, Any] = {"seeds": 1, "configurations": []}
 # What a manifest must hold for a study to go on, beside its format.
 _PARTS = {
     "experiment": (),
     "space": (),
     "defaults": (),
-    "budget": tuple(field.name for field in fields(Plan) if field.name not in _LATER),
+    "budget": tuple(field.name for field in fields(Plan) if field.name not in (*_LATER, *_NEWER)),
     "data": ("kind", "dataset", "location", "fingerprint", "sizes"),
 }
 _WEIGHTS = tuple(field.name for field in fields(Weights))
@@ -121,6 +123,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         part = content.get(name)
         if not isinstance(part, dict if name != "experiment" else str) or set(parts) - set(part):
             raise damaged
+    content["budget"] = _NEWER | content["budget"]
     weights = content.get("weights")  # absent in studies from before there were any
     if weights is not None and not (isinstance(weights, dict) and set(_WEIGHTS) <= set(weights)):
         raise damaged

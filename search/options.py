@@ -15,7 +15,7 @@ from search.names import PRECISIONS, PRESETS, SAMPLERS, STOPPERS
 _EPILOG = """examples:
   python -m search.run lenet_beans --data embedded --preset quick
   python -m search.run lenet_beans --trials 24 --max-epochs 20 --fix image_size=299
-  python -m search.run lenet_beans --sweep kernel_size --stopper none
+  python -m search.run lenet_beans --sweep kernel_size --sweep dropout=0.2 --seeds 5
   python -m search.run lenet_beans --warm-start mine --trials 24
   python -m search.run lenet_beans --study mine --resume
 
@@ -53,10 +53,11 @@ def build_parser() -> Parser:
     add("--fix", metavar="NAME=VALUE", action="append", help="hold a hyperparameter")
     add(
         "--sweep",
-        metavar="NAME",
+        metavar="NAME[=V,...]",
         action="append",
-        help="every value of NAME, one factor at a time, the rest at the published values",
+        help="every value of NAME (or those given), the rest at the published values",
     )
+    add("--seeds", metavar="N", help="with --sweep: train every configuration N times")
     add(
         "--warm-start",
         metavar="STUDY",

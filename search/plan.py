@@ -20,8 +20,12 @@ class Plan:
     """The budget of a study and everything else that its results depend on.
 
     `trials` and `max_epochs` count trials and epochs at most; `fixed` holds hyperparameters;
-    `sweep` names those that vary one at a time, or is empty. `warm_start` holds configurations of
-    earlier studies that come right after the published one.
+    `sweep` names those that vary one at a time, each with its values if not all are wanted
+    ("dropout=0.2,0.4"), or is empty. `warm_start` holds configurations of earlier studies that
+    come right after the published one. `configurations` are to be trained instead of all of
+    that, if there are any. With more `seeds` than one a sweep or list is trained so often: all of
+    it with the first seed, then all of it with the second, so that differences are paired
+    whenever it ends.
     """
 
     trials: int
@@ -33,6 +37,13 @@ class Plan:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     sweep: tuple[str, ...] = ()
     warm_start: tuple[Inherited, ...] = ()
+    seeds: int = 1
+    configurations: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def repeats(self) -> bool:
+        """Whether trials are for `search.confirm` to judge: their weights are all kept."""
+        return self.seeds > 1 or bool(self.configurations)
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -47,7 +58,8 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for study.json; without warm start, as before there was any."""
-        content = {**asdict(self), "sweep": list(self.sweep), "rungs": list(self.rungs)}
+        lists = {"sweep": list(self.sweep), "configurations": list(self.configurations)}
+        content = {**asdict(self), **lists, "rungs": list(self.rungs)}
         warm_start = list(content.pop("warm_start"))
         return content | ({"warm_start": warm_start} if warm_start else {})
 
@@ -60,10 +72,16 @@ def published(experiment: Experiment, plan: Plan) -> dict[str, Any]:
 def listed(experiment: Experiment, plan: Plan) -> list[dict[str, Any]]:
     """Return the configurations that are set beforehand, in order: the first is the published one.
 
-    Then those of earlier studies. All of them for a sweep or a grid; otherwise the sampler draws
-    the rest.
+    Then those of earlier studies. All of them for a list, a sweep or a grid; otherwise the
+    sampler draws the rest.
     """
+    return _once(experiment, plan) * plan.seeds
+
+
+def _once(experiment: Experiment, plan: Plan) -> list[dict[str, Any]]:
     space, values = experiment.space(), {**experiment.defaults(), **plan.fixed}
+    if plan.configurations:
+        return [configuration(space, each) for each in plan.configurations]
     first = published(experiment, plan)
     if plan.sweep:
         return list(one_at_a_time(space, values, domains(space, values), plan.sweep))
@@ -74,11 +92,16 @@ def listed(experiment: Experiment, plan: Plan) -> list[dict[str, Any]]:
     return begun
 
 
+def is_listed(plan: Plan) -> bool:
+    """Tell whether all trials are set beforehand, so that no sampler draws any."""
+    return bool(plan.sweep or plan.configurations or plan.sampler == "grid")
+
+
 def possible_values(experiment: Experiment, plan: Plan, name: str) -> tuple[Any, ...]:
     """Return the values of a hyperparameter with choices that the plan's trials may take."""
     space, values = experiment.space(), {**experiment.defaults(), **plan.fixed}
     beforehand = listed(experiment, plan)
-    all_listed = plan.sweep or plan.sampler == "grid" or plan.trials <= len(beforehand)
+    all_listed = is_listed(plan) or plan.trials <= len(beforehand)
     if all_listed or name in plan.fixed:
         return tuple(sorted({config[name] for config in beforehand if name in config}))
     return tuple(sorted(domains(space, values)[name].choices))
@@ -92,5 +115,11 @@ def image_sizes(experiment: Experiment, plan: Plan) -> tuple[int | None, ...]:
 
 
 def trial_seed(plan: Plan, number: int) -> int:
-    """Return the seed of a trial: a pure function of the study's seed and the trial's number."""
+    """Return the seed of a trial: a pure function of the study's seed and the trial's number.
+
+    Where trials are repeated, of the number of the repeat: so configurations are compared on the
+    same seeds, and those are fresh ones, that no search has used.
+    """
+    if plan.repeats:
+        return derive(plan.seed, "repeat", number // max(1, plan.trials // plan.seeds))
     return derive(plan.seed, "trial", number)

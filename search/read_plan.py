@@ -32,6 +32,7 @@ def read_plan(
         "sampler": wrong.parse("--sampler", arguments.sampler, options.one_of(SAMPLERS)),
         "stopper": wrong.parse("--stopper", arguments.stopper, options.one_of(STOPPERS)),
         "precision": wrong.parse("--precision", arguments.precision, options.one_of(PRECISIONS)),
+        "seeds": wrong.parse("--seeds", arguments.seeds, options.at_least(1)),
     }
     preset = wrong.parse("--preset", arguments.preset, options.one_of(PRESETS))
     if experiment is None:
@@ -40,6 +41,9 @@ def read_plan(
     fixed = read_fixed(arguments.fix or [], known, wrong)
     sweep = _sweep(arguments.sweep or [], experiment, fixed, wrong)
     sweep = sweep or tuple(old.get("sweep", ()))
+    configurations = tuple(old.get("configurations", ()))
+    if arguments.seeds is not None and not sweep:
+        wrong.append("--seeds goes with --sweep alone; search.confirm gives seeds to a search")
     if sweep and arguments.trials is not None:
         wrong.append("--trials does not go with --sweep: a sweep has one trial per value")
     if sweep and arguments.sampler is not None:
@@ -51,6 +55,7 @@ def read_plan(
     plan = _settled(experiment, given, preset, fixed, sweep, old)
     if arguments.warm_start:
         plan = replace(plan, warm_start=_warm_start(arguments, experiment, plan, wrong))
+    plan = with_trials(experiment, replace(plan, configurations=configurations))
     try:
         experiment.check(published(experiment, plan))
     except ValueError as error:
@@ -97,11 +102,16 @@ def _settled(
     if preset or not old:
         base |= {"trials": chosen.trials, "max_epochs": chosen.max_epochs}
         base["fixed"] = base["fixed"] | dict(chosen.fixed)
-    base["fixed"] = {n: v for n, v in base["fixed"].items() if n not in sweep} | dict(fixed)
+    swept = {word.partition("=")[0] for word in sweep}
+    base["fixed"] = {n: v for n, v in base["fixed"].items() if n not in swept} | dict(fixed)
     base |= {name: value for name, value in given.items() if value is not None}
-    plan = Plan(**base, sweep=sweep)
-    if plan.sweep:
-        plan = replace(plan, trials=len(listed(experiment, plan)))
+    return Plan(**base, sweep=sweep)
+
+
+def with_trials(experiment: Experiment, plan: Plan) -> Plan:
+    """Return the plan with as many trials as a sweep or list has, or the plan itself."""
+    if plan.sweep or plan.configurations:
+        return replace(plan, trials=len(listed(experiment, plan)))
     return plan
 
 
@@ -132,22 +142,40 @@ def _sweep(
 ) -> tuple[str, ...]:
     space, values = experiment.space(), {**experiment.defaults(), **fixed}
     known = domains(space, values)
-    names = tuple(dict.fromkeys(words))
-    for name in names:
+    for word in dict.fromkeys(words):
+        name, equals, texts = word.partition("=")
         if name not in known:
-            wrong.append(f"--sweep {name}: no such hyperparameter; {_names(known)}")
+            wrong.append(f"--sweep {word}: no such hyperparameter; {_names(known)}")
         elif name in fixed:
-            wrong.append(f"--sweep {name}: it is held by --fix {name}={fixed[name]}")
-        elif len(list(one_at_a_time(space, values, known, [name]))) < 2:
-            wrong.append(f"--sweep {name}: has no effect{_way_in(space, values, known, name)}")
-    return names
+            wrong.append(f"--sweep {word}: it is held by --fix {name}={fixed[name]}")
+        elif equals and not texts:
+            wrong.append(f"--sweep {word}: a value is missing; {name} is {known[name].describe()}")
+        elif (count := _count(word, space, values, known, wrong)) is not None and count < 2:
+            wrong.append(f"--sweep {word}: has no effect{_why(word, space, values, known)}")
+    return tuple(dict.fromkeys(words))
 
 
-def _way_in(
-    space: Space, values: Mapping[str, Any], known: Mapping[str, Domain], name: str
-) -> str:
-    """Return what brings a hyperparameter into force that is not so at `values`."""
-    if name in configuration(space, values):
+def _count(
+    word: str,
+    space: Space,
+    values: Mapping[str, Any],
+    known: Mapping[str, Domain],
+    wrong: Mistakes,
+) -> int | None:
+    try:
+        return len(list(one_at_a_time(space, values, known, [word])))
+    except ValueError as error:
+        wrong.append(f"--sweep {word}: {error}")
+        return None
+
+
+def _why(word: str, space: Space, values: Mapping[str, Any], known: Mapping[str, Domain]) -> str:
+    """Return why a sweep changes nothing, and what brings a hyperparameter into force."""
+    name, equals, _ = word.partition("=")
+    config = configuration(space, values)
+    if name in config and equals:
+        return f": without it {name} is {config[name]} already; valid are {known[name].describe()}"
+    if name in config:
         return f": it has one value to search, {known[name].describe()}"
     for other, domain in known.items():
         for choice in domain.choices:

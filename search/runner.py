@@ -147,6 +147,7 @@ def job(
         "device": "cuda" if resources.gpus_per_trial else "cpu",
         "precision": precision,
         "weights": weights,
+        "keep_last": request.plan.repeats,
     }
 
 

@@ -71,12 +71,20 @@ class FixedTrial:
 class Proposer:
     """Draws the configuration of the next trial, never one that the study already has."""
 
-    def __init__(self, space: Space, fixed: Mapping[str, Any], sampler: str, seed: int) -> None:
-        """Begin with an empty view."""
+    def __init__(
+        self,
+        space: Space,
+        fixed: Mapping[str, Any],
+        sampler: str,
+        seed: int,
+        repeats: bool = False,
+    ) -> None:
+        """Begin with an empty view. With `repeats` a given configuration may come again."""
         self._space = space
         self._fixed = dict(fixed)
         self._sampler = sampler
         self._seed = seed
+        self._repeats = repeats
         self._view = History()
         self._known: set[str] = set()
 
@@ -89,7 +97,8 @@ class Proposer:
         """Return trial `number`, running and with its config, or None: nothing new is left.
 
         A pure function of the seed, the number, the trials added before, and the configuration
-        `given`, which is taken as it is (a repeat of one that the study has is replaced).
+        `given`, which is taken as it is (a repeat of one that the study has is replaced, unless
+        repeats are wanted).
         """
         shown = self._view.shown(self._sampler, derive(self._seed, "history", number))
         for attempt in range(_SAMPLER_TRIES + _RANDOM_TRIES):
@@ -102,7 +111,8 @@ class Proposer:
                 study.enqueue_trial(dict(given))
             asked = study.ask()
             config = self._space(FixedTrial(asked, self._fixed))
-            if _key(config) not in self._known:
+            wanted = self._repeats and given is not None
+            if wanted or _key(config) not in self._known:
                 proposal = _running(number, asked, config)
                 self.add(proposal)
                 return proposal

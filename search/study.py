@@ -72,7 +72,9 @@ def study_folder(root: Path, content: Mapping[str, Any]) -> StudyFolder:
     """Return the folder object that goes with a manifest."""
     data = content["data"]
     about = {"experiment": content["experiment"], "data": f"{data['kind']}:{data['dataset']}"}
-    return StudyFolder(root, tuple(content["space"]), about)
+    budget = content["budget"]
+    keeps = budget.get("seeds", 1) > 1 or bool(budget.get("configurations"))
+    return StudyFolder(root, tuple(content["space"]), about, keeps)
 
 
 def begin(

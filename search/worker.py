@@ -119,6 +119,7 @@ class Worker(tune.Trainable):
             folder=self._folder,
             keep_above=self._assigned["keep_above"],
             weights=job["weights"],
+            keep_last=job["keep_last"],
             progress=Doing(self._folder),
         )
         trainable = find(job["experiment"]).trainable()

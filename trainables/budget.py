@@ -38,11 +38,12 @@ class Budget:
     `epochs` counts over all stages. `threads` is the number of CPU threads (0: leave as it is).
     `device` is auto, cpu or cuda; `precision` is auto (bfloat16 where the machine has it),
     bfloat16 or float32. With `folder` the trial keeps a checkpoint there, and the weights of its
-    best epoch once its validation accuracy reaches `keep_above`: an equal of the best trial so far
-    may have the lower number, and so be the best. `weights` are for experiments that start from
-    pretrained ones. `progress` hears of work that comes before an epoch. `memory_mb` is what the
-    trial may use, in MiB as `EpochResult.peak_memory_mb` counts it: batches that would need more
-    go through the network in parts (None: no limit).
+    best epoch once its validation accuracy reaches `keep_above`: an equal of the best trial so
+    far may have the lower number, and so be the best; with `keep_last` those of its last epoch,
+    too. `weights` are for experiments that start from pretrained ones. `progress` hears of work
+    that comes before an epoch. `memory_mb` is what the trial may use, in MiB as
+    `EpochResult.peak_memory_mb` counts it: batches that would need more go through the network in
+    parts (None: no limit).
     """
 
     epochs: int
@@ -55,6 +56,7 @@ class Budget:
     weights: Weights | None = None
     progress: Progress = silent
     memory_mb: float | None = None
+    keep_last: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges.

@@ -19,6 +19,7 @@ from trainables.files import replace_file
 
 CHECKPOINT_NAME = "checkpoint.pt"
 WEIGHTS_NAME = "best.pt"
+LAST_NAME = "last.pt"
 # A checkpoint of the published LeNet is 0.3 GB. Writing may take a tenth of the time at most;
 # which epochs have one changes no result, since an epoch done again comes out the same.
 _MAX_SHARE = 0.1
@@ -102,6 +103,14 @@ class Keeper:
             self._save(folder / CHECKPOINT_NAME, model, optimizer)
             self._since = time.monotonic()
             self._spent_s = self._since - started
+
+    def keep_last(self, model: torch.nn.Module) -> None:
+        """Save the weights of the trial's last epoch, if the budget asks for them.
+
+        Called before that epoch is told: who has heard of it finds them.
+        """
+        if self._budget.folder is not None and self._budget.keep_last:
+            save_weights(self._budget.folder / LAST_NAME, model, self._history[-1])
 
     def end_stage(self, model: torch.nn.Module) -> None:
         """Keep a copy of a stage's final weights in the checkpoints of the stages after it."""

@@ -129,6 +129,8 @@ def run_stages(
             history.append(told)
             frozen_images, prepared_s = 0, 0.0  # later epochs find it stored
             keeper.keep(stage.model, stage.optimizer)
+            if epoch == end and (end == budget.epochs or number + 1 == len(builders)):
+                keeper.keep_last(stage.model)
             yield history[-1]
         if end < budget.epochs:
             keeper.end_stage(stage.model)

@@ -111,6 +111,14 @@ BAD = [
         "lenet_beans --sweep strength",
         "--sweep strength: has no effect at regularizer=none; add --fix regularizer=l1",
     ),
+    ("lenet_beans --sweep dropout=2", "--sweep dropout=2: dropout must be one of "),
+    ("lenet_beans --sweep dropout=", "--sweep dropout=: a value is missing; dropout is "),
+    (
+        "lenet_beans --sweep dropout=0",
+        "--sweep dropout=0: has no effect: without it dropout is 0.0",
+    ),
+    ("lenet_beans --seeds 3", "--seeds goes with --sweep alone; search.confirm gives seeds to "),
+    ("lenet_beans --sweep dropout --seeds 0", "--seeds 0: must be a whole number of at least 1"),
     ("lenet_beans --sweep dropout --trials 3", "--trials does not go with --sweep: a sweep has "),
     ("lenet_beans --sweep dropout --sampler gp", "--sampler does not go with --sweep: a sweep d"),
     ("lenet_beans --resume", "--resume needs --study NAME"),
@@ -220,6 +228,10 @@ def test_a_default_name_is_a_free_one(here: Path, monkeypatch: pytest.MonkeyPatc
             "--sweep kernel_size --sweep dropout --sweep kernel_size",
             Plan(9, 20, stopper="none", sweep=("kernel_size", "dropout")),
         ),
+        (
+            "--sweep dropout=0.2 --seeds 3",
+            Plan(6, 20, stopper="none", sweep=("dropout=0.2",), seeds=3),
+        ),
         ("--sweep dropout --stopper asha", Plan(7, 20, sweep=("dropout",))),
         ("--preset quick --sweep image_size", Plan(4, 8, stopper="none", sweep=("image_size",))),
         (
@@ -325,7 +337,10 @@ STUDY = Plan(7, 5, 3, "random", "median", "float32", {"image_size": 64, "dropout
 SWEEP = Plan(3, 8, 1, stopper="asha", fixed={"image_size": 64}, sweep=("kernel_size",))
 
 
-@pytest.mark.parametrize("plan", [STUDY, SWEEP])
+SEEDS = Plan(4, 8, stopper="none", sweep=("dropout=0.2",), seeds=2)
+
+
+@pytest.mark.parametrize("plan", [STUDY, SWEEP, SEEDS])
 def test_what_is_not_given_on_resume_comes_from_the_study(plan: Plan) -> None:
     asked = resume("", manifest(plan))
     assert asked.plan == plan

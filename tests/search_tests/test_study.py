@@ -40,6 +40,8 @@ def test_manifest_content() -> None:
         "precision": "auto",
         "fixed": {"drop": 0.2},
         "sweep": [],
+        "seeds": 1,
+        "configurations": [],
         "rungs": [1],
     }
     assert content["seed"] == 5

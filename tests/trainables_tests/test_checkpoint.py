@@ -349,6 +349,35 @@ def test_the_best_weights_are_those_of_the_best_epoch(interrupted: int, tmp_path
     assert told([EpochResult(**told_there)]) == told([best])
 
 
+@pytest.mark.parametrize("interrupted", [0, 2, 4])
+def test_the_last_weights_are_kept_if_they_are_asked_for(interrupted: int, tmp_path: Path) -> None:
+    def two_stages() -> Trial:  # of two epochs each
+        return Trial(*[lambda _, n=n: stage(Net(seed=n, dropout=0.0), epochs=2) for n in (1, 2)])
+
+    given = budget(9, tmp_path, keep_last=True)
+    stream = two_stages().run(given)
+    for _ in range(interrupted):
+        next(stream)
+    trial = two_stages()
+    results = list(trial.run(given))
+    assert len(results) == 4
+    saved = load_weights(tmp_path / "last.pt")
+    assert saved["epoch"] == 4
+    if interrupted < 4:
+        assert equal(list(saved["model"].values()), trial.weights())
+    assert not list((tmp_path).glob(".*part*"))
+
+
+def test_last_weights_are_not_kept_unasked(tmp_path: Path) -> None:
+    list(one_stage().run(budget(2, tmp_path)))
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_the_last_epoch_of_the_budget_is_the_last(tmp_path: Path) -> None:
+    list(one_stage().run(budget(3, tmp_path, keep_last=True)))
+    assert load_weights(tmp_path / "last.pt")["epoch"] == 3
+
+
 def test_saved_weights_are_plain_and_load_with_care(tmp_path: Path) -> None:
     path, mark = tmp_path / "best.pt", tmp_path / "ran"
     net = Net()
