@@ -1,0 +1,135 @@
+"""The best model of a study folder with the split it is judged on: loaded, checked, ready to ask.
+
+Works for every experiment; an Inception whose study was ended early is completed from the
+pretrained weights it began with.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.frames import read_manifest
+from search.catalog import find
+from search.errors import StudyFailed
+from search.experiment import Experiment
+from search.progress import DataProgress
+from trainables.data.source import DataSpec, Progress
+from trainables.errors import TrellisError
+
+if TYPE_CHECKING:
+    from trainables.budget import Weights
+    from trainables.data import Data, Split
+
+
+@dataclass(frozen=True)
+class BestModel:
+    """What best.json says, the split, and `predict`: uint8 images [n, h, w, c] -> classes [n]."""
+
+    experiment: Experiment
+    about: dict[str, Any]  # best.json
+    data: "Data"
+    split: "Split"
+    split_name: str
+    predict: Callable[[NDArray[np.uint8]], NDArray[np.int64]]
+
+    @property
+    def chance(self) -> float:
+        """The accuracy of always naming the split's commonest class."""
+        return float(np.bincount(self.split.labels).max() / len(self.split.labels))
+
+
+def load_best(
+    folder: Path, split_name: str = "validation", progress: Progress | None = None
+) -> BestModel:
+    """Return the best model of the study `folder` and a split of its data.
+
+    Raises:
+        StudyFailed: no best.json or best.pt yet.
+        TrellisError: the data changed, or weights that best.pt lacks are not to be had.
+    """
+    manifest = read_manifest(folder)
+    experiment, about = find(str(manifest["experiment"])), read_best(folder)
+    told = manifest["data"]
+
+    from search.model import split_of
+    from trainables.data import open_data
+
+    spec = DataSpec(told["dataset"], told["kind"], told["location"])
+    data = open_data(spec, progress or DataProgress())
+    if data.fingerprint != told["fingerprint"]:
+        raise TrellisError(f"{folder}: the data in {spec.location or spec.kind} has changed since")
+    split = split_of(experiment, about["config"], data, split_name)
+    predict = _predictor(folder, manifest, experiment, about["config"], data, split)
+    return BestModel(experiment, about, data, split, split_name, predict)
+
+
+def read_best(folder: Path) -> dict[str, Any]:
+    """Return best.json.
+
+    Raises:
+        StudyFailed: there is none.
+        TrellisError: it is damaged.
+    """
+    path = folder / "best.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {**content, "config": dict(content["config"])}
+    except FileNotFoundError:
+        raise StudyFailed(f"{folder} has no best.json: no trial of it has finished") from None
+    except (ValueError, KeyError, TypeError):
+        raise TrellisError(f"{path} is damaged: run the study again with --resume") from None
+
+
+def _predictor(
+    folder: Path,
+    manifest: dict[str, Any],
+    experiment: Experiment,
+    config: dict[str, Any],
+    data: "Data",
+    split: "Split",
+) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]]:
+    from search.model import restored
+    from trainables.data import Split
+    from trainables.metrics import split_logits
+
+    path = folder / "best.pt"
+    if not path.is_file():
+        raise StudyFailed(f"{folder} has no best.pt: a worker of another machine kept the weights")
+    height, width, channels = split.images.shape[1:]
+    shape, classes = (height, width, channels), len(data.classes)
+    weights = _pretrained(path, manifest, experiment, config, classes, shape)
+    model = restored(experiment, config, path, classes, shape, weights)
+    precision = (manifest.get("resources") or {}).get("precision", "auto")
+
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        asked = Split(images, np.zeros(len(images), np.int64))
+        found: NDArray[np.int64] = split_logits(model, asked, precision).argmax(1).numpy()
+        return found
+
+    return predict
+
+
+def _pretrained(
+    path: Path,
+    manifest: dict[str, Any],
+    experiment: Experiment,
+    config: dict[str, Any],
+    classes: int,
+    shape: tuple[int, int, int],
+) -> "Weights | None":
+    """Return the study's pretrained weights if best.pt lacks some, as after a kill; else None."""
+    if not experiment.pretrained:
+        return None
+    from search.model import network
+    from trainables.budget import Weights
+    from trainables.checkpoint import load_weights
+
+    whole = network(experiment, config, classes, shape).state_dict()
+    if set(whole) <= set(load_weights(path)["model"]):
+        return None
+    return Weights(**manifest["weights"])

@@ -1,0 +1,48 @@
+"""What a comparison says, in words and numbers: for the table and the page alike."""
+
+import math
+
+from analysis.comparison import CONVERGED, Difference, Side
+from search.statistics import Summary, student_interval
+
+SECONDS = "seconds are of training alone: what trials share, such as stored activations, is not in"
+
+
+def measures(side: Side) -> dict[str, Summary | float]:
+    """Return what is compared, by name; summaries over seeds, where there are several."""
+    share = f"{CONVERGED:.0%}".replace("%", " %")
+    return {
+        f"{side.split} accuracy": student_interval(list(side.accuracy.values())),
+        f"train minus {side.split} accuracy": student_interval(list(side.gap.values())),
+        f"epochs to {share} of the final accuracy": student_interval(side.epochs_to),
+        f"seconds to {share} of the final accuracy": student_interval(side.seconds_to),
+        "seconds per trial": student_interval(side.wall_s) if side.wall_s else math.nan,
+        "parameters": float(side.parameters),
+        "of them trained": float(side.trainable_parameters),
+        "peak memory, MiB": side.peak_memory_mb,
+    }
+
+
+def cell(name: str, value: Summary | float) -> str:
+    """Return a measure for reading: the mean, and its 95 % interval where there is one."""
+    form = "{:.4f}" if "accuracy" in name and " to " not in name else "{:,.1f}"
+    form = "{:,.0f}" if name in ("parameters", "of them trained", "peak memory, MiB") else form
+    if not isinstance(value, Summary):
+        return "-" if math.isnan(value) else form.format(value)
+    if value.low is None or value.high is None:
+        return form.format(value.mean)
+    return f"{form.format(value.mean)} ({form.format(value.low)} to {form.format(value.high)})"
+
+
+def told(each: Difference) -> str:
+    """Return a difference in one line."""
+    mean, low, high = each.summary.mean, each.summary.low, each.summary.high
+    head = f"{each.other} minus {each.first}: {mean:+.4f}"
+    if low is None or high is None:
+        return f"{head}; one seed cannot tell whether that is chance"
+    how = {
+        "paired": f"paired over {each.summary.n} seeds",
+        "Welch": "unpaired, Welch: the seeds differ",
+    }[each.how]
+    apart = "" if low > 0 or high < 0 else ": cannot be told apart"
+    return f"{head} (95 % {low:+.4f} to {high:+.4f}, {how}){apart}"

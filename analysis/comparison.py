@@ -1,0 +1,192 @@
+"""Studies side by side: accuracy, convergence, generalization and cost of the best of each.
+
+Of a confirmed study the recommended configuration over its seeds, on the test split; where one
+study is not confirmed all are compared by validation, which is optimistic: it chose the best.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.confirmed import is_confirmed, read_confirmation, read_confirmed
+from analysis.frames import read_curves, read_manifest, read_trials
+from analysis.pool import config_of, same
+from analysis.summary import best, counts, finished
+from analysis.table import data_kind
+from search.errors import StudyFailed
+from search.statistics import Summary, student_interval
+
+CONVERGED = 0.9  # of the final accuracy
+
+
+@dataclass(frozen=True)
+class Side:
+    """One study: its configuration, and numbers of each of its seeds.
+
+    Accuracies and `gap` (train minus `split`) in [0, 1]; `epochs_to` and `seconds_to` until a
+    validation accuracy of 90 % of the last epoch's; seconds of training alone. `curves`: columns
+    trial, epoch, seconds since the beginning, train_accuracy, val_accuracy.
+    """
+
+    name: str
+    experiment: str
+    images: str  # which data: the fingerprint
+    split: str
+    warning: str | None
+    config: Mapping[str, Any]
+    trials: Sequence[int]
+    accuracy: Mapping[int, float]  # by seed
+    gap: Mapping[int, float]
+    epochs_to: Sequence[float]
+    seconds_to: Sequence[float]
+    wall_s: Sequence[float]
+    parameters: int
+    trainable_parameters: int
+    peak_memory_mb: float
+    curves: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean accuracy of `other` minus that of `first`; `summary` has the interval, if any.
+
+    `how` is paired (same seeds), Welch (other seeds) or single (a side has one seed).
+    """
+
+    first: str
+    other: str
+    summary: Summary
+    how: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All sides, on one split, each compared with the first; what to know beforehand."""
+
+    split: str
+    sides: Sequence[Side]
+    differences: Sequence[Difference]
+    warnings: Sequence[str] = field(default_factory=tuple)
+
+
+def compare(folders: Sequence[Path]) -> Comparison:
+    """Return the studies of `folders`, two or more, side by side.
+
+    Raises:
+        StudyFailed: no trial of one has finished.
+        TrellisError: a file of one is damaged.
+    """
+    closed = [folder.resolve().name for folder in folders if not is_confirmed(folder)]
+    split = "validation" if closed else "test"
+    sides = [read_side(folder, split) for folder in folders]
+    warnings = [f"{side.name}: {side.warning}" for side in sides if side.warning]
+    if closed:
+        warnings.append(
+            f"not confirmed: {', '.join(closed)}. All accuracies are of the validation split, "
+            "which chose the best epoch and configuration: optimistic"
+        )
+    others = [side.name for side in sides if side.images != sides[0].images]
+    if others:
+        warnings.append(f"other images than {sides[0].name}'s: {', '.join(others)}")
+    pairs = [side for side in sides[1:] if side.images == sides[0].images]
+    found = [difference(sides[0], side) for side in pairs]
+    return Comparison(split, sides, found, warnings)
+
+
+def read_side(folder: Path, split: str) -> Side:
+    """Return one study on the validation split, or if it is confirmed on the test split.
+
+    Raises:
+        StudyFailed: no trial has finished.
+        TrellisError: a file is damaged.
+    """
+    manifest, (_, warning) = read_manifest(folder), data_kind(folder)
+    rows, place = _confirmed(folder) if is_confirmed(folder) else (_best(folder), folder)
+    trials = rows["trial"].tolist()
+    curves = read_curves(place)
+    curves = _timed(curves[curves["trial"].isin(trials)])
+    speed = [convergence(own) for _, own in curves.groupby("trial")]
+    own = read_trials(place).set_index("trial").loc[trials]
+    accuracy = dict(zip(rows["seed"].astype(int), rows[_column(split)], strict=True))
+    train = dict(zip(rows["seed"].astype(int), rows["train_accuracy"], strict=True))
+    return Side(
+        name=folder.resolve().name,
+        experiment=str(manifest.get("experiment")),
+        images=str(manifest.get("data", {}).get("fingerprint")),
+        split=split,
+        warning=warning,
+        config=_configs(rows)[0],
+        trials=trials,
+        accuracy=accuracy,
+        gap={seed: train[seed] - accuracy[seed] for seed in accuracy},
+        epochs_to=[epochs for epochs, _ in speed],
+        seconds_to=[seconds for _, seconds in speed],
+        wall_s=[float(value) for value in own["wall_s"].dropna()],
+        parameters=int(own["parameters"].iloc[0]),
+        trainable_parameters=int(own["trainable_parameters"].iloc[0]),
+        peak_memory_mb=float(own["peak_memory_mb"].max()),
+        curves=curves,
+    )
+
+
+def _column(split: str) -> str:
+    return "test_accuracy" if split == "test" else "val_accuracy"
+
+
+def _confirmed(folder: Path) -> tuple[pd.DataFrame, Path]:
+    """Return the rows of the recommended configuration, and the folder that has their curves."""
+    rows, told = read_confirmed(folder), read_confirmation(folder) or {}
+    chosen = int(told.get("recommended", 1))
+    nested = folder / "confirm"
+    place = nested if (nested / "trials.csv").is_file() else folder
+    return rows[rows["configuration"] == chosen].reset_index(drop=True), place
+
+
+def _best(folder: Path) -> pd.DataFrame:
+    """Return the trials with the configuration of the best: one, or one per seed of a sweep."""
+    trials = read_trials(folder)
+    order = best(trials, 1)
+    if order.empty:
+        raise StudyFailed(f"no trial of {folder} has finished: {counts(trials)}")
+    (wanted,), ended = _configs(order), finished(trials)
+    alike = [same(config, wanted) for config in _configs(ended)]
+    return ended[alike].reset_index(drop=True)
+
+
+def _configs(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [config_of({str(k): v for k, v in row.items()}) for row in frame.to_dict("records")]
+
+
+def _timed(curves: pd.DataFrame) -> pd.DataFrame:
+    """Return the curves with `seconds`, the sum of epoch_s so far."""
+    seconds = curves.groupby("trial")["epoch_s"].cumsum()
+    columns = ["trial", "epoch", "seconds", "train_accuracy", "val_accuracy"]
+    return curves.assign(seconds=seconds)[columns].reset_index(drop=True)
+
+
+def convergence(own: pd.DataFrame) -> tuple[float, float]:
+    """Return epochs and seconds until one trial first has 90 % of its last epoch's accuracy."""
+    reached = own[own["val_accuracy"] >= CONVERGED * own["val_accuracy"].iloc[-1]].iloc[0]
+    return float(reached["epoch"]), float(reached["seconds"])
+
+
+def difference(first: Side, other: Side) -> Difference:
+    """Return the difference of two accuracies with what interval their seeds allow."""
+    seeds = sorted(set(first.accuracy) & set(other.accuracy))
+    names = first.name, other.name
+    if len(seeds) > 1 and len(seeds) == len(first.accuracy) == len(other.accuracy):
+        paired = [other.accuracy[seed] - first.accuracy[seed] for seed in seeds]
+        return Difference(*names, student_interval(paired), "paired")
+    one, two = (np.array(list(side.accuracy.values())) for side in (first, other))
+    mean = float(two.mean() - one.mean())
+    if min(len(one), len(two)) < 2:
+        return Difference(*names, Summary(mean, None, None, None, 1), "single")
+    from scipy.stats import ttest_ind
+
+    interval = ttest_ind(two, one, equal_var=False).confidence_interval(0.95)
+    low, high = float(interval.low), float(interval.high)
+    return Difference(*names, Summary(mean, None, low, high, min(len(one), len(two))), "Welch")

@@ -1,0 +1,169 @@
+"""`python -m analysis.robustness STUDY`: the best model on darker, blurred, noisy, coarser images.
+
+Writes robustness.csv and figures into the study folder. Disturbs the validation split; the test
+split only where `search.confirm` has opened it, and on request.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from analysis.command import Parser, run
+from analysis.confirmed import JSON_NAME, read_confirmation
+from analysis.disturbances import DISTURBANCES
+from analysis.frames import resolve_study
+from analysis.layout import Column, Section, plain
+from analysis.robustness_data import (
+    accuracies,
+    curve,
+    draw_curves,
+    draw_examples,
+    examples,
+)
+from analysis.table import data_kind
+from search.errors import UsageError
+from search.progress import DataProgress, say
+from trainables.errors import TrellisError
+from trainables.files import replace_file, replace_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from analysis.best_model import BestModel
+
+PROG = "python -m analysis.robustness"
+
+
+def sections(table: pd.DataFrame, heading: str) -> list[Section]:
+    """Return a row per disturbance, a column per strength, and what the strengths are."""
+    every = [curve(table, each.name) for each in DISTURBANCES]
+    names = [Column("disturbance", [each.name for each in DISTURBANCES], False)]
+    strengths = [
+        Column(
+            str(strength) if strength else "none",
+            [f"{rows['accuracy'].iloc[strength]:.4f}" for rows in every],
+            True,
+        )
+        for strength in range(6)
+    ]
+    units = [
+        f"{each.name}, {each.unit}: {', '.join(f'{value:g}' for value in each.strengths)}"
+        for each in DISTURBANCES
+    ]
+    n = int(table["images"].iloc[0])
+    row = table.iloc[0]
+    sure = f"95 % interval for {n} images: {row['low']:.3f} to {row['high']:.3f} undisturbed"
+    return [heading, [*names, *strengths], *units, sure]
+
+
+def measure(folder: Path, split: str, seed: int) -> "tuple[pd.DataFrame, BestModel]":
+    """Return the table of the study's best model on a split, and the model.
+
+    Raises:
+        StudyFailed, TrellisError: see `analysis.best_model.load_best`.
+    """
+    from analysis.best_model import load_best
+
+    best = load_best(folder, split)
+    images, labels = best.split.images, best.split.labels
+    table = accuracies(best.predict, images, labels, seed, DataProgress())
+    return table.assign(split=split, seed=seed, trial=best.about["trial"]), best
+
+
+def write(folder: Path, table: pd.DataFrame, best: "BestModel", heading: str) -> list[Path]:
+    """Write the table and its figures into the study folder; return the paths."""
+    suffix = "" if best.split_name == "validation" else f"-{best.split_name}"
+    path = folder / f"robustness{suffix}.csv"
+    replace_text(path, table.to_csv(index=False))
+    curves = draw_curves(table, best.chance, heading)
+    sheet = draw_examples(examples(best.split.images[0], int(table["seed"].iloc[0])), heading)
+    figures = folder / "figures"
+    return [
+        path,
+        _save(curves, figures / f"robustness{suffix}.png"),
+        _save(curves, figures / f"robustness{suffix}.svg"),
+        _save(sheet, figures / f"robustness-images{suffix}.png"),
+    ]
+
+
+def _save(figure: "Figure", path: Path) -> Path:
+    form = path.suffix.removeprefix(".")
+    replace_file(path, lambda aside: figure.savefig(aside, format=form))
+    return path
+
+
+def _open_test(folder: Path) -> None:
+    """Record one more look at the test split, which `search.confirm` has opened.
+
+    Raises:
+        UsageError: it has not.
+    """
+    import json
+
+    told = read_confirmation(folder)
+    if told is None or not told.get("opened"):
+        raise UsageError(
+            [f"--test: the test split of {folder.name} is closed; search.confirm opens it"]
+        )
+    say(f"note: the test split was opened before: {', '.join(told['opened'])}")
+    told["opened"] = [*told["opened"], datetime.now(UTC).isoformat(timespec="seconds")]
+    replace_text(folder / JSON_NAME, json.dumps(told, indent=2) + "\n")
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    folder = resolve_study(arguments.study, arguments.results_dir)
+    split = "test" if arguments.test else "validation"
+    if arguments.test:
+        _open_test(folder)
+    table, best = measure(folder, split, arguments.seed)
+    _, warning = data_kind(folder)
+    heading = f"study {folder.resolve().name}, trial {best.about['trial']}, {split} split"
+    heading += f": {warning}" if warning else ""
+    try:
+        paths = write(folder, table, best, heading)
+    except OSError as error:
+        raise TrellisError(f"cannot write into {folder}: {error.strerror}") from None
+    if arguments.csv:
+        print(table.to_csv(index=False), end="")
+    else:
+        print(plain(sections(table, heading)), end="")
+    for path in paths:
+        say(str(path))
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog=PROG,
+        description="Show how accurate a study's best model is under darkening, blur, noise, "
+        "lower resolution and JPEG compression, at five strengths each.",
+        epilog=f"example: {PROG} lenet_beans-20261122-101500",
+    )
+    parser.add_argument("study", metavar="STUDY", help="its name, or a path to its folder")
+    parser.add_argument(
+        "--test", action="store_true", help="on the test split, if search.confirm has opened it"
+    )
+    parser.add_argument("--seed", metavar="S", type=int, default=0, help="of the noise")
+    parser.add_argument(
+        "--results-dir",
+        metavar="DIR",
+        type=Path,
+        default=Path("results"),
+        help="where studies are looked for by name (default: results)",
+    )
+    parser.add_argument("--csv", action="store_true", help="print CSV in full precision")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    return run(PROG, lambda: _show(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,240 @@
+"""Studies compared: numbers by hand, and a page that needs nothing else and shows no code."""
+
+import html.parser
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.compare import main
+from analysis.compare_html import draw_accuracy, draw_curves, page
+from analysis.compare_text import measures, told
+from analysis.comparison import compare
+from search.errors import StudyFailed
+from search.statistics import Summary
+
+from .studies import config, confirm, study
+
+
+def curve(trial: int, values: list[float], seconds: float) -> list[dict[str, Any]]:
+    return [
+        {"trial": trial, "epoch": n, "val_accuracy": value, "epoch_s": seconds}
+        for n, value in enumerate(values, 1)
+    ]
+
+
+def lenet(folder: Path, name: str = "lenet", **options: Any) -> Path:
+    """The best trial is number 1; 90 % of its last accuracy, 0.72, comes in its second epoch."""
+    trials = [
+        {"trial": 0, "val_accuracy": 0.6, "config": config("lenet_beans", dropout=0.2)},
+        {"trial": 1, "val_accuracy": 0.85, "train_accuracy": 0.95, "seed": 5, "wall_s": 60.0},
+    ]
+    curves = curve(0, [0.6], 1) + curve(1, [0.5, 0.75, 0.85, 0.8], 10)
+    return study(folder / name, "lenet_beans", trials, curves, **options)
+
+
+def inception(folder: Path, **options: Any) -> Path:
+    trials = [{"epochs": 20, "val_accuracy": 0.9, "train_accuracy": 0.92, "seed": 5}]
+    return study(folder / "inception", "inception_beans", trials, curve(0, [0.9], 4), **options)
+
+
+def opened(folder: Path, experiment: str, values: dict[int, float]) -> Path:
+    """Confirm a study: by seed the test accuracy of the recommended configuration, number 2."""
+    other = {"configuration": 1, "seed": 1, "trial": 9, "test_accuracy": 0.1}
+    rows = [
+        {
+            "configuration": 2,
+            "trial": trial,
+            "seed": seed,
+            "test_accuracy": value,
+            "train_accuracy": 0.95,
+        }
+        for trial, (seed, value) in enumerate(values.items())
+    ]
+    confirm(folder, experiment, [other, *rows], recommended=2)
+    trials = [{"trial": row["trial"], "seed": row["seed"], "wall_s": 30.0} for row in rows]
+    curves = [each for row in rows for each in curve(row["trial"], [0.4, 0.5], 2)]
+    study(folder / "confirm", experiment, trials, curves)
+    return folder
+
+
+# --- numbers
+
+
+def test_one_study_by_hand(tmp_path: Path) -> None:
+    found = compare([lenet(tmp_path), inception(tmp_path)])
+    side = found.sides[0]
+    assert (found.split, side.trials, dict(side.accuracy)) == ("validation", [1], {5: 0.85})
+    assert side.gap[5] == pytest.approx(0.10)
+    assert (side.epochs_to, side.seconds_to) == ([2.0], [20.0])  # 0.75 >= 0.9 x 0.8
+    assert (side.wall_s, side.parameters, side.peak_memory_mb) == ([60.0], 1000, 500.0)
+    assert side.curves["seconds"].tolist() == [10, 20, 30, 40]
+    assert side.config == config("lenet_beans")
+    values = measures(side)
+    assert values["validation accuracy"] == Summary(0.85, None, None, None, 1)
+    assert values["of them trained"] == 900
+    (warning,) = found.warnings
+    assert warning.startswith("not confirmed: lenet, inception. All accuracies are of the valid")
+
+
+def test_one_seed_each_has_no_interval(tmp_path: Path) -> None:
+    (each,) = compare([lenet(tmp_path), inception(tmp_path)]).differences
+    assert (each.first, each.other, each.how) == ("lenet", "inception", "single")
+    assert each.summary.mean == pytest.approx(0.05)
+    assert told(each) == (
+        "inception minus lenet: +0.0500; one seed cannot tell whether that is chance"
+    )
+
+
+def test_confirmed_studies_with_the_same_seeds_are_paired(tmp_path: Path) -> None:
+    one = opened(lenet(tmp_path), "lenet_beans", {7: 0.70, 8: 0.72, 9: 0.68})
+    two = opened(inception(tmp_path), "inception_beans", {9: 0.88, 8: 0.90, 7: 0.86})
+    found = compare([one, two])
+    assert (found.split, list(found.warnings)) == ("test", [])
+    assert dict(found.sides[0].accuracy) == {7: 0.70, 8: 0.72, 9: 0.68}
+    assert found.sides[0].gap[7] == pytest.approx(0.25)
+    (each,) = found.differences
+    # Differences by seed: 0.16, 0.18, 0.20. Mean 0.18, sd 0.02, t 4.303 / sqrt(3) x 0.02.
+    assert (each.how, each.summary.n) == ("paired", 3)
+    assert each.summary.mean == pytest.approx(0.18)
+    assert each.summary.high == pytest.approx(0.18 + 4.303 * 0.02 / 3**0.5, abs=1e-5)
+    assert told(each) == (
+        "inception minus lenet: +0.1800 (95 % +0.1303 to +0.2297, paired over 3 seeds)"
+    )
+
+
+def test_other_seeds_are_compared_unpaired(tmp_path: Path) -> None:
+    one = opened(lenet(tmp_path), "lenet_beans", {1: 0.70, 2: 0.80})
+    two = opened(inception(tmp_path), "inception_beans", {3: 0.75, 4: 0.85})
+    (each,) = compare([one, two]).differences
+    assert each.how == "Welch"
+    assert each.summary.mean == pytest.approx(0.05)
+    # Equal variances 0.005, two each: se = sqrt(0.005), 2 degrees of freedom.
+    assert each.summary.high == pytest.approx(0.05 + 4.303 * 0.005**0.5, abs=1e-4)
+    assert told(each).endswith("unpaired, Welch: the seeds differ): cannot be told apart")
+
+
+def test_one_closed_study_keeps_all_on_validation(tmp_path: Path) -> None:
+    one = opened(lenet(tmp_path), "lenet_beans", {1: 0.70, 2: 0.80})
+    found = compare([one, inception(tmp_path)])
+    assert found.split == "validation"
+    assert dict(found.sides[0].accuracy) == {1: 0.75, 2: 0.75}
+    assert "not confirmed: inception." in found.warnings[0]
+
+
+def test_other_images_have_no_difference(tmp_path: Path) -> None:
+    found = compare([lenet(tmp_path), inception(tmp_path, fingerprint="other")])
+    assert found.differences == []
+    assert "other images than lenet's: inception" in found.warnings
+
+
+def test_data_that_is_not_real_is_named(tmp_path: Path) -> None:
+    found = compare([lenet(tmp_path, kind="embedded"), inception(tmp_path)])
+    assert found.warnings[0] == "lenet: embedded data, not the real beans"
+
+
+def test_seeds_of_a_sweep_belong_together(tmp_path: Path) -> None:
+    other = config("lenet_beans", dropout=0.2)
+    trials = [
+        {"trial": 0, "seed": 1, "val_accuracy": 0.8},
+        {"trial": 1, "seed": 1, "val_accuracy": 0.79, "config": other},
+        {"trial": 2, "seed": 2, "val_accuracy": 0.7},
+        {"trial": 3, "seed": 3, "val_accuracy": 0.9, "status": "infeasible"},
+    ]
+    curves = [each for n in range(4) for each in curve(n, [0.5], 1)]
+    folder = study(tmp_path / "sweep", "lenet_beans", trials, curves)
+    side = compare([folder, inception(tmp_path)]).sides[0]
+    assert dict(side.accuracy) == {1: 0.8, 2: 0.7}
+
+
+def test_a_study_in_which_nothing_ended(tmp_path: Path) -> None:
+    folder = study(tmp_path / "s", trials=[{"status": "running"}], curves=curve(0, [0.5], 1))
+    with pytest.raises(StudyFailed, match=r"no trial of .* has finished: 1 trials: 1 running"):
+        compare([folder, lenet(tmp_path)])
+
+
+# --- the page
+
+
+class Reader(html.parser.HTMLParser):
+    """Collects tags, and everything that a page would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.fetched: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.fetched += [v or "" for k, v in attrs if k in ("src", "href", "data")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_stands_alone_and_is_escaped(tmp_path: Path) -> None:
+    folders = [lenet(tmp_path, "<b>$x & y"), inception(tmp_path)]
+    text = page(compare(folders))
+    reader = Reader()
+    reader.feed(text)
+    assert not {"script", "link", "img", "iframe", "b"} & set(reader.tags)
+    assert reader.tags.count("svg") == 2
+    assert all(each.startswith(("#", "http://www.w3.org/")) for each in reader.fetched)
+    assert not re.search(r"url\((?!#)", text)
+    assert "<b>$x & y and inception" in reader.text  # in the title, as text
+    assert "warning" in text
+    assert "not confirmed: <b>$x & y, inception" in reader.text
+
+
+def test_what_the_figures_show(tmp_path: Path) -> None:
+    found = compare([lenet(tmp_path), inception(tmp_path)])
+    (axes,) = draw_accuracy(found).axes
+    assert [list(line.get_xdata()) for line in axes.lines] == [[0.85], [0.85], [0.9], [0.9]]
+    by_epoch, by_second = draw_curves(found).axes
+    assert list(by_epoch.lines[0].get_xdata()) == [1, 2, 3, 4]
+    assert list(by_second.lines[0].get_xdata()) == [10, 20, 30, 40]
+    assert list(by_second.lines[0].get_ydata()) == [0.5, 0.75, 0.85, 0.8]
+
+
+# --- the command
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lenet(tmp_path)
+    inception(tmp_path)
+    to = tmp_path / "new" / "c.html"
+    words = ["lenet", "inception", "--results-dir", str(tmp_path), "--to", str(to)]
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    lines = {line[:37].strip(): line[37:].split() for line in out.splitlines()}
+    assert lines["validation accuracy"] == ["0.8500", "0.9000"]
+    assert lines["train minus validation accuracy"] == ["0.1000", "0.0200"]
+    assert lines["epochs to 90 % of the final accuracy"] == ["2.0", "1.0"]
+    assert lines["parameters"] == ["1,000", "1,000"]
+    assert "inception minus lenet: +0.0500; one seed" in out
+    assert out.startswith("warning: not confirmed: lenet, inception.")
+    assert str(to) in err
+    assert to.read_text().startswith("<!doctype html>")
+    assert main([*words, "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["studies"][0]["measures"]["validation accuracy"]["mean"] == 0.85
+    assert content["differences"][0]["how"] == "single"
+
+
+@pytest.mark.parametrize(
+    ("words", "count", "what"),
+    [
+        (["lenet"], 1, "two studies or more can be compared, but got lenet"),
+        (["a", "b"], 2, "no study 'a' in"),
+    ],
+)
+def test_mistakes(
+    words: list[str], count: int, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--results-dir", str(tmp_path)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == count
+    assert what in lines[0]

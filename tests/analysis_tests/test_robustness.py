@@ -1,0 +1,259 @@
+"""Robustness: a model whose answers are known, and trained ones of every experiment."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from analysis import best_model
+from analysis.best_model import load_best
+from analysis.disturbances import DISTURBANCES
+from analysis.layout import plain
+from analysis.robustness import main, sections
+from analysis.robustness_data import accuracies, curve, draw_curves, draw_examples, examples
+from search.catalog import find
+from tests.trainables_tests.tiny_data import TinyData, tiny_data
+from tests.trainables_tests.tiny_stages import budget
+from trainables.budget import drive
+from trainables.weights import RANDOM
+
+from .studies import confirm
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CONFIGS: dict[str, dict[str, Any]] = {
+    "lenet_beans": {"image_size": 64, "batch_size": 8},
+    "mnist_cnn": {"batch_size": 8, "filters": "16/32"},
+    "cifar10_net": {"batch_size": 8},
+    "cifar10_transfer": {
+        "source_classes": "0,1",
+        "target_classes": "2,3",
+        "dense_width": 12,
+        "batch_size": 8,
+    },
+    "inception_beans": {
+        "unfreeze_blocks": 0,
+        "head_epochs": 2,
+        "finetune_epochs": 1,
+        "head_width": 8,
+        "batch_size": 4,
+    },
+}
+
+
+def by_brightness(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Class 1 where the mean level is 100 or more."""
+    return (images.mean((1, 2, 3)) >= 100).astype(np.int64)
+
+
+def bright_and_dark() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Three images of level 255 in class 1, one of level 20 in class 0."""
+    levels = np.array([255, 255, 255, 20], np.uint8)
+    return np.tile(levels[:, None, None, None], (1, 16, 16, 3)), np.array([1, 1, 1, 0])
+
+
+# --- data
+
+
+def test_accuracies_by_hand() -> None:
+    images, labels = bright_and_dark()
+    table = accuracies(by_brightness, images, labels)
+    assert len(table) == 1 + 5 * 5
+    dark = curve(table, "darkening")
+    # White after 0, 1, 2, 3 stops: levels 255, 188, 137, 99: from there on all count as dark.
+    assert dark["strength"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert dark["correct"].tolist() == [4, 4, 4, 1, 1, 1]
+    assert dark["accuracy"].tolist() == [1, 1, 1, 0.25, 0.25, 0.25]
+    # Nothing else changes the mean of flat images by half.
+    assert (table.loc[table["disturbance"] != "darkening", "accuracy"] == 1).all()
+    # Wilson for 1 of 4 (z 1.96): 0.0456 to 0.6994.
+    assert dark["low"].iloc[3] == pytest.approx(0.0456, abs=1e-4)
+    assert dark["high"].iloc[3] == pytest.approx(0.6994, abs=1e-4)
+
+
+def test_the_printed_table_by_hand() -> None:
+    images, labels = bright_and_dark()
+    text = plain(sections(accuracies(by_brightness, images, labels), "study s1"))
+    assert text.startswith(
+        "study s1\n"
+        "\n"
+        "disturbance    none       1       2       3       4       5\n"
+        "darkening    1.0000  1.0000  1.0000  0.2500  0.2500  0.2500\n"
+        "blur         1.0000  1.0000  1.0000  1.0000  1.0000  1.0000\n"
+    )
+    assert "darkening, stops less light: 1, 2, 3, 4, 5\n" in text
+    # Wilson for 4 of 4: 0.5101 to 1.
+    assert text.endswith("95 % interval for 4 images: 0.510 to 1.000 undisturbed\n")
+
+
+def test_progress_reaches_the_end() -> None:
+    told: list[tuple[int, int | None]] = []
+    images, labels = bright_and_dark()
+    accuracies(by_brightness, images, labels, progress=lambda _, n, of: told.append((n, of)))
+    assert told[0] == (1, 26)
+    assert told[-1] == (26, 26)
+
+
+def test_the_curves_are_the_table() -> None:
+    images, labels = bright_and_dark()
+    figure = draw_curves(accuracies(by_brightness, images, labels), 0.75, "s1")
+    assert [panel.get_title() for panel in figure.axes] == [each.name for each in DISTURBANCES]
+    accuracy, chance = figure.axes[0].lines
+    assert list(accuracy.get_ydata()) == [1, 1, 1, 0.25, 0.25, 0.25]
+    assert set(chance.get_ydata()) == {0.75}
+    ticks = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert ticks == ["none", "1", "2", "3", "4", "5"]
+    assert figure.axes[1].get_xlabel() == "sigma in % of the side"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_sheet_shows_every_strength(channels: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (20, 20, channels)).astype(np.uint8)
+    pictures = examples(image)
+    assert [len(each) for each in pictures.values()] == [6] * 5
+    assert all(np.array_equal(each[0], image) for each in pictures.values())
+    figure = draw_examples(pictures, "s1")
+    assert len(figure.axes) == 30
+    shown = np.asarray(figure.axes[5].images[0].get_array())
+    assert np.array_equal(shown, pictures["darkening"][5].squeeze())
+
+
+# --- studies
+
+
+def trained(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch, whole: bool = True
+) -> tuple[TinyData, float]:
+    """Leave in `folder` what a study of one tiny trial leaves; return data and accuracy.
+
+    Without `whole` the weights of an Inception are as a kill leaves them: what was trained alone.
+    """
+    monkeypatch.setenv("TRELLIS_CACHE", str(folder.parent / "cache"))
+    shapes = {"mnist_cnn": (8, 8, 1), "lenet_beans": (70, 70, 3), "inception_beans": (20, 20, 3)}
+    counts = (6, 3) if name == "inception_beans" else (40, 16)
+    classes = 4 if name == "cifar10_transfer" else 3
+    shape = shapes.get(name, (32, 32, 3))
+    data = tiny_data(shape, classes=classes, train=counts[0], validation=counts[1])
+    data.splits["test"] = data.splits["validation"]
+    experiment, given = find(name), RANDOM if name == "inception_beans" else None
+    config = {**experiment.defaults(), **CONFIGS[name]}
+    trial = budget(2, folder, weights=given, precision="float32")
+    best = drive(experiment.trainable()(config, data, trial), None)
+    if whole and given is not None:
+        import torch
+
+        from trainables.checkpoint import load_weights
+
+        saved = load_weights(folder / "best.pt")
+        state = experiment.module().whole_state(saved["model"], given)
+        torch.save({**saved, "model": state}, folder / "best.pt")
+    weights = {"source": "random", "path": "", "fingerprint": RANDOM.fingerprint}
+    told = {"dataset": data.spec.dataset, "kind": data.spec.kind, "location": data.spec.location}
+    manifest = {
+        "experiment": name,
+        "data": {**told, "fingerprint": data.fingerprint},
+        "weights": weights if given else None,
+        "resources": {"precision": "float32"},
+    }
+    (folder / "study.json").write_text(json.dumps(manifest))
+    about = {"trial": 4, "config": config, "val_accuracy": best.val_accuracy}
+    (folder / "best.json").write_text(json.dumps(about))
+    monkeypatch.setattr("trainables.data.open_data", lambda *_: data)
+    return data, best.val_accuracy
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"), [*((name, True) for name in CONFIGS), ("inception_beans", False)]
+)
+def test_the_best_model_is_as_right_as_the_study_told(
+    name: str, whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, accuracy = trained(tmp_path / "s", name, monkeypatch, whole)
+    best = load_best(tmp_path / "s")
+    found = best.predict(best.split.images)
+    right = float((found == best.split.labels).mean())
+    # Stored activations are bfloat16: one image may fall on the other side.
+    assert right == pytest.approx(accuracy, abs=1 / len(best.split.labels) + 1e-6)
+    if name == "cifar10_transfer":
+        assert set(best.split.labels) == {2, 3}
+
+
+@pytest.fixture
+def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    trained(tmp_path / "s1", "mnist_cnn", monkeypatch)
+    return tmp_path / "s1"
+
+
+def test_the_command_leaves_table_and_figures(
+    mnist: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["s1", "--csv", "--results-dir", str(mnist.parent)]) == 0
+    out, err = capsys.readouterr()
+    assert out == (mnist / "robustness.csv").read_text()
+    table = pd.read_csv(mnist / "robustness.csv")
+    assert len(table) == 26
+    assert set(table["split"]) == {"validation"}
+    about = json.loads((mnist / "best.json").read_text())
+    assert table["accuracy"].iloc[0] == pytest.approx(about["val_accuracy"])
+    with Image.open(mnist / "figures" / "robustness.png") as picture:
+        assert picture.format == "PNG"
+        assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 50
+    assert "<svg" in (mnist / "figures" / "robustness.svg").read_text()
+    assert (mnist / "figures" / "robustness-images.png").exists()
+    assert str(mnist / "robustness.csv") in err
+
+
+def test_the_test_split_stays_closed(mnist: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(mnist), "--test"]) == 2
+    assert "the test split of s1 is closed; search.confirm opens it" in capsys.readouterr().err
+    assert not (mnist / "robustness-test.csv").exists()
+
+
+def test_an_opened_test_split_and_one_more_look(
+    mnist: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    confirm(mnist, "mnist_cnn", [{}])
+    assert main([str(mnist), "--test"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("study s1, trial 4, test split\n")
+    assert "the test split was opened before: 2026-11-22T12:00:00+00:00" in err
+    assert set(pd.read_csv(mnist / "robustness-test.csv")["split"]) == {"test"}
+    opened = json.loads((mnist / "confirm.json").read_text())["opened"]
+    assert len(opened) == 2
+    assert opened[0] == "2026-11-22T12:00:00+00:00" < opened[1]
+
+
+def test_data_that_changed(
+    mnist: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("trainables.data.open_data", lambda *_: tiny_data((8, 8, 1), seed=2))
+    assert main([str(mnist)]) == 2
+    assert "has changed since" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "what"),
+    [
+        ("best.json", None, 1, "has no best.json: no trial of it has finished"),
+        ("best.json", "{}", 2, "best.json is damaged: run the study again with --resume"),
+        ("best.pt", None, 1, "has no best.pt: a worker of another machine kept the weights"),
+    ],
+)
+def test_a_folder_without_its_best(
+    mnist: Path,
+    name: str,
+    content: str | None,
+    code: int,
+    what: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (mnist / name).unlink()
+    if content is not None:
+        (mnist / name).write_text(content)
+    assert main([str(mnist)]) == code
+    assert what in capsys.readouterr().err
+    assert best_model.read_manifest(mnist)["experiment"] == "mnist_cnn"
