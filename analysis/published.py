@@ -13,6 +13,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from analysis.command import Parser, run
 from analysis.frames import resolve_study
 from analysis.layout import Block, Column, Section, blocks, plain, show
@@ -136,6 +138,12 @@ def _left_out(counted: Pool) -> list[str]:
 def as_rows(found: Iterable[Line]) -> list[dict[str, Any]]:
     """Return lines as plain values, in full precision."""
     return [{**asdict(line), "fill": list(line.fill)} for line in found]
+
+
+def as_frame(found: Iterable[Line]) -> pd.DataFrame:
+    """Return lines as a data frame with the columns that are read most."""
+    columns = ["experiment", "arm", "metric", "published", "ours", "low", "high", "n", "inside"]
+    return pd.DataFrame(as_rows(found))[[*columns, "of", "parameters", "seconds_per_epoch"]]
 
 
 def as_csv(found: Iterable[Line]) -> str:
