@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 K = TypeVar("K", bound=Hashable)
 
 SIGNIFICANCE = 0.05
+_TIE = 0.5  # standard errors
 _ROUNDING = 1e-9  # of the largest value; differences closer than this are the same number
 
 
@@ -48,11 +49,20 @@ def student_interval(values: Sequence[float], confidence: float = 0.95) -> Summa
     mean, n = float(given.mean()), len(given)
     if n < 2:
         return Summary(mean, None, None, None, n)
+    low, high = student_bounds(given, confidence)
+    return Summary(mean, float(given.std(ddof=1)), float(low), float(high), n)
+
+
+def student_bounds(
+    values: NDArray[np.float64], confidence: float = 0.95
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the ends of Student's t interval of each row of values, [..., n] with n >= 2."""
     from scipy.stats import t
 
-    sd = float(given.std(ddof=1))
-    half = float(t.ppf((1 + confidence) / 2, n - 1)) * sd / math.sqrt(n)
-    return Summary(mean, sd, mean - half, mean + half, n)
+    n = values.shape[-1]
+    half = t.ppf((1 + confidence) / 2, n - 1) * values.std(axis=-1, ddof=1) / math.sqrt(n)
+    mean = values.mean(axis=-1)
+    return mean - half, mean + half
 
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -76,6 +86,19 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
 
 
 def p_values(values: Mapping[K, Sequence[float]]) -> dict[tuple[K, K], float]:
+    """Return the p of every pair of configurations, as `pairwise_p` computes it.
+
+    Args:
+        values: One per seed for each configuration; position i of all belongs to one seed.
+
+    Raises:
+        ValueError: no configuration, other numbers of seeds, a value that is not finite.
+    """
+    found = pairwise_p(_paired(values))
+    return dict(zip(combinations(values, 2), found.tolist(), strict=True))
+
+
+def pairwise_p(table: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the Holm-corrected p of every pair's paired t test over seeds, two-sided.
 
     Where all differences of a pair are one number, its t test has no noise to compare with and
@@ -85,18 +108,13 @@ def p_values(values: Mapping[K, Sequence[float]]) -> dict[tuple[K, K], float]:
     test is possible and every p is 1.
 
     Args:
-        values: One per seed for each configuration; position i of all belongs to one seed.
+        table: [..., configurations, seeds], finite.
 
-    Raises:
-        ValueError: no configuration, other numbers of seeds, a value that is not finite.
+    Returns:
+        [..., pairs] in the order of `itertools.combinations`; corrected inside each last row.
     """
-    table = _paired(values)
-    pairs = list(combinations(values, 2))
-    if not pairs:
-        return {}
-    first, second = np.triu_indices(len(table), k=1)
-    found = _holm(_uncorrected(table[first], table[second]))
-    return dict(zip(pairs, found.tolist(), strict=True))
+    first, second = np.triu_indices(table.shape[-2], k=1)
+    return _holm(_uncorrected(table[..., first, :], table[..., second, :]))
 
 
 def letters(values: Mapping[K, Sequence[float]], cost: Mapping[K, float]) -> dict[K, str]:
@@ -127,14 +145,25 @@ def letters(values: Mapping[K, Sequence[float]], cost: Mapping[K, float]) -> dic
 
 
 def recommend(values: Mapping[K, Sequence[float]], cost: Mapping[K, float]) -> K:
-    """Return the cheapest configuration of those not told apart from the best mean.
+    """Return the best mean; of those that tie with it the cheapest, then the best.
 
-    Of equally cheap ones the best mean. With one seed nothing is told apart, so it is the
-    cheapest of all. Arguments and errors are those of `letters`.
+    A tie shares a letter with the best mean and lies at most half a standard error below it
+    (standard deviation over seeds, pooled over configurations, over the root of their number; with
+    one seed only equal means tie). Not to be told apart is not to be equal: with 5 seeds the
+    cheapest that shares a letter was 3 to 5 times as far from the best as a choice by one seed,
+    while half a standard error costs hardly more than no ties (benchmarks/confirm_regret.py).
+
+    Arguments and errors are those of `letters`.
     """
     order = _ranked(values, cost)
-    worse = {key for pair in _different(values) if order[0] in pair for key in pair}
-    left = [key for key in order if key == order[0] or key not in worse]
+    told_apart = {key for pair in _different(values) if order[0] in pair for key in pair}
+    table = _paired(values)
+    seeds = table.shape[1]
+    spread = math.sqrt(table.var(axis=1, ddof=1).mean() / seeds) if seeds > 1 else 0.0
+    margin = max(_TIE * spread, _ROUNDING * float(np.abs(table).max()))
+    means = dict(zip(values, table.mean(axis=1).tolist(), strict=True))
+    ties = [key for key in order if means[key] >= means[order[0]] - margin]
+    left = [key for key in ties if key == order[0] or key not in told_apart]
     return min(left, key=lambda key: cost[key])  # min keeps the first of equals: the best mean
 
 
@@ -143,30 +172,31 @@ def _different(values: Mapping[K, Sequence[float]]) -> list[tuple[K, K]]:
 
 
 def _uncorrected(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the p of each row of two arrays of [pairs, seeds]."""
-    differences, seeds = first - second, first.shape[1]
+    """Return the p of each pair of rows of two arrays of [..., seeds]."""
+    differences, seeds = first - second, first.shape[-1]
     if seeds < 2:
-        return np.ones(len(differences))
-    scale = _ROUNDING * np.maximum(np.abs(first), np.abs(second)).max(axis=1)
-    equal = np.abs(differences).max(axis=1) <= scale
+        return np.ones(differences.shape[:-1])
+    scale = _ROUNDING * np.maximum(np.abs(first), np.abs(second)).max(axis=-1)
+    equal = np.abs(differences).max(axis=-1) <= scale
     p = np.where(equal, 1.0, 2.0 ** (1 - seeds))
-    varied = np.ptp(differences, axis=1) > scale
+    varied = np.ptp(differences, axis=-1) > scale
     if varied.any():
-        from scipy.stats import ttest_rel
+        from scipy.stats import ttest_1samp
 
-        p[varied] = ttest_rel(first[varied], second[varied], axis=1).pvalue
+        p[varied] = ttest_1samp(differences[varied], 0.0, axis=-1).pvalue
     return p
 
 
 def _holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return p corrected for that many tests: Holm, A simple sequentially rejective test, 1979.
+    """Return each last row of p corrected for that many tests. Holm, 1979.
 
-    As statsmodels.stats.multitest.multipletests, whose collection of garbage takes 35 ms a call.
+    Computes what statsmodels.stats.multitest.multipletests does, which collects garbage for 35 ms.
     """
-    order = np.argsort(p)
-    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    order = np.argsort(p, axis=-1)
+    weighted = np.take_along_axis(p, order, axis=-1) * np.arange(p.shape[-1], 0, -1)
     corrected = np.empty_like(p)
-    corrected[order] = np.minimum(steps, 1.0)
+    steps = np.maximum.accumulate(weighted, axis=-1)
+    np.put_along_axis(corrected, order, np.minimum(steps, 1.0), axis=-1)
     return corrected
 
 
