@@ -71,6 +71,11 @@ def build_parser() -> Parser:
     add("--concurrent", metavar="N", help="trials at once; default: what fits")
     add("--cpus-per-trial", metavar="N", help="default 1")
     add("--gpus-per-trial", metavar="auto|F", help="default auto")
+    add(
+        "--memory-per-trial",
+        metavar="auto|SIZE",
+        help="2G, 900M: larger batches go in parts; default auto: what there is, divided",
+    )
     add("--address", metavar="local|auto|HOST:PORT", default="local", help="which Ray")
     add("--time-budget", metavar="30m", help="end after 90s, 30m, 1h30m; --resume goes on")
     add("--trial-timeout", metavar="1h", help="kill a trial without a new epoch for so long (1h)")
@@ -128,6 +133,17 @@ def gpu_share(text: str) -> float | None:
         value = -1.0
     if not (0.01 <= value <= 1 or value in range(1000)):  # Ray takes no 1.5
         raise ValueError("must be auto, 0, a share of a GPU such as 0.25, or a whole number")
+    return value
+
+
+def memory_mb(text: str) -> float | None:
+    """Read 900M, 2G or a number of MB; auto gives None."""
+    if text == "auto":
+        return None
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([MG]?)", text)
+    value = float(match[1]) * (1024 if match[2] == "G" else 1) if match else 0.0
+    if value < 1:
+        raise ValueError("must be auto or a size such as 900M or 2G")
     return value
 
 

@@ -69,6 +69,7 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
     cpus = wrong.parse("--cpus-per-trial", arguments.cpus_per_trial, options.at_least(1))
     gpus = wrong.parse("--gpus-per-trial", arguments.gpus_per_trial, options.gpu_share)
     concurrent = wrong.parse("--concurrent", arguments.concurrent, options.at_least(1))
+    memory = wrong.parse("--memory-per-trial", arguments.memory_per_trial, options.memory_mb)
     if local:
         wrong += mistakes(machine, cpus, gpus)
     wrong += token_mistakes(arguments.address)
@@ -82,14 +83,15 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
         raise UsageError(wrong)
     if other:
         raise ResumeRefused(f"study {folder.name} was made with other settings:\n{other}")
+    asked = Asked(cpus, gpus, concurrent, memory)
     return Request(
         experiment,
         plan,
         data,
         folder,
         arguments.resume,
-        Asked(cpus, gpus, concurrent),
-        allot(machine, cpus, gpus, concurrent) if local else None,
+        asked,
+        allot(machine, *asked) if local else None,
         arguments.address,
         budget_s,
         arguments.dry_run,

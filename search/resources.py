@@ -1,22 +1,33 @@
-"""What the machine has and what a trial gets of it: CPUs, a share of a GPU, how many at once."""
+"""What the machine has and what a trial gets of it: CPUs, GPUs, memory, how many at once.
+
+`search.shares` goes on from here where trials of one study differ.
+"""
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
+from search.room import LEAST_MB, Memory, gpu_room_mb, memory, trials_per_gpu
+
+_MIB = 2**20
 _UNLIMITED = 10_000
 
 
 @dataclass(frozen=True)
 class Machine:
-    """CPUs this process may use, and GPUs it may see."""
+    """CPUs this process may use, and GPUs it may see; `gpu_mb` is the memory of the smallest.
+
+    None stands for what is not known.
+    """
 
     cpus: int
     gpus: int
     name: str = "this machine"
+    memory: Memory | None = None
+    gpu_mb: float | None = None
 
 
 class Asked(NamedTuple):
@@ -25,20 +36,29 @@ class Asked(NamedTuple):
     cpus_per_trial: int | None = None
     gpus_per_trial: float | None = None
     concurrent: int | None = None
+    memory_per_trial: float | None = None  # MiB
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What every trial of a study gets, and how many run at once."""
+    """What every trial of a study gets, and how many run at once.
+
+    `memory_mb` is what a trial may use, in MiB: resident on a CPU, of the device's on a GPU
+    (None: no limit). With `gpu_mb`, the memory of the smallest GPU, shares of GPUs follow the
+    predicted memory of each configuration, and `gpus_per_trial` is the most.
+    """
 
     cpus_per_trial: int
     gpus_per_trial: float
     concurrent: int
+    memory_mb: float | None = None
+    gpu_mb: float | None = None
 
 
 def this_machine() -> Machine:
-    """Count CPUs and GPUs without starting anything."""
-    return Machine(cpus=usable_cpus(), gpus=_usable_gpus())
+    """Count CPUs, GPUs and memory without starting anything."""
+    gpus = _usable_gpus()
+    return Machine(usable_cpus(), gpus, memory=memory(), gpu_mb=smallest_gpu_mb(gpus))
 
 
 def usable_cpus(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
@@ -79,6 +99,16 @@ def _usable_gpus() -> int:
     import torch  # two seconds, for machines with a GPU alone
 
     return min(devices, torch.cuda.device_count())  # 0 where torch is a CPU build
+
+
+def smallest_gpu_mb(gpus: int) -> float | None:
+    """Return the memory in MiB of the smallest of the first `gpus` GPUs; None for none."""
+    if not gpus:
+        return None
+    import torch
+
+    found = (torch.cuda.get_device_properties(number).total_memory for number in range(gpus))
+    return min(found) / _MIB
 
 
 def mistakes(
@@ -132,18 +162,51 @@ def allot(
     cpus_per_trial: int | None,
     gpus_per_trial: float | None,
     concurrent: int | None,
+    memory_per_trial: float | None = None,
 ) -> Resources:
     """Return the resources of a study; what is None is chosen.
 
     One CPU per trial (two trials side by side train 1.15 times as many images per second as one
-    trial on two CPUs: benchmarks/README.md), a whole GPU per trial where there is one, and as
-    many trials at once as fit.
+    trial on two CPUs: benchmarks/README.md), and as many trials at once as fit. Where there are
+    GPUs, each trial gets the share that its predicted memory needs. On CPUs the room for trials
+    is divided by how many run at once: at most so many that each has `LEAST_MB`.
     """
     cpus = cpus_per_trial or 1
     gpus = float(machine.gpus > 0) if gpus_per_trial is None else gpus_per_trial
-    by_gpu = _fits_gpus(machine, gpus) if gpus else _UNLIMITED
-    fits = max(1, min(machine.cpus // cpus, by_gpu))
-    return Resources(cpus, gpus, fits if concurrent is None else min(concurrent, fits))
+    gpu_mb = machine.gpu_mb if gpus_per_trial is None else None
+    by_gpu = _UNLIMITED
+    if gpus:
+        by_gpu = machine.gpus * trials_per_gpu(gpu_mb) if gpu_mb else _fits_gpus(machine, gpus)
+    fits = max(1, min(machine.cpus // cpus, by_gpu, _fits_memory(machine, gpus, memory_per_trial)))
+    found = Resources(
+        cpus, gpus, fits if concurrent is None else min(concurrent, fits), memory_per_trial, gpu_mb
+    )
+    if memory_per_trial is not None or gpu_mb is not None:
+        return found
+    return replace(found, memory_mb=_memory_mb(machine, found))
+
+
+def _fits_memory(machine: Machine, gpus: float, memory_per_trial: float | None) -> int:
+    """Return how many trials the machine's memory holds; on GPUs it is not what counts.
+
+    What is asked for, or kept from an earlier run, is held against all of the memory: what is
+    free changes from run to run.
+    """
+    if machine.memory is None or gpus:
+        return _UNLIMITED
+    if memory_per_trial is None:
+        return int(machine.memory.room_mb // LEAST_MB)
+    return int(machine.memory.most_mb // memory_per_trial)
+
+
+def _memory_mb(machine: Machine, resources: Resources) -> float | None:
+    """Return what each of the trials at once may use, in whole MiB."""
+    if resources.gpus_per_trial:
+        share = resources.gpus_per_trial
+        return None if machine.gpu_mb is None else float(int(gpu_room_mb(machine.gpu_mb, share)))
+    if machine.memory is None:
+        return None
+    return max(1.0, float(machine.memory.room_mb // resources.concurrent))
 
 
 def _fits_gpus(machine: Machine, share: float) -> int:
@@ -155,5 +218,10 @@ def _fits_gpus(machine: Machine, share: float) -> int:
 
 def describe(resources: Resources) -> str:
     """Return the resources in words."""
-    gpus = f" and {resources.gpus_per_trial:g} GPU" if resources.gpus_per_trial else ""
-    return f"{resources.concurrent} trials at once, each with {resources.cpus_per_trial} CPU{gpus}"
+    if resources.gpu_mb is not None:
+        gpus = " and the share of a GPU that its predicted memory needs"
+    else:
+        gpus = f" and {resources.gpus_per_trial:g} GPU" if resources.gpus_per_trial else ""
+    memory = f", at most {resources.memory_mb:,.0f} MB" if resources.memory_mb else ""
+    cpus = resources.cpus_per_trial
+    return f"{resources.concurrent} trials at once, each with {cpus} CPU{gpus}{memory}"

@@ -6,20 +6,21 @@ import math
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from search import access
 from search.book import Book
 from search.disk import causes
-from search.errors import StudyFailed, UsageError
+from search.errors import StudyFailed
 from search.interrupts import EndEarly, Interrupts
 from search.kills import Kills
 from search.progress import Progress, say
 from search.request import Request
-from search.resources import Machine, Resources, allot, check_nodes, usable_cpus
+from search.resources import Resources, usable_cpus
 from search.retries import Death
+from search.shares import Shares
 from search.threads import FOR_RAY, room_for
 from search.watch import Watch
 from trainables.budget import Weights
@@ -110,26 +111,6 @@ def _line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
-def resources_of(request: Request) -> Resources:
-    """Return what each trial gets, on a cluster from what its nodes have now.
-
-    Raises:
-        UsageError: a trial asks for more than any node has, and would wait for ever.
-    """
-    if request.resources is not None:
-        return request.resources
-    import ray
-
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    nodes = [Machine(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in alive]
-    whole = Machine(sum(node.cpus for node in nodes), sum(node.gpus for node in nodes))
-    resources = allot(whole, *request.asked)
-    wrong = check_nodes(nodes, resources)
-    if wrong:
-        raise UsageError(wrong)
-    return resources
-
-
 def job(
     request: Request,
     resources: Resources,
@@ -172,6 +153,10 @@ def run_trials(
     from search.metrics import Metrics
     from search.tolerance import tolerate
 
+    if resources.gpu_mb is not None:
+        # By default Ray asks for as many trials as may run at once, and lets them wait for room on
+        # a GPU: the sampler would draw them knowing nothing of those that run.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "2"
     tolerate()
     deaths: dict[str, Death] = {}
     watch = Watch(book, trial_timeout_s)
@@ -208,14 +193,12 @@ def _tuner(
     from search.worker import Worker
 
     return tune.Tuner(
-        tune.with_resources(
-            Worker, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
-        ),
+        tune.with_resources(Worker, _bundle(resources.cpus_per_trial)),
         tune_config=tune.TuneConfig(
             num_samples=-1,  # until the searcher says that it is finished
             metric="val_accuracy",
             mode="max",
-            search_alg=StudySearcher(book, shared, deaths),
+            search_alg=StudySearcher(book, shared, deaths, Shares(resources, shared)),
             scheduler=StudyStopper(book, deaths, Kills(count_elsewhere)),
             max_concurrent_trials=resources.concurrent,
             reuse_actors=True,
@@ -228,6 +211,18 @@ def _tuner(
             failure_config=tune.FailureConfig(max_failures=0),  # see search.retries
         ),
     )
+
+
+def _bundle(cpus: int) -> Callable[[dict[str, Any]], Any]:
+    """Return what tells Ray the resources of a trial: its configuration names its GPU share.
+
+    Ray uses a worker again for trials of the same resources alone, and ends it otherwise.
+    """
+    from ray.tune import PlacementGroupFactory
+
+    from search.searcher import GPUS
+
+    return lambda config: PlacementGroupFactory([{"CPU": cpus, "GPU": config[GPUS]}])
 
 
 @contextlib.contextmanager

@@ -7,8 +7,11 @@ from ray.tune.search import Searcher
 from search.book import Book
 from search.progress import say
 from search.retries import Death, Retries
+from search.shares import Shares
 
 NUMBER = "number"
+GPUS = "gpus"
+MEMORY = "memory_mb"
 
 
 class StudySearcher(Searcher):
@@ -18,14 +21,17 @@ class StudySearcher(Searcher):
     tried again gets a new name of Ray's, which keeps no count of its own.
     """
 
-    def __init__(self, book: Book, job: dict[str, Any], deaths: dict[str, Death]) -> None:
-        """Give every trial `job` (what is the same for all) and its own assignment.
+    def __init__(
+        self, book: Book, job: dict[str, Any], deaths: dict[str, Death], shares: Shares
+    ) -> None:
+        """Give every trial `job` (what is the same for all), its own assignment and its share.
 
         `deaths` tells, by Ray's name of a trial, what its worker died of.
         """
         super().__init__(metric="val_accuracy", mode="max")
         self._book = book
         self._job = job
+        self._shares = shares
         self._deaths = deaths
         self._retries = Retries(book)
         self._out: dict[str, int] = {}
@@ -39,12 +45,15 @@ class StudySearcher(Searcher):
             # Ray asks no more after FINISHED, and one that runs may have to be tried again.
             return None if self._out else Searcher.FINISHED
         self._out[trial_id] = assignment.number
+        share = self._shares.of(assignment.config)
         return {
             "job": self._job,
             NUMBER: assignment.number,
             "config": assignment.config,
             "seed": assignment.seed,
             "keep_above": assignment.keep_above,
+            GPUS: share.gpus,
+            MEMORY: share.memory_mb,
         }
 
     def on_trial_complete(

@@ -35,6 +35,8 @@ from trainables.errors import TrellisError
 
 # Options that a resumed study takes over from study.json where they are not given anew.
 _TAKEN_OVER = ("cpus_per_trial", "gpus_per_trial", "concurrent")
+# Given anew, they give each trial another part of the memory.
+_DIVIDERS = (*_TAKEN_OVER, "memory_per_trial")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,7 +70,9 @@ def _old_manifest(arguments: argparse.Namespace) -> Mapping[str, Any] | None:
 
 
 def _take_over(arguments: argparse.Namespace, old: Mapping[str, Any] | None) -> None:
-    for name in _TAKEN_OVER:
+    # Kept as it was found: with another limit, batches would be split otherwise.
+    divided_anew = any(getattr(arguments, name) is not None for name in _DIVIDERS)
+    for name in _TAKEN_OVER if divided_anew else _DIVIDERS:
         kept = (old or {}).get("resources", {}).get(name)
         if getattr(arguments, name) is None and kept is not None:
             setattr(arguments, name, str(kept))
@@ -175,13 +179,15 @@ class Session:
             if request.resume:
                 add_work(request.folder, work)
             content["shared_work"] = work
-        from search.runner import connected, job, resources_of, run_trials
+        from search.nodes import resources_of
+        from search.runner import connected, job, run_trials
 
         local = request.address == "local"
         say("starting Ray ..." if local else f"joining Ray {request.address} ...")
         with connected(request, self._interrupts):
             resources = resources_of(request)
             if not request.resume:
+                content["resources"]["memory_per_trial"] = resources.memory_mb
                 self._open(study.begin, content, named=request.named)
             say_resources(request, resources)
             say(f"study: {self._request.folder}")

@@ -17,8 +17,9 @@ from search.catalog import find
 from search.disk import is_full
 from search.doing import Doing
 from search.folder import ERROR_NAME
+from search.searcher import MEMORY
 from search.stopper import NO_ROOM, NOTES, OUTCOME, RUNNING
-from trainables.budget import Budget, Diverged, EpochResult
+from trainables.budget import Budget, Diverged, EpochResult, TooLarge
 
 
 class _Notes(logging.Handler):
@@ -83,6 +84,8 @@ class Worker(tune.Trainable):
             result = next(self._results, None)
         except Diverged as error:
             return _ended("infeasible", f"diverged: {error}")
+        except TooLarge as error:
+            return _ended("infeasible", f"predicted: {error}")
         except Exception as error:
             if _is_out_of_memory(error):
                 return _ended("infeasible", f"out of memory: {_line(error)}")
@@ -121,6 +124,7 @@ class Worker(tune.Trainable):
             weights=job["weights"],
             keep_last=job["keep_last"],
             progress=Doing(self._folder),
+            memory_mb=self._assigned[MEMORY],
         )
         trainable = find(job["experiment"]).trainable()
         return iter(trainable(self._assigned["config"], job["data"], budget))

@@ -22,6 +22,7 @@ RAY_FILES = {
     "search/jobs_client.py",
     "search/jobs_scale.py",
     "search/metrics.py",
+    "search/nodes.py",
     "search/runner.py",
     "search/searcher.py",
     "search/stopper.py",

@@ -9,6 +9,10 @@ from pathlib import Path
 
 from trainables.data.source import Progress, silent
 
+# What torch's allocator on a GPU holds, gaps included, beyond what tensors take: the wall of a
+# trial stands at so many times its `Budget.memory_mb`.
+ALLOCATOR_MARGIN = 1.25
+
 
 class Diverged(ArithmeticError):
     """The loss became infinite or not a number: the configuration is infeasible."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from trainables import cpu
-from trainables.budget import Budget
+from trainables.budget import ALLOCATOR_MARGIN, Budget
 from trainables.errors import TrellisError
 
 _MIB = 2**20
@@ -103,8 +103,21 @@ def set_up(budget: Budget) -> torch.device:
     # Read-only memory maps become tensors that nobody writes to.
     warnings.filterwarnings("ignore", "The given NumPy array is not writable")
     device = choose_device(budget)
+    put_up_wall(budget, device)
     reset_peak_memory(device)
     return device
+
+
+def put_up_wall(budget: Budget, device: torch.device) -> None:
+    """Let this process take no more of a GPU than its trial may use, allocator's gaps included.
+
+    Beyond it torch raises OutOfMemoryError here, and trials beside it on that GPU are safe.
+    """
+    if device.type != "cuda":
+        return
+    whole = torch.cuda.get_device_properties(device).total_memory / _MIB
+    used = whole if budget.memory_mb is None else budget.memory_mb * ALLOCATOR_MARGIN
+    torch.cuda.set_per_process_memory_fraction(min(1.0, used / whole))  # of the current device
 
 
 def reset_peak_memory(device: torch.device) -> None:

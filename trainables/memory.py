@@ -7,6 +7,7 @@ with what trials really took in benchmarks/README.md, on CPUs.
 import functools
 import gc
 import importlib
+import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -31,6 +32,7 @@ from trainables.training import (
     train_step,
 )
 
+_log = logging.getLogger(__name__)
 META = torch.device("meta")
 _MIB = 2**20
 _ELSEWHERE = {"trainables.cifar10_transfer": "trainables.transfer_stages"}
@@ -105,11 +107,19 @@ def stages_of(module: ModuleType) -> Callable[..., Sequence[StageBuilder]]:
     Raises:
         ValueError: the experiment does not say what its stages are.
     """
-    where = _ELSEWHERE.get(module.__name__)
-    found = getattr(importlib.import_module(where) if where else module, "stages", None)
-    if found is None:
+    if not can_predict(module):
         raise ValueError(f"{module.__name__} has no stages(config, data, budget): write it")
-    return found  # type: ignore[no-any-return]
+    return _with_stages(module).stages  # type: ignore[no-any-return]
+
+
+def can_predict(module: ModuleType) -> bool:
+    """Tell whether an experiment says what its stages are."""
+    return hasattr(_with_stages(module), "stages")
+
+
+def _with_stages(module: ModuleType) -> Any:
+    where = _ELSEWHERE.get(module.__name__)
+    return importlib.import_module(where) if where else module
 
 
 def peak(stage: Stage, device: torch.device, budget: Budget) -> Peak:
@@ -221,17 +231,26 @@ def _micro_batch(stage: Stage, budget: Budget, device: torch.device) -> int | No
     batch, found = stage.batch_size, []
     # The whole batch; the same with evaluation in such batches; halves, thirds, ...
     sizes = sorted({-(-batch // parts) for parts in range(1, batch + 1)}, reverse=True)
-    # One after the other: gaps make a peak that now and then grows as batches shrink.
-    for size in (None, *sizes):
+
+    def fits(size: int | None) -> bool:
         found.append(peak(replace(stage, micro_batch=size), device, budget))
-        if budget.memory_mb is None or found[-1].mb <= budget.memory_mb:
-            return size
-    raise TooLarge(_too_large(found[-1], budget))
+        return budget.memory_mb is None or found[-1].mb <= budget.memory_mb
+
+    if fits(None):
+        return None
+    if not fits(1):  # told at once, and not after all sizes between
+        raise TooLarge(_too_large(found[-1], budget))
+    # One after the other: gaps make a peak that now and then grows as batches shrink.
+    taken = next((size for size in sizes if fits(size)), 1)
+    if taken < batch:
+        text = "stage %s: batches of %d go through the network %d images at a time: %.0f MB"
+        _log.warning(text, stage.name, batch, taken, budget.memory_mb)
+    return taken
 
 
 def _too_large(found: Peak, budget: Budget) -> str:
     name, size = max(found.parts.items(), key=lambda item: item[1])
     return (
-        f"predicted to need {found.mb:,.0f} MB with one image at a time in stage {found.stage}, "
-        f"but may use {budget.memory_mb:,.0f} MB; largest: {name}, {size / _MIB:,.0f} MB"
+        f"needs about {found.mb:,.0f} MB with one image at a time in stage {found.stage}, "
+        f"has {budget.memory_mb:,.0f} MB; largest: {name}, {size / _MIB:,.0f} MB"
     )

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from search import worker
+from search.searcher import MEMORY
 from search.stopper import OUTCOME
 from search.worker import Worker
 from tests.chaos.conftest import SEED
@@ -54,7 +55,9 @@ def outcome_of(made: Stage, folder: Path, monkeypatch: pytest.MonkeyPatch) -> di
     job = {"experiment": "x", "folder": str(folder), "data": None, "max_epochs": 3}
     job |= {"threads": 1, "device": "cpu", "precision": "float32", "weights": None}
     driven = Worker.__new__(Worker)
-    driven.setup({"job": job, "number": 0, "seed": 1, "config": {}, "keep_above": -1.0})
+    driven.setup(
+        {"job": job, "number": 0, "seed": 1, "config": {}, "keep_above": -1.0} | {MEMORY: None}
+    )
     for _ in range(10):
         result = driven.step()
         if result.get("done"):

@@ -3,7 +3,15 @@ import re
 import pytest
 
 from search import options
-from search.options import Mistakes, at_least, duration_s, gpu_share, one_of, study_name
+from search.options import (
+    Mistakes,
+    at_least,
+    duration_s,
+    gpu_share,
+    memory_mb,
+    one_of,
+    study_name,
+)
 
 WHOLE = "must be a whole number of at least 1"
 
@@ -65,6 +73,20 @@ def test_gpu_shares(text: str, share: float | None) -> None:
 def test_gpu_shares_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"must be auto, 0, a share of a GPU such as 0.25, or a"):
         gpu_share(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "megabytes"),
+    [("auto", None), ("900M", 900), ("2G", 2048), ("1.5G", 1536), ("700", 700), ("700.0", 700)],
+)
+def test_sizes_of_memory(text: str, megabytes: float | None) -> None:
+    assert memory_mb(text) == megabytes
+
+
+@pytest.mark.parametrize("text", ["0", "0.5M", "-1G", "2T", "2 G", "G", "1e3", "nan", "٣G"])
+def test_sizes_of_memory_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^must be auto or a size such as 900M or 2G$"):
+        memory_mb(text)
 
 
 @pytest.mark.parametrize(("text", "value"), [("1", 1), ("007", 7), ("123456", 123456)])
@@ -131,7 +153,7 @@ def test_help_names_every_option_and_exit_code() -> None:
         *("--results-dir", "--data", "--data-dir", "--fix", "--sweep", "--sampler", "--stopper"),
         *("--concurrent", "--cpus-per-trial", "--gpus-per-trial", "--address", "--time-budget"),
         *("--dry-run", "--list", "--precision", "--weights", "--trial-timeout", "--warm-start"),
-        "--seeds",
+        *("--seeds", "--memory-per-trial"),
     }
     assert "130 interrupted" in text
 
@@ -141,6 +163,7 @@ READERS = {
     "word": one_of(("x",)),
     "share": gpu_share,
     "duration": duration_s,
+    "memory": memory_mb,
     "name": study_name,
 }
 

@@ -1,6 +1,7 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -89,7 +90,9 @@ def test_gpus_that_may_be_seen(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setattr(resources, "usable_cpus", lambda: 3)
-    assert this_machine() == Machine(cpus=3, gpus=gpus)
+    monkeypatch.setattr(resources, "smallest_gpu_mb", lambda number: 5.0 if number else None)
+    found = this_machine()
+    assert (found.cpus, found.gpus, found.gpu_mb) == (3, gpus, 5.0 if gpus else None)
 
 
 @pytest.mark.parametrize("seen", [0, 1, 2])  # 0: a CPU build of torch, or no driver
@@ -101,7 +104,10 @@ def test_gpus_that_torch_can_use(
     monkeypatch.setattr(resources, "Path", lambda _: tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: seen)
-    assert this_machine().gpus == seen
+    sizes = [SimpleNamespace(total_memory=mib * 2**20) for mib in (900, 700)]
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: sizes[number])
+    found = this_machine()
+    assert (found.gpus, found.gpu_mb) == (seen, [None, 900, 700][seen])
 
 
 def test_torch_is_not_asked_where_there_is_no_gpu(

@@ -8,8 +8,10 @@ from ray.tune.search import Searcher
 
 from search.book import Book
 from search.plan import Plan
+from search.resources import Resources
 from search.retries import Death
 from search.searcher import NUMBER, StudySearcher
+from search.shares import Shares
 from tests.search_tests.toy import begin, row
 
 MEMORY = Death("killed by the kernel", memory=True)
@@ -30,7 +32,8 @@ def deaths() -> dict[str, Death]:
 
 @pytest.fixture
 def searcher(book: Book, deaths: dict[str, Death]) -> StudySearcher:
-    return StudySearcher(book, {"experiment": "toy"}, deaths)
+    job = {"experiment": "toy"}
+    return StudySearcher(book, job, deaths, Shares(Resources(1, 0.0, 3, 700.0), job))
 
 
 def complete(searcher: StudySearcher, book: Book, name: str, number: int) -> None:

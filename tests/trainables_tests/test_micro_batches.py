@@ -182,8 +182,8 @@ def test_what_cannot_fit_is_refused_before_anything_is_allocated() -> None:
 
     with pytest.raises(
         TooLarge,
-        match=r"^predicted to need [\d,]+ MB with one image at a time in stage train, "
-        r"but may use 20 MB; largest: base, [\d,]+ MB$",
+        match=r"^needs about [\d,]+ MB with one image at a time in stage train, "
+        r"has 20 MB; largest: base, [\d,]+ MB$",
     ) as found:
         micro_batches([build], replace(FLOAT32, memory_mb=20), CPU)
     assert devices == ["meta"]

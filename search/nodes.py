@@ -1,0 +1,107 @@
+"""The nodes of a cluster: what each has, and so what a trial gets of it."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from search.errors import UsageError
+from search.progress import say
+from search.request import Request
+from search.resources import Asked, Machine, Resources, allot, check_nodes, smallest_gpu_mb
+from search.room import Memory
+
+_MIB = 2**20
+# A task waits so long for a part of a node's GPU, which trials of others may have taken.
+_PATIENCE_S = 60
+_LITTLE = 0.001
+
+
+def resources_of(request: Request) -> Resources:
+    """Return what each trial gets, on a cluster from what its nodes have now.
+
+    Raises:
+        UsageError: a trial asks for more than any node has, and would wait for ever.
+    """
+    if request.resources is not None:
+        return request.resources
+    import ray
+
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    asks_gpus = request.asked.gpus_per_trial != 0
+    nodes = [_machine(node, asks_gpus) for node in alive]
+    wrong = check_nodes(nodes, allot(together(nodes), *request.asked))
+    if wrong:
+        raise UsageError(wrong)
+    return divided(nodes, request.asked)
+
+
+def _machine(node: dict[str, Any], asks_gpus: bool) -> Machine:
+    has = node["Resources"]
+    gpus, memory = int(has.get("GPU", 0)), has.get("memory", 0) / _MIB
+    gpu_mb = _gpu_mb(node["NodeID"]) if gpus and asks_gpus else None
+    # Ray has taken off already what its object store may use.
+    found = Memory(memory, memory) if memory else None
+    return Machine(int(has.get("CPU", 0)), gpus, memory=found, gpu_mb=gpu_mb)
+
+
+def _gpu_mb(node: str) -> float | None:
+    """Ask a node for the memory of one of its GPUs, in MiB: those of a node are alike.
+
+    None, and a line to the user, if it does not answer.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    options: dict[str, Any] = {"num_cpus": 0, "num_gpus": _LITTLE, "max_retries": 0}
+    ask: Any = ray.remote(**options | {"scheduling_strategy": there})(_smallest)
+    with contextlib.suppress(ray.exceptions.RayError):
+        answer = ask.remote()
+        try:
+            found: float | None = ray.get(answer, timeout=_PATIENCE_S)
+        except ray.exceptions.GetTimeoutError:
+            ray.cancel(answer, force=True)
+            found = None
+        if found is not None:
+            return found
+    say(f"node {node[:8]}: its GPUs do not tell their memory; each trial gets a whole one")
+    return None
+
+
+def _smallest() -> float | None:
+    import torch
+
+    return smallest_gpu_mb(torch.cuda.device_count())
+
+
+def together(nodes: Sequence[Machine]) -> Machine:
+    """Return the nodes as one machine; its GPUs are as large as the smallest of all.
+
+    Its memory is not known: a trial lies on one node.
+    """
+    gpu_mb = [node.gpu_mb for node in nodes if node.gpus]
+    known = [size for size in gpu_mb if size is not None]
+    return Machine(
+        sum(node.cpus for node in nodes),
+        sum(node.gpus for node in nodes),
+        gpu_mb=min(known) if known and len(known) == len(gpu_mb) else None,
+    )
+
+
+def divided(nodes: Sequence[Machine], asked: Asked) -> Resources:
+    """Return the resources of a study on these nodes.
+
+    On CPUs a trial may use what it gets on the node that has least for each of its trials.
+    """
+    found = allot(together(nodes), *asked)
+    if found.gpus_per_trial or asked.memory_per_trial is not None:
+        return found
+    here = [allot(node, *asked) for node in nodes if not check_nodes([node], found)]
+    rooms = [each.memory_mb for each in here if each.memory_mb is not None]
+    fits = sum(each.concurrent for each in here)
+    return replace(
+        found,
+        concurrent=max(1, min(found.concurrent, fits)),
+        memory_mb=min(rooms) if rooms else None,
+    )

@@ -1,0 +1,40 @@
+"""Nodes of a cluster, without a Ray: what trials get of them, by hand."""
+
+from search.nodes import divided, together
+from search.resources import Asked, Machine, Resources
+from search.room import Memory
+
+
+def node(cpus: int, gigabytes: float, gpus: int = 0, gpu_mb: float | None = None) -> Machine:
+    """All of its memory is free: a twentieth and 1,200 MiB stay so."""
+    return Machine(cpus, gpus, memory=Memory(1024 * gigabytes, 1024 * gigabytes), gpu_mb=gpu_mb)
+
+
+def test_a_trial_may_use_what_the_poorest_node_has_for_it() -> None:
+    nodes = [node(4, 32), node(2, 8)]
+    # 8 GiB: (8192 - 409.6 - 1200) / 2 = 3291; of 32 GiB it would be 7482 each.
+    assert divided(nodes, Asked()) == Resources(1, 0.0, 6, 3291.0)
+    assert divided(nodes, Asked(concurrent=1)) == Resources(1, 0.0, 1, 6582.0)
+    assert divided(nodes, Asked(memory_per_trial=500.0)) == Resources(1, 0.0, 6, 500.0)
+
+
+def test_a_node_that_is_too_small_for_a_trial_does_not_count() -> None:
+    nodes = [node(4, 32), node(1, 4)]
+    assert divided(nodes, Asked(2)) == Resources(2, 0.0, 2, 14964.0)
+
+
+def test_a_node_of_little_memory_holds_fewer_trials() -> None:
+    nodes = [node(8, 4), node(2, 32)]  # 4096 - 204.8 - 1200 = 2691: two of 1,024
+    assert divided(nodes, Asked()) == Resources(1, 0.0, 4, 1345.0)
+
+
+def test_the_smallest_gpu_is_that_of_all() -> None:
+    nodes = [node(4, 32), node(4, 32, 1, 16_384.0), node(8, 32, 2, 81_024.0)]
+    assert together(nodes) == Machine(16, 3, gpu_mb=16_384.0)
+    found = divided(nodes, Asked())
+    assert (found.gpu_mb, found.memory_mb, found.gpus_per_trial) == (16_384.0, None, 1.0)
+
+
+def test_gpus_that_do_not_tell_are_given_as_a_whole() -> None:
+    nodes = [node(4, 32, 2), node(4, 32, 1, 16_384.0)]
+    assert divided(nodes, Asked()) == Resources(1, 1.0, 3)

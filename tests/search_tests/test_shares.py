@@ -1,0 +1,133 @@
+"""What each configuration gets: of a GPU by its predicted memory, else the same for all."""
+
+from typing import Any
+
+import pytest
+
+from search import shares
+from search.resources import Machine, Resources, allot
+from search.room import Memory, gpu_room_mb
+from search.shares import Share, Shares
+from spaces import inception_beans, lenet_beans
+from trainables import memory
+from trainables.budget import Budget
+from trainables.shapes import published
+
+GPU_MB = 16_384.0
+AUTO = Resources(1, 1.0, 8, None, GPU_MB)
+
+
+def job(experiment: str) -> dict[str, Any]:
+    return {
+        "experiment": experiment,
+        "data": published("beans"),
+        "max_epochs": 2,
+        "device": "cuda",
+        "precision": "bfloat16",
+        "weights": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("resources", "share"),
+    [
+        (Resources(1, 0.0, 2, 900.0), Share(0.0, 900.0)),
+        (Resources(1, 0.0, 2), Share(0.0, None)),
+        (Resources(1, 0.25, 4, 3000.0), Share(0.25, 3000.0)),
+    ],
+)
+def test_without_a_gpu_to_divide_all_get_the_same(resources: Resources, share: Share) -> None:
+    assert Shares(resources, {}).of({"any": "thing"}) == share
+
+
+def test_the_share_follows_the_configuration() -> None:
+    of_lenet, of_inception = (Shares(AUTO, job(n)) for n in ("lenet_beans", "inception_beans"))
+    small = of_lenet.of({**lenet_beans.DEFAULTS, "image_size": 64})
+    largest = of_lenet.of({**lenet_beans.DEFAULTS, "filters": "12/32/240", "batch_size": 128})
+    deep = of_inception.of({**inception_beans.DEFAULTS, "unfreeze_blocks": 6, "batch_size": 64})
+    assert small == Share(0.125, gpu_room_mb(GPU_MB, 0.125))  # eight of them on one GPU
+    assert small.gpus < largest.gpus
+    assert small.gpus < deep.gpus
+    budget = Budget(2, device="cuda", precision="bfloat16")
+    config = {**lenet_beans.DEFAULTS, "filters": "12/32/240", "batch_size": 128}
+    module = memory.importlib.import_module("trainables.lenet_beans")
+    need = memory.predict(module, config, published("beans"), budget).mb
+    assert largest.memory_mb is not None
+    assert largest.memory_mb >= need
+
+
+def test_a_configuration_is_predicted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    real = memory.predict
+
+    def counting(*given: Any) -> Any:
+        seen.append(given)
+        return real(*given)
+
+    monkeypatch.setattr(memory, "predict", counting)
+    given = Shares(AUTO, job("lenet_beans"))
+    small = {**lenet_beans.DEFAULTS, "image_size": 64}
+    assert given.of(small) == given.of(dict(reversed(small.items())))
+    assert len(seen) == 1
+    given.of({**small, "batch_size": 16})
+    assert len(seen) == 2
+
+
+def test_what_is_asked_for_is_not_exceeded() -> None:
+    config = {**lenet_beans.DEFAULTS, "filters": "12/32/240", "batch_size": 128}
+    free = Shares(AUTO, job("lenet_beans")).of(config)
+    held = Shares(Resources(1, 1.0, 8, 700.0, GPU_MB), job("lenet_beans")).of(config)
+    assert held == Share(0.125, 700.0)
+    assert held.gpus < free.gpus
+
+
+def test_an_experiment_that_cannot_be_predicted_gets_a_whole_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Formula:
+        def module(self) -> Any:
+            return memory.importlib.import_module("trainables.seeds")  # without stages
+
+    monkeypatch.setattr(shares, "find", lambda _: Formula())
+    assert Shares(AUTO, job("x")).of({}) == Share(1.0, None)
+
+
+# --- what a study's trials get
+
+EIGHT_GIB = Memory(8192, 6144)  # room for 6144 - 409.6 - 1200 = 4534 MiB
+
+
+@pytest.mark.parametrize(
+    ("cpus", "asked", "expected"),
+    [
+        (2, {}, Resources(1, 0.0, 2, 2267.0)),
+        (16, {}, Resources(1, 0.0, 4, 1133.0)),  # 1,024 for each at least
+        (16, {"concurrent": 3}, Resources(1, 0.0, 3, 1511.0)),
+        (16, {"memory_per_trial": 2000.0}, Resources(1, 0.0, 3, 2000.0)),  # of 6,582 in all
+        (2, {"memory_per_trial": 300.0}, Resources(1, 0.0, 2, 300.0)),
+        (2, {"memory_per_trial": 9999.0}, Resources(1, 0.0, 1, 9999.0)),  # the user's own risk
+    ],
+)
+def test_the_memory_of_a_machine_is_divided(
+    cpus: int, asked: dict[str, Any], expected: Resources
+) -> None:
+    machine = Machine(cpus, 0, memory=EIGHT_GIB)
+    words = {"cpus_per_trial": None, "gpus_per_trial": None, "concurrent": None} | asked
+    assert allot(machine, **words) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, Resources(1, 1.0, 12, None, GPU_MB)),  # CPUs end first: 16 would fit
+        ({"gpus_per_trial": 0.5}, Resources(1, 0.5, 4, 5664.0)),  # (15,360 / 2 - 600) / 1.25
+        ({"gpus_per_trial": 0.0}, Resources(1, 0.0, 4, 1133.0)),
+        ({"memory_per_trial": 700.0}, Resources(1, 1.0, 12, 700.0, GPU_MB)),
+    ],
+)
+def test_the_memory_of_gpus_is_that_of_the_device(
+    asked: dict[str, Any], expected: Resources
+) -> None:
+    machine = Machine(12, 2, memory=EIGHT_GIB, gpu_mb=GPU_MB)
+    words = {"cpus_per_trial": None, "gpus_per_trial": None, "concurrent": None} | asked
+    assert allot(machine, **words) == expected
