@@ -1,10 +1,12 @@
 """Ray Tune's callback between two steps of the driver: draws, and looks for a reason to end."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from ray import tune
 
+from search.beside import Beside
 from search.interrupts import Interrupts
 from search.metrics import Metrics
 from search.progress import Progress, say
@@ -25,8 +27,9 @@ class Follower(tune.Callback):
         watch: Watch,
         deaths: dict[str, Death],
         metrics: Metrics,
+        beside: Sequence[Beside] = (),
     ) -> None:
-        """Draw on `shown`; end the search when `interrupts` says so.
+        """Draw on `shown`; end the search when `interrupts` says so; let `beside` look, too.
 
         Trials that `watch` calls hung are killed, and `deaths` says so by Ray's names of them.
         """
@@ -35,6 +38,7 @@ class Follower(tune.Callback):
         self._watch = watch
         self._deaths = deaths
         self._metrics = metrics
+        self._beside = beside
         self._waiting_since: float | None = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -47,6 +51,8 @@ class Follower(tune.Callback):
             self._kill(running[name])
         self._shown.update()
         self._metrics.update()
+        for each in self._beside:
+            each.update()
         self._interrupts.check()
 
     def _kill(self, trial: Any) -> None:

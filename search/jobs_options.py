@@ -165,6 +165,7 @@ def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
         wrong.parse("--study", arguments.study, options.study_name)
         asked.study = None
     asked.warm_start = None
+    asked.tensorboard, asked.mlflow = False, None  # whose packages are wanted there
     if re.fullmatch(r"folder:.+", arguments.data or ""):
         asked.data = "embedded"
     experiment = EXPERIMENTS.get(arguments.experiment)

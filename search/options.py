@@ -79,6 +79,16 @@ def build_parser() -> Parser:
     add("--address", metavar="local|auto|HOST:PORT", default="local", help="which Ray")
     add("--time-budget", metavar="30m", help="end after 90s, 30m, 1h30m; --resume goes on")
     add("--trial-timeout", metavar="1h", help="kill a trial without a new epoch for so long (1h)")
+    add(
+        "--tensorboard",
+        action="store_true",
+        help="write event files into the study's folder; give it again with --resume",
+    )
+    add(
+        "--mlflow",
+        metavar="URI",
+        help="log to this MLflow tracking server; give it again with --resume",
+    )
     add("--dry-run", action="store_true", help="check everything, say what would run, and end")
     return parser
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from search import options
 from search.access import token_mistakes
+from search.beside import mistakes as beside_mistakes
 from search.catalog import find
 from search.data_option import absolute, data_spec
 from search.errors import ResumeRefused, UsageError
@@ -47,6 +48,8 @@ class Request:
     named: bool = True
     weights: str | None = None  # "random", an absolute path, or None for torchvision's
     trial_timeout_s: int = _TRIAL_TIMEOUT_S
+    tensorboard: bool = False
+    mlflow: str | None = None  # a tracking URI
 
 
 def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = None) -> Request:
@@ -75,6 +78,8 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
     wrong += token_mistakes(arguments.address)
     budget_s = wrong.parse("--time-budget", arguments.time_budget, options.duration_s)
     timeout_s = wrong.parse("--trial-timeout", arguments.trial_timeout, options.duration_s)
+    for line in beside_mistakes(arguments.tensorboard, arguments.mlflow):
+        wrong.append(line)  # not +=, which escapes nothing
     data = _data(arguments, old.get("data", {}), experiment, wrong)
     plan = read_plan(arguments, old.get("budget", {}), experiment, wrong)
     weights = read_weights(arguments.weights, old.get("weights"), experiment, wrong)
@@ -98,6 +103,8 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
         arguments.study is not None,
         weights,
         timeout_s or _TRIAL_TIMEOUT_S,
+        arguments.tensorboard,
+        arguments.mlflow,
     )
 
 

@@ -6,11 +6,12 @@ import math
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from search import access
+from search.beside import Beside
 from search.book import Book
 from search.disk import causes
 from search.errors import StudyFailed
@@ -138,10 +139,11 @@ def run_trials(
     shared: dict[str, Any],
     interrupts: Interrupts,
     trial_timeout_s: float = math.inf,
+    beside: Sequence[Beside] = (),
 ) -> None:
     """Train all trials that the book hands out; `shared` is what `job` returns.
 
-    A trial that shows no progress for `trial_timeout_s` is killed.
+    A trial that shows no progress for `trial_timeout_s` is killed. `beside` are followers.
 
     Raises:
         EndEarly: interrupted, or the time budget is reached; the journal holds everything.
@@ -166,7 +168,7 @@ def run_trials(
         interrupts.deferred(),
         quiet(),
     ):
-        follower = Follower(shown, interrupts, watch, deaths, Metrics(book))
+        follower = Follower(shown, interrupts, watch, deaths, Metrics(book), beside)
         tuner = _tuner(book, resources, shared, scratch, follower, deaths)
         try:
             tuner.fit()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from search import study
+from search.beside import Beside, started
 from search.book import Book
 from search.disk import is_full, what_to_free
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, StudyFailed, UsageError
@@ -86,6 +87,8 @@ def resume_command(request: Request) -> str:
         words += ["--results-dir", str(folder.parent)]
     if request.address != "local":
         words += ["--address", request.address]
+    words += ["--tensorboard"] if request.tensorboard else []
+    words += ["--mlflow", request.mlflow] if request.mlflow else []
     return shlex.join(words)
 
 
@@ -100,6 +103,7 @@ class Session:
         self._interrupts = interrupts
         self._opened: study.OpenStudy | None = None
         self._weights: Weights | None = None
+        self._beside: list[Beside] = []
         resources = request.resources
         on_this_cpu = resources is not None and not resources.gpus_per_trial
         kept = (old or {}).get("resources", {}).get("precision")
@@ -192,7 +196,14 @@ class Session:
             say_resources(request, resources)
             say(f"study: {self._request.folder}")
             shared = job(self._request, resources, data, self._precision, self._weights)
-            run_trials(self._book, resources, shared, self._interrupts, request.trial_timeout_s)
+            run_trials(
+                self._book,
+                resources,
+                shared,
+                self._interrupts,
+                request.trial_timeout_s,
+                self._beside,
+            )
 
     def _share(self, data: Data, resources: Resources) -> dict[str, Any]:
         """Make what all trials share, with all that the machine has; on a cluster workers do."""
@@ -216,7 +227,12 @@ class Session:
             conclude(request, self._book, data, self._precision, self._interrupts.check)
 
     def _close(self) -> None:
-        if self._opened is not None:
+        if self._opened is None:
+            return
+        try:
+            for each in self._beside:
+                each.close()
+        finally:
             # However the search ended: what is kept of the best must be of use.
             self._opened.close(partial(_complete, self._request, self._book, self._weights))
 
@@ -234,6 +250,7 @@ class Session:
         self._request = replace(request, folder=opened.book.folder.root)
         if opened.note:
             say(opened.note)
+        self._beside = started(opened.book, request.tensorboard, request.mlflow, say)
 
 
 def _complete(request: Request, book: Book, weights: Weights | None) -> None:

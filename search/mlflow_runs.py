@@ -1,0 +1,260 @@
+"""`--mlflow URI`: a run per study, and nested in it a run per trial, on an MLflow tracking server.
+
+A thread of its own talks to the server: one that is slow or gone never holds the study up. What
+could not be sent is sent later, by this run or by a resumed one: the run's names are kept in the
+study's folder, and the server itself knows how many epochs of each it has.
+"""
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from search.beside import News
+from search.book import Book
+from search.records import Record
+from trainables.files import replace_text
+
+NAME = "mlflow.json"
+METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "epoch_s")
+_JUDGED = "val_accuracy"
+_EVERY_S = 2.0
+_RETRY_S = 30.0
+# How long the end of a study waits for what is still to be sent.
+_PATIENCE_S = 60.0
+_AT_ONCE = 100  # epochs in a request; a server takes 1,000 metrics
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing but the server that was named is called
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # its own would go on for minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+}
+_STATUS = {"completed": "FINISHED", "stopped": "FINISHED", "running": "RUNNING"}
+
+
+def uri_mistake(uri: str) -> str | None:
+    """Return what is wrong with a tracking URI, None if nothing is; no server is asked."""
+    try:
+        parts = urlsplit(uri)
+        host, user = parts.hostname, parts.username
+    except ValueError:
+        return "is no URI"
+    if user is not None:  # it would be kept in study.json
+        return "holds a name or password: set MLFLOW_TRACKING_USERNAME and _PASSWORD instead"
+    if parts.scheme in ("http", "https") and host:
+        return None
+    if parts.scheme in ("sqlite", "file", "postgresql", "mysql"):
+        return None
+    return "must be the URI of a tracking server, such as http://127.0.0.1:5000, or sqlite:///FILE"
+
+
+class Runs:
+    """Sends a study to MLflow, behind its back."""
+
+    def __init__(self, book: Book, uri: str, say: Callable[[str], None]) -> None:
+        """Begin to send; `say` hears once if that fails."""
+        self._book = book
+        self._uri = uri
+        self._say = say
+        self._told = False
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._go, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def update(self) -> None:
+        """Do nothing: the thread looks for itself."""
+
+    def close(self) -> None:
+        """Let the rest be sent, within a minute, and say if it was not."""
+        self._ending.set()
+        self._thread.join(_PATIENCE_S)
+        if self._thread.is_alive():
+            self._fail("it is too slow to take the rest of the study")
+
+    def _go(self) -> None:
+        sender: _Sender | None = None
+        while True:
+            last = self._ending.is_set()
+            try:
+                sender = sender or _Sender(self._book, self._uri)
+                sender.send()
+                if last:
+                    sender.end()
+            except Exception as error:  # of MLflow, requests, a database: the study goes on
+                self._fail(f"{type(error).__name__}: {error}".splitlines()[0][:300])
+                sender = None
+            if last:
+                return
+            self._ending.wait(_EVERY_S if sender else _RETRY_S)
+
+    def _fail(self, what: str) -> None:
+        if not self._told:
+            self._told = True
+            self._say(
+                f"MLflow at {self._uri} takes nothing now: {what}; the study goes on, and what is "
+                "missing there is sent when it answers, or by --resume --mlflow"
+            )
+
+
+class _Sender:
+    """One conversation with the server; after an error a new one begins from what that has."""
+
+    def __init__(self, book: Book, uri: str) -> None:
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        from mlflow.tracking import MlflowClient
+
+        self._book = book
+        self._client = MlflowClient(tracking_uri=uri)
+        self._path = book.folder.root / NAME
+        self._runs = _Names(self._path, uri)
+        self._begin()
+        self._news = News(book, *self._had())
+        self._best: float | None = None
+
+    def _begin(self) -> None:
+        """Make the study's own run, or go on with it."""
+        if self._runs.study is not None:
+            self._client.update_run(self._runs.study, status="RUNNING")
+            return
+        plan, name = self._book.plan, self._book.experiment.name
+        found = self._client.get_experiment_by_name(name)
+        place = found.experiment_id if found else self._client.create_experiment(name)
+        run = self._client.create_run(place, run_name=self._book.folder.root.name)
+        self._runs.keep_study(place, run.info.run_id)
+        params = {
+            "trials": plan.trials,
+            "max_epochs": plan.max_epochs,
+            "seed": plan.seed,
+            "sampler": plan.sampler,
+            "stopper": plan.stopper,
+            **{str(key): value for key, value in self._book.folder.about.items()},
+        }
+        self._send(run.info.run_id, params=params)
+
+    def _had(self) -> tuple[dict[int, int], list[int]]:
+        """Return how many epochs of each trial the server has, and which trials it has whole."""
+        begun, ended = {}, []
+        for number, run_id in self._children().items():
+            run = self._client.get_run(run_id)
+            if not run.data.params:  # the connection broke between the two requests
+                self._send(run_id, params=_params(self._book.records[number]))
+            history = self._client.get_metric_history(run_id, _JUDGED)
+            begun[number] = max((each.step for each in history), default=0)
+            if run.info.status in ("FINISHED", "FAILED"):
+                ended.append(number)
+        return begun, ended
+
+    def _children(self) -> dict[int, str]:
+        """Return the runs of trials, one that a kill kept out of our file included."""
+        token, parent = None, self._runs.study
+        while parent is not None:
+            page = self._client.search_runs(
+                [str(self._runs.place)],
+                f"tags.`mlflow.parentRunId` = '{parent}'",
+                page_token=token,
+            )
+            for run in page:
+                self._runs.trials.setdefault(int(run.data.tags["trellis.trial"]), run.info.run_id)
+            token = page.token
+            if not token:
+                break
+        return self._runs.trials
+
+    def send(self) -> None:
+        """Send what is new."""
+        for record, rows in self._news:
+            run_id = self._run_of(record)
+            for start in range(0, len(rows), _AT_ONCE):
+                self._send(run_id, rows=rows[start : start + _AT_ONCE])
+            self._tell_status(record, run_id)
+        best = self._book.best
+        if best is not None and best.val_accuracy != self._best:
+            self._best = best.val_accuracy
+            self._client.log_metric(
+                str(self._runs.study), "best_val_accuracy", self._best, step=best.number
+            )
+
+    def _run_of(self, record: Record) -> str:
+        if record.number not in self._runs.trials:
+            run = self._client.create_run(
+                str(self._runs.place),
+                run_name=f"trial {record.number}",
+                tags={
+                    "mlflow.parentRunId": str(self._runs.study),
+                    "trellis.trial": str(record.number),
+                },
+            )
+            self._runs.keep_trial(record.number, run.info.run_id)
+            self._send(run.info.run_id, params=_params(record))
+        return self._runs.trials[record.number]
+
+    def _tell_status(self, record: Record, run_id: str) -> None:
+        if record.status != "running":
+            self._client.set_tag(run_id, "trellis.status", record.status)
+            if record.error:
+                self._client.set_tag(run_id, "trellis.error", record.error[:500])
+        # Again where an earlier run of the study left it as killed.
+        self._client.update_run(run_id, status=_STATUS.get(record.status, "FAILED"))
+
+    def _send(
+        self,
+        run_id: str,
+        rows: list[Mapping[str, Any]] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
+        from mlflow.entities import Metric, Param
+
+        now = int(time.time() * 1000)
+        metrics = [
+            Metric(name, float(row[name]), now, row["epoch"])
+            for row in rows or ()
+            for name in METRICS
+        ]
+        written = [Param(name, str(value)) for name, value in (params or {}).items()]
+        self._client.log_batch(run_id, metrics=metrics, params=written)
+
+    def end(self) -> None:
+        """Close the study's run, and those of trials that go on with a later --resume."""
+        status = "KILLED" if self._book.unfinished else "FINISHED"
+        for number, record in list(self._book.records.items()):
+            if record.status == "running" and number in self._runs.trials:
+                self._client.update_run(self._runs.trials[number], status="KILLED")
+        self._client.update_run(str(self._runs.study), status=status)
+
+
+def _params(record: Record) -> dict[str, Any]:
+    return {**record.config, "seed": record.seed}
+
+
+class _Names:
+    """The names that MLflow gave to our runs, kept in the study's folder by server."""
+
+    def __init__(self, path: Path, uri: str) -> None:
+        self._path, self._uri = path, uri
+        self._all: dict[str, Any] = {}
+        with contextlib.suppress(OSError, ValueError):
+            self._all = dict(json.loads(path.read_text(encoding="utf-8")))
+        own = self._all.get(uri, {})
+        self.place: str | None = own.get("experiment")
+        self.study: str | None = own.get("run")
+        self.trials: dict[int, str] = {int(k): v for k, v in own.get("trials", {}).items()}
+
+    def keep_study(self, place: str, run_id: str) -> None:
+        """Keep the study's own run and the MLflow experiment that it is in."""
+        self.place, self.study = place, run_id
+        self._write()
+
+    def keep_trial(self, number: int, run_id: str) -> None:
+        """Keep a trial's run."""
+        self.trials[number] = run_id
+        self._write()
+
+    def _write(self) -> None:
+        trials = {str(number): run_id for number, run_id in self.trials.items()}
+        self._all[self._uri] = {"experiment": self.place, "run": self.study, "trials": trials}
+        replace_text(self._path, json.dumps(self._all, indent=2) + "\n")
