@@ -129,6 +129,19 @@ def mend(path: Path) -> str | None:
         StudyFailed: a line before the last is damaged.
     """
     content = path.read_bytes()
+    end = check_lines(path, content)
+    if end == len(content):
+        return None
+    os.truncate(path, end)
+    return f"{path.name}: dropped an incomplete last line of {len(content) - end} bytes"
+
+
+def check_lines(path: Path, content: bytes) -> int:
+    """Return where the whole lines of a journal's content end.
+
+    Raises:
+        StudyFailed: one of them is damaged; `path` is named.
+    """
     end = content.rfind(b"\n") + 1
     lines = content[:end].splitlines()
     for number, line in enumerate(lines, 1):
@@ -137,10 +150,7 @@ def mend(path: Path) -> str | None:
                 f"{path}: line {number} of {len(lines)} is damaged; the study cannot go on from "
                 f"it (trials.csv and curves.csv still hold what was finished)"
             )
-    if end == len(content):
-        return None
-    os.truncate(path, end)
-    return f"{path.name}: dropped an incomplete last line of {len(content) - end} bytes"
+    return end
 
 
 def _is_record(line: bytes) -> bool:

@@ -206,7 +206,13 @@ def test_no_path_of_one_machine_is_committed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "option"), [("search.run", "--trials"), ("analysis.table", "--by")]
+    ("module", "option"),
+    [
+        ("search.run", "--trials"),
+        ("analysis.table", "--by"),
+        ("search.predict", "--json"),
+        ("search.studies", "remove"),
+    ],
 )
 def test_help_loads_nothing_heavy(module: str, option: str) -> None:
     code = f"""if True:

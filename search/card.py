@@ -1,0 +1,188 @@
+"""The card of an exported model: what it was trained on, how good it is, what it is not for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from search.command import one_line
+from search.model import split_of
+from search.overview import confirmed
+from search.progress import DataProgress, say
+from search.studies_text import interval
+from search.winner import Winner
+from trainables.errors import TrellisError
+
+if TYPE_CHECKING:
+    from trainables.data import Split
+
+_USE = """```python
+import torch
+
+# Images as preprocessing.json says: uint8 [n, {height}, {width}, {channels}].
+model = torch.export.load("model.pt2").module()
+logits = model(torch.zeros((1, {height}, {width}, {channels}), dtype=torch.uint8))
+probabilities = logits.softmax(1)
+```
+
+`model.onnx` takes the same `images` and gives the same `logits`, in any ONNX runtime.
+`model.safetensors` has the weights alone, by the names of the network in `trainables/`."""
+
+
+def model_card(winner: Winner) -> str:
+    """Return the card in Markdown.
+
+    Raises:
+        TrellisError: a file of the study is damaged.
+    """
+    parts = [
+        ("", list(_about(winner))),
+        ("Data", list(_data(winner))),
+        ("Accuracy", _accuracy(winner)),
+        ("Configuration", _table(["hyperparameter", "value"], list(winner.config.items()))),
+        ("Use", [_USE.format(**winner.shape._asdict())]),
+        ("Limits", list(_limits(winner))),
+    ]
+    text = "\n\n".join(
+        (f"## {title}\n\n" if title else "") + "\n".join(lines) for title, lines in parts
+    )
+    return (
+        f"# {winner.experiment.name}, from study {_cell(winner.folder.resolve().name)}\n\n{text}\n"
+    )
+
+
+def _cell(value: Any) -> str:
+    """Return a value for a line of Markdown: class names come from folders of anybody's."""
+    text = one_line(str(value))
+    return "".join(f"\\{sign}" if sign in "\\`*_[]<>|#" else sign for sign in text)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return [
+        f"| {' | '.join(str(each) if row is lines[1] else _cell(each) for each in row)} |"
+        for row in lines
+    ]
+
+
+def _about(winner: Winner) -> Iterator[str]:
+    best = winner.best
+    # Behind the colon stands what the space varies.
+    yield f"{winner.experiment.summary.split(':')[0].capitalize()}."
+    yield ""
+    if winner.data.kind == "embedded":
+        yield (
+            f"**Trained on embedded data: images that Trellis draws itself, not the real "
+            f"{winner.data.dataset}.** For trying things out, not for use."
+        )
+        yield ""
+    if (winner.manifest.get("weights") or {}).get("source") == "random":
+        yield "**Started from random weights, not from pretrained ones.**"
+        yield ""
+    yield (
+        f"Trial {best['trial']} of the study, the weights of its epoch {best['epoch']}; "
+        f"{best.get('parameters', 0):,} parameters."
+    )
+
+
+def _data(winner: Winner) -> Iterator[str]:
+    data = winner.manifest["data"]
+    # Not the location: a path of somebody's machine means nothing elsewhere.
+    mark = data["fingerprint"][:16]
+    yield f"{_cell(data['dataset'])}, read as `{data['kind']}`; fingerprint `{mark}`."
+    yield ""
+    yield from _table(["split", "images"], list(data["sizes"].items()))
+    yield ""
+    yield f"Classes: {', '.join(_cell(name) for name in winner.classes)}."
+    for note in data.get("notes", ()):
+        yield f"- {_cell(note)}"
+
+
+def _accuracy(winner: Winner) -> list[str]:
+    best = winner.best["val_accuracy"]
+    lines = [
+        f"Validation accuracy {best:.4f}: of the epoch and the trial that were chosen by it, and "
+        "so optimistic.",
+        "",
+    ]
+    each = _confirmation(winner)
+    if each is None:
+        lines.append(
+            "Not confirmed on fresh seeds and the test split (`python -m search.confirm`): one "
+            "seed decides nothing."
+        )
+        return [*lines, *_validation_matrix(winner)]
+    wilson = each["wilson"]
+    lines += [
+        f"Confirmed on the test split, this configuration trained again on fresh seeds: "
+        f"{interval(each['test_accuracy'])}.",
+        f"For the finite test set, all seeds together: {wilson['accuracy']:.4f} "
+        f"(Wilson 95 % interval {wilson['low']:.4f} to {wilson['high']:.4f}). The weights here "
+        "are those of the search, one of such seeds.",
+        "",
+        *_matrix(winner, each["confusion_matrix"], "test split, summed over the seeds"),
+    ]
+    return lines
+
+
+def _confirmation(winner: Winner) -> Mapping[str, Any] | None:
+    """Return what confirm.json says of the exported configuration."""
+    found = confirmed(winner.folder) or {"configurations": []}
+    for each in found["configurations"]:
+        if each["config"] == winner.config:
+            return dict(each)
+    return None
+
+
+def _validation_matrix(winner: Winner) -> list[str]:
+    """Return the matrix on the validation split; a line instead where the data is not here."""
+    from trainables.data import open_data
+
+    try:
+        data = open_data(winner.data, DataProgress())
+        if data.fingerprint != winner.manifest["data"]["fingerprint"]:
+            raise TrellisError("the data is another now")
+        split = split_of(winner.experiment, winner.config, data, "validation")
+    except TrellisError as error:
+        what = str(error).splitlines()[0]
+        say(f"note: no confusion matrix in the model card: {what}")
+        return ["", "No confusion matrix: the data was not there when this was exported."]
+    return ["", *_matrix(winner, _confusion(winner, split), "validation split")]
+
+
+def _confusion(winner: Winner, split: "Split") -> list[list[int]]:
+    """Return the matrix of the network as it is exported, in float32."""
+    from trainables.metrics import class_metrics, split_logits
+
+    say(f"classifying {len(split.labels)} validation images for the model card ...")
+    found = split_logits(winner.network().network, split, "float32").argmax(1).numpy()
+    content = class_metrics(split.labels, found, len(winner.classes))
+    return list(content["confusion_matrix"])
+
+
+def _matrix(winner: Winner, rows: Sequence[Sequence[int]], where: str) -> list[str]:
+    named = [[name, *row] for name, row in zip(winner.classes, rows, strict=True)]
+    head = ["truth / predicted", *winner.classes]
+    return [f"Confusion matrix, {where}:", "", *_table(head, named)]
+
+
+def _limits(winner: Winner) -> Iterator[str]:
+    height, width, _ = winner.shape
+    yield (
+        f"- It answers with one of its {len(winner.classes)} classes whatever the image shows; "
+        "the probabilities are not calibrated."
+    )
+    yield f"- Images are resized to {width}x{height}, whatever their shape."
+    yield (
+        "- It was measured on images of the data set above alone: others may differ in light, "
+        "camera or place."
+    )
+    if "target_classes" in winner.config:
+        chosen = winner.config["target_classes"]
+        yield (
+            f"- It was trained and measured on the classes numbered {chosen} alone (0 is "
+            f"{_cell(winner.classes[0])}); the outputs of the others mean nothing."
+        )
+    if winner.precision == "bfloat16":
+        yield (
+            "- It was trained in bfloat16; the exported model works in float32, and an image at a "
+            "border may fall to the other side."
+        )

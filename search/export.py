@@ -1,0 +1,141 @@
+"""`search.studies export --to DIR`: the best model of a study for use without this package."""
+
+import importlib.util
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.errors import StudyFailed, UsageError
+from search.progress import say
+from search.winner import Winner, read_winner
+from trainables.errors import TrellisError
+
+if TYPE_CHECKING:
+    from trainables.deployed import Deployed
+
+# In the order in which they are told.
+FILES = ("README.md", "preprocessing.json", "model.pt2", "model.onnx", "model.safetensors")
+_NEEDED = ("onnx", "onnxscript")
+
+
+def export_model(folder: Path, to: Path) -> list[Path]:
+    """Write the best model of a study into the new folder `to`; return its files.
+
+    The folder appears whole or not at all.
+
+    Raises:
+        UsageError: `to` is in use, or a package is missing.
+        StudyFailed: the study has no whole best model, or the disk is full.
+        TrellisError: a file of the study is damaged.
+    """
+    _check(to)
+    winner = read_winner(folder)
+    aside = to.with_name(f".{to.name}.part-{os.getpid()}")
+    try:
+        aside.mkdir()
+        _write(winner, aside)
+        os.replace(aside, to)  # an empty folder may be there
+    except OSError as error:
+        raise StudyFailed(f"cannot write {to}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return [to / name for name in FILES]
+
+
+def _check(to: Path) -> None:
+    wrong = []
+    if to.is_symlink() or (to.exists() and not to.is_dir()):
+        wrong.append(f"--to {to}: must be a new folder, and this is a link or a file")
+    elif to.is_dir() and any(to.iterdir()):
+        wrong.append(f"--to {to}: is not empty; name a new folder")
+    elif not to.absolute().parent.is_dir():
+        wrong.append(f"--to {to}: there is no folder {to.absolute().parent}")
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        packages = " and ".join(missing)
+        wrong.append(f"{packages} missing, for ONNX: pip install 'trellis-search[export]'")
+    if wrong:
+        raise UsageError(wrong)
+
+
+def _write(winner: Winner, to: Path) -> None:
+    from safetensors.torch import save_file
+
+    from search.card import model_card
+
+    network = winner.network()
+    say("exporting the network ...")
+    text = json.dumps(preprocessing(winner), indent=2) + "\n"
+    (to / "preprocessing.json").write_text(text, encoding="utf-8")
+    (to / "README.md").write_text(model_card(winner), encoding="utf-8")
+    tensors = {name: value.contiguous() for name, value in network.network.state_dict().items()}
+    save_file(tensors, to / "model.safetensors", {"format": "pt", **_about(winner)})
+    _write_programs(network, winner, to)
+
+
+def _about(winner: Winner) -> dict[str, str]:
+    """Return what the weights' file says of itself: safetensors knows texts only."""
+    return {
+        "experiment": winner.experiment.name,
+        "config": json.dumps(winner.config),
+        "classes": json.dumps(winner.classes),
+        "data": f"{winner.data.kind}:{winner.data.dataset}",
+    }
+
+
+def _write_programs(network: "Deployed", winner: Winner, to: Path) -> None:
+    """Write model.pt2 and model.onnx: the same graph, of any number of images."""
+    import logging
+    import warnings
+
+    import torch
+
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    # Two, since one is a number that exporters like to take for fixed.
+    images = torch.zeros((2, *winner.shape), dtype=torch.uint8)
+    dynamic = {"images": {0: torch.export.Dim("batch", min=1)}}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's own exporter about itself
+        program = torch.export.export(network, (images,), dynamic_shapes=dynamic)
+        torch.export.save(program, to / "model.pt2")
+        say("converting it to ONNX ...")
+        graph = torch.onnx.export(
+            program,
+            dynamo=True,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=dynamic,
+            verbose=False,
+        )
+        if graph is None:
+            raise TrellisError("torch gave no ONNX graph of this network")
+        graph.save(str(to / "model.onnx"))
+
+
+def preprocessing(winner: Winner) -> dict[str, Any]:
+    """Return what preprocessing.json holds: what goes in, what comes out."""
+    height, width, channels = winner.shape
+    return {
+        "input": {
+            "name": "images",
+            "dtype": "uint8",
+            "shape": ["batch", height, width, channels],
+            "colour": "RGB" if channels == 3 else "gray (ITU-R 601-2 luma)",
+        },
+        "before": {
+            "orientation": "as EXIF says",
+            "transparency": "on white",
+            "resize": {
+                "height": height,
+                "width": width,
+                "how": "bicubic with antialiasing, aspect ratio not kept",
+                "pillow": f"image.resize(({width}, {height}), Image.Resampling.BICUBIC)",
+            },
+        },
+        "inside": "scaling to [0, 1], and what else the network was trained with: part of it",
+        "output": {"name": "logits", "dtype": "float32", "shape": ["batch", len(winner.classes)]},
+        "probabilities": "softmax of the logits",
+        "classes": winner.classes,
+    }

@@ -1,0 +1,155 @@
+"""`python -m search.predict STUDY IMAGE...`: what the best model of a study says of images."""
+
+import argparse
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.command import Parser, one_line
+from search.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, exit_code
+from search.progress import DataProgress, say
+from trainables.errors import TrellisError
+
+if TYPE_CHECKING:
+    from search.winner import Winner
+
+PROG = "python -m search.predict"
+_EPILOG = f"""examples:
+  {PROG} mine leaf.jpg
+  {PROG} mine photos/ --json
+
+CSV on stdout: image, class, probability. With --json a list of objects that have the probability
+of every class, too. Folders are read with all that is below them. What cannot be read as an
+image is told on stderr and skipped; the exit code is 1 if nothing could be read."""
+
+
+def build_parser() -> Parser:
+    """Return the parser."""
+    parser = Parser(
+        prog=PROG,
+        description="Classify images with the best model of a study.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("study", metavar="STUDY", help="its name, or a path to its folder")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--results-dir",
+        metavar="DIR",
+        type=Path,
+        default=Path("results"),
+        help="where studies are looked for by name (default: results)",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    given = build_parser().parse_args(arguments)
+    try:
+        return _predict(given)
+    except TrellisError as error:
+        for text in str(error).splitlines():
+            say(f"search.predict: {text}")
+        return exit_code(error)
+    except KeyboardInterrupt:
+        say("\nsearch.predict: interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `| head` has seen enough; Python would complain when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+
+
+def image_files(words: Iterable[str]) -> list[Path]:
+    """Return the files that are named, and the images in and below folders that are.
+
+    In the order given, those of a folder sorted by path. A folder without images stays itself.
+    """
+    from trainables.data.folder_images import is_image_name
+
+    found: list[Path] = []
+    for word in words:
+        path = Path(word)
+        below = sorted(
+            Path(folder, name)
+            for folder, _, names in (os.walk(path) if path.is_dir() else ())
+            for name in names
+            if is_image_name(name)
+        )
+        found += below or [path]
+    return found
+
+
+def _predict(given: argparse.Namespace) -> int:
+    from analysis.frames import resolve_study
+    from analysis.table import data_kind
+    from search.winner import read_winner
+
+    winner = read_winner(resolve_study(given.study, given.results_dir))
+    warning = data_kind(winner.folder)[1]
+    if warning:
+        say(f"note: trained on {warning}")
+    paths = image_files(given.images)
+    read = _print(winner, paths, _as_json if given.json else _as_csv)
+    if read < len(paths):
+        say(f"{len(paths) - read} of {len(paths)} could not be read and were skipped")
+    return EXIT_DONE if read else EXIT_FAILED
+
+
+def _print(winner: "Winner", paths: Sequence[Path], write: Any) -> int:
+    """Print a line per image as it comes; return how many could be read."""
+    from trainables import device as machine
+    from trainables.budget import Budget
+    from trainables.deployed import Unreadable, probabilities
+
+    budget = Budget(epochs=1, precision=winner.precision)
+    device = machine.set_up(budget)
+    network = winner.network().to(device)
+    lower, shown, read = machine.autocast(budget, device), DataProgress(), 0
+    for done, (path, found) in enumerate(
+        probabilities(network, paths, winner.shape, lower), start=1
+    ):
+        if isinstance(found, Unreadable):
+            say(one_line(f"{path}: not an image that can be read, skipped: {found.reason}"))
+        else:
+            chances = [round(float(value), 6) for value in found]
+            best = int(found.argmax())
+            write(
+                read,
+                str(path),
+                winner.classes[best],
+                dict(zip(winner.classes, chances, strict=True)),
+            )
+            read += 1
+        if len(paths) > 1 and not sys.stdout.isatty():
+            shown("classifying images", done, len(paths))
+    if write is _as_json:
+        print("\n]" if read else "[]")
+    return read
+
+
+def _as_csv(before: int, path: str, name: str, chances: dict[str, float]) -> None:
+    lines = csv.writer(sys.stdout, lineterminator="\n")
+    if not before:
+        lines.writerow(["image", "class", "probability"])
+    lines.writerow([path, name, chances[name]])
+
+
+def _as_json(before: int, path: str, name: str, chances: dict[str, float]) -> None:
+    content = {
+        "image": path,
+        "class": name,
+        "probability": chances[name],
+        "probabilities": chances,
+    }
+    print("[" if not before else ",", end="\n")
+    print(json.dumps(content), end="")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

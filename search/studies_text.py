@@ -1,0 +1,115 @@
+"""The text of `search.studies list` and `show`."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.layout import WIDTH, Section, blocks, column, plain
+from search.overview import Overview, age, confirmed, overview, size
+from search.progress import settings
+from trainables.errors import TrellisError
+
+
+def list_text(found: Sequence[Overview], width: int = WIDTH) -> str:
+    """Return the table of studies, the newest last, and a line for everything damaged."""
+    # Without an age it is damaged: those come first, out of the way of the newest.
+    order = sorted(found, key=lambda each: (each.age_s is not None, -(each.age_s or 0)))
+    # One group, which stays together where the line has room.
+    columns = {
+        "study": [each.folder.name for each in order],
+        "experiment": [each.experiment for each in order],
+        "data": [each.data for each in order],
+        "state": [each.state for each in order],
+        "trials": [_progress(each) for each in order],
+        "best": ["" if each.best is None else f"{each.best:.4f}" for each in order],
+        "age": [age(each.age_s) for each in order],
+        "on disk": [size(each.bytes) for each in order],
+    }
+    table = [column(n, pd.Series(c, dtype="str"), key=n == "study") for n, c in columns.items()]
+    damaged = [f"{each.folder.name}: {each.reason}" for each in order if each.reason]
+    note = ["best: validation accuracy of the best epoch, chosen by that split and so optimistic"]
+    return plain([*blocks([table], width), *damaged, *note])
+
+
+def _progress(each: Overview) -> str:
+    return "" if each.done is None else f"{each.done} of {each.trials}"
+
+
+def show_text(folder: Path) -> str:
+    """Return all that is worth knowing of one study.
+
+    Raises:
+        TrellisError: study.json is damaged.
+    """
+    from analysis.frames import read_manifest
+    from analysis.table import render_best
+
+    seen, manifest = overview(folder), read_manifest(folder)
+    lines = [f"{name:<11} {text}" for name, text in _facts(seen, manifest)]
+    sections: list[Section] = [*lines]
+    if seen.best is not None:
+        sections.append("\n" + render_best(folder, 5).rstrip("\n"))
+    sections += _confirmed_lines(folder)
+    if seen.state == "unfinished":
+        words = ["python", "-m", "search.run", seen.experiment, "--study", folder.name]
+        if folder.parent != Path("results"):
+            words += ["--results-dir", str(folder.parent)]
+        sections.append(f"\ngo on with: {shlex.join([*words, '--resume'])}")
+    return "\n".join(str(section) for section in sections) + "\n"
+
+
+def _facts(seen: Overview, manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "study", str(seen.folder)
+    yield "state", f"{seen.state}: {seen.reason}" if seen.reason else seen.state
+    yield "experiment", str(manifest.get("experiment"))
+    yield "trials", _progress(seen)
+    yield "begun", f"{manifest.get('created')} ({age(seen.age_s)} ago)"
+    yield "on disk", size(seen.bytes)
+    data = manifest.get("data", {})
+    sizes = ", ".join(f"{count} {split}" for split, count in data.get("sizes", {}).items())
+    unreal = "" if data.get("real", True) else f", not the real {data.get('dataset')}"
+    yield "data", f"{data.get('kind')} {data.get('location', '')}: {sizes} images{unreal}"
+    yield "classes", ", ".join(str(name) for name in data.get("classes", ()))
+    budget = manifest.get("budget", {})
+    words = ("max_epochs", "seed", "sampler", "stopper", "precision")
+    yield "plan", settings({name: budget.get(name) for name in words})
+    if budget.get("fixed"):
+        yield "held", settings(budget["fixed"])
+    if budget.get("sweep"):
+        yield "sweep", ", ".join(budget["sweep"])
+    for each in budget.get("warm_start", ()):
+        yield "warm start", f"{each['study']} trial {each['trial']}: {settings(each['config'])}"
+    if manifest.get("weights"):
+        yield "weights", f"{manifest['weights']['source']} {manifest['weights']['path']}"
+    yield "command", shlex.join(str(word) for word in manifest.get("command", ()))
+    yield "versions", settings(manifest.get("versions", {}))
+    yield "commit", str(manifest.get("git_commit"))
+
+
+def _confirmed_lines(folder: Path) -> list[str]:
+    try:
+        found = confirmed(folder)
+    except TrellisError as error:
+        return [str(error)]
+    if found is None:
+        return ["not confirmed yet: one seed decides nothing"]
+    lines = []
+    for each in found["configurations"]:
+        test = each["test_accuracy"]
+        mark = " (recommended)" if each["configuration"] == found.get("recommended") else ""
+        lines.append(
+            f"confirmed on the test split{mark}: {interval(test)}, {json.dumps(each['config'])}"
+        )
+    return lines
+
+
+def interval(summary: Mapping[str, Any]) -> str:
+    """Return a mean with its 95 % interval and n, as confirm.json has them."""
+    mean, n = f"{summary['mean']:.4f}", summary["n"]
+    if summary.get("low") is None:
+        return f"{mean} (n = {n}: no interval)"
+    return f"{mean} (95 % interval {summary['low']:.4f} to {summary['high']:.4f}, n = {n} seeds)"

@@ -1,0 +1,167 @@
+"""The best model of a study, ready for use: what it was, what images it takes, its weights."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.catalog import find
+from search.errors import StudyFailed
+from search.experiment import Experiment
+from search.manifest import read_manifest
+from trainables.budget import Weights
+from trainables.data.source import DataSpec
+from trainables.errors import TrellisError
+
+if TYPE_CHECKING:
+    from trainables.deployed import Deployed, Shape
+
+_BEST: dict[str, type | tuple[type, ...]] = {
+    "trial": int,
+    "config": dict,
+    "epoch": int,
+    "val_accuracy": (int, float),
+}
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The best trial of the study in `folder`. `best` is what best.json holds."""
+
+    folder: Path
+    experiment: Experiment
+    manifest: Mapping[str, Any]
+    best: Mapping[str, Any]
+    shape: "Shape"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Its configuration."""
+        return dict(self.best["config"])
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names, in the order of the logits."""
+        return [str(name) for name in self.manifest["data"]["classes"]]
+
+    @property
+    def precision(self) -> str:
+        """What the study's forward passes ran in: bfloat16, float32 or auto."""
+        return str(self.manifest.get("resources", {}).get("precision", "auto"))
+
+    @property
+    def data(self) -> DataSpec:
+        """The data of the study."""
+        data = self.manifest["data"]
+        return DataSpec(data["dataset"], data["kind"], data["location"])
+
+    def network(self) -> "Deployed":
+        """Return the network with its weights of the best epoch, on the CPU, in evaluation mode.
+
+        Raises:
+            StudyFailed: best.pt is missing, damaged, or of another trial than best.json.
+            TrellisError: pretrained weights that best.pt still lacks cannot be had.
+        """
+        from search.model import restored
+        from trainables.deployed import Deployed
+
+        path = self.folder / "best.pt"
+        whole = self._check(path)
+        weights = None if whole else self._weights
+        try:
+            model = restored(
+                self.experiment, self.config, path, len(self.classes), self.shape, weights
+            )
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            what = str(error).splitlines()[0]
+            raise StudyFailed(f"{path} does not fit its configuration: {what}") from error
+        return Deployed(model).eval()
+
+    def _check(self, path: Path) -> bool:
+        """Tell whether best.pt has the whole network; what is damaged or of another is refused."""
+        saved = _read_weights(path)
+        about = ("epoch", "val_accuracy")
+        if any(saved[name] != self.best[name] for name in about):
+            raise StudyFailed(
+                f"{self.folder}: best.pt is of another trial than best.json; let the study end, "
+                "or go on with it by --resume"
+            )
+        # A study completes the file when it ends; this one may still run.
+        return not self._weights or any(
+            name.startswith("backbone.Conv2d_1a_3x3.") for name in saved["model"]
+        )
+
+    @property
+    def _weights(self) -> Weights | None:
+        weights = self.manifest.get("weights")
+        if not weights:
+            return None
+        return Weights(weights["source"], weights["path"], weights["fingerprint"])
+
+
+def read_winner(folder: Path) -> Winner:
+    """Return the best trial of a study.
+
+    Raises:
+        StudyFailed: it has none yet, or a file of it is damaged.
+        TrellisError: study.json cannot be used, or the images' size cannot be told.
+    """
+    manifest = read_manifest(folder / "study.json")
+    experiment = find(manifest["experiment"])
+    best = _read_best(folder / "best.json")
+    return Winner(folder, experiment, manifest, best, _shape(experiment, manifest, best["config"]))
+
+
+def _read_best(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StudyFailed(f"{path} is missing: no trial of the study has finished yet") from None
+    except (OSError, ValueError) as error:
+        raise StudyFailed(f"{path} is damaged: {error}") from None
+    sound = isinstance(content, dict) and all(
+        isinstance(content.get(name), kind) for name, kind in _BEST.items()
+    )
+    if not sound:
+        raise StudyFailed(f"{path} is damaged: it lacks one of {', '.join(_BEST)}")
+    return dict(content)
+
+
+def _read_weights(path: Path) -> dict[str, Any]:
+    from trainables.checkpoint import load_weights
+
+    if not path.is_file():
+        raise StudyFailed(
+            f"{path} is missing: the workers kept the weights, or no trial has finished"
+        )
+    try:
+        saved = load_weights(path)
+        return {name: saved[name] for name in ("model", "epoch", "val_accuracy")}
+    except Exception as error:  # a damaged file raises nearly anything
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise StudyFailed(f"{path} is damaged: {what}") from error
+
+
+def _shape(
+    experiment: Experiment, manifest: Mapping[str, Any], config: Mapping[str, Any]
+) -> "Shape":
+    """Return the shape of the images that the network was trained on."""
+    from trainables import shapes
+    from trainables.data.sources import open_source
+    from trainables.deployed import Shape
+
+    data = manifest["data"]
+    size = config.get("image_size", experiment.image_size)
+    if data["kind"] != "folder":
+        height, width, channels = shapes.published(data["dataset"]).image
+    elif size is not None:
+        height, width, channels = size, size, 3
+    else:  # as the images are: only they can tell
+        try:
+            source = open_source(DataSpec(data["dataset"], data["kind"], data["location"]))
+            height, width, channels = next(iter(source.images("train")))[0].shape
+        except TrellisError as error:
+            raise TrellisError(f"the size of the images can no longer be told: {error}") from None
+    # A pretrained network takes colours: gray images were repeated for it.
+    return Shape(size or height, size or width, 3 if experiment.pretrained else channels)

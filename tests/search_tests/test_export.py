@@ -1,0 +1,247 @@
+"""search.studies export --to: the exported model gives the same logits, without this package."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from search import export
+from search.card import model_card
+from search.errors import StudyFailed, UsageError
+from search.export import FILES, export_model, preprocessing
+from search.winner import read_winner
+from tests.search_tests.winners import make_images, make_study
+from trainables.data import DataSpec
+
+# Lets through torch with what its wheel requires, numpy and the standard library.
+ALONE = """
+import importlib.abc, importlib.metadata, json, re, sys
+allowed, waiting = {"torch", "torchgen", "functorch", "numpy"}, ["torch", "numpy"]
+seen = set()
+provides = importlib.metadata.packages_distributions()
+while waiting:
+    name = waiting.pop()
+    if name.lower() in seen: continue
+    seen.add(name.lower())
+    for line in importlib.metadata.requires(name) or ():
+        if "extra ==" in line: continue
+        word = re.match(r"[\\w.-]+", line)[0]
+        try: importlib.metadata.version(word)
+        except importlib.metadata.PackageNotFoundError: continue
+        waiting.append(word)
+normal = {re.sub(r"[-_.]+", "-", each) for each in seen}
+for module, owners in provides.items():
+    if any(re.sub(r"[-_.]+", "-", owner.lower()) in normal for owner in owners):
+        allowed.add(module)
+
+class Blocker(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        top = name.split(".")[0]
+        if top not in allowed and top not in sys.stdlib_module_names:
+            raise ModuleNotFoundError(f"blocked: {name}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+for blocked in ("search", "trainables", "torchvision", "safetensors", "onnx"):
+    try: __import__(blocked)
+    except ModuleNotFoundError as error: assert "blocked" in str(error), error
+    else: raise AssertionError(blocked)
+import numpy, torch
+images = torch.from_numpy(numpy.load("images.npy"))
+model = torch.export.load("model.pt2").module()
+logits = model(images)
+assert torch.allclose(model(images[:1]), logits[:1], atol=1e-5)
+numpy.save("logits.npy", logits.detach().numpy())
+print(sorted(set(sys.modules) & {"safetensors", "search", "trainables", "torchvision"}))
+"""
+
+
+@pytest.fixture(scope="module")
+def lenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    images = make_images(folder / "images", classes=3)
+    return make_study(folder / "lenet", "lenet_beans", DataSpec("beans", "folder", str(images)))
+
+
+def exported_alike(study: Path, to: Path, scratch: Path) -> None:
+    """Export, and compare logits of five images: alone with torch, and in onnxruntime."""
+    import onnxruntime
+    from safetensors.torch import load_file
+
+    written = export_model(study, to)
+    assert [path.name for path in written] == list(FILES)
+    winner = read_winner(study)
+    draws = np.random.default_rng(1)
+    images = draws.integers(0, 256, (5, *winner.shape), dtype=np.uint8)
+    network = winner.network()
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images)).numpy()
+    assert np.ptp(expected) > 1e-3
+    scratch.mkdir()
+    (scratch / "model.pt2").write_bytes((to / "model.pt2").read_bytes())
+    np.save(scratch / "images.npy", images)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ALONE],
+        cwd=scratch,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(scratch)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+    np.testing.assert_allclose(np.load(scratch / "logits.npy"), expected, atol=1e-5)
+    session = onnxruntime.InferenceSession(to / "model.onnx")
+    for count in (1, 5):
+        (logits,) = session.run(["logits"], {"images": images[:count]})
+        np.testing.assert_allclose(logits, expected[:count], atol=1e-3)
+    weights = load_file(to / "model.safetensors")
+    own = network.network.state_dict()
+    assert weights.keys() == own.keys()
+    assert all(torch.equal(weights[name], own[name]) for name in own)
+    told = json.loads((to / "preprocessing.json").read_text())
+    assert told["classes"] == winner.classes
+    assert told["input"]["shape"] == ["batch", *winner.shape]
+
+
+@pytest.mark.slow
+def test_lenet_alone(lenet: Path, tmp_path: Path) -> None:
+    exported_alike(lenet, tmp_path / "model", tmp_path / "scratch")
+    card = (tmp_path / "model" / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"{code}\nprint(probabilities.shape)"],
+        cwd=tmp_path / "model",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "torch.Size([1, 3])", done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [("mnist_cnn", 2), ("cifar10_net", 2), ("cifar10_transfer", 10), ("inception_beans", 2)],
+)
+def test_every_other_network_alone(name: str, classes: int, tmp_path: Path) -> None:
+    images = make_images(tmp_path / "images", classes, each=8)
+    study = make_study(tmp_path / "s", name, DataSpec("beans", "folder", str(images)), epochs=2)
+    exported_alike(study, tmp_path / "model", tmp_path / "scratch")
+
+
+def test_the_card_tells_data_configuration_accuracy_and_limits(lenet: Path) -> None:
+    winner = read_winner(lenet)
+    card = model_card(winner)
+    accuracy = winner.best["val_accuracy"]
+    for text in (
+        "# lenet_beans, from study lenet",
+        "| train | 21 |",
+        "| validation | 6 |",
+        "| test | 3 |",
+        "Classes: kind 0, kind 1, kind 2.",
+        f"Validation accuracy {accuracy:.4f}: of the epoch",
+        "Not confirmed on fresh seeds",
+        "Confusion matrix, validation split:",
+        "| kernel\\_size | 3 |",
+        "one of its 3 classes whatever the image shows",
+        "resized to 64x64",
+    ):
+        assert text in card, text
+    assert str(lenet.parent) not in card  # no path of this machine
+    rows = re.findall(r"^\| kind \d \| (\d+) \| (\d+) \| (\d+) \|$", card, re.MULTILINE)
+    assert [sum(map(int, row)) for row in rows] == [2, 2, 2]
+    right = sum(int(row[number]) for number, row in enumerate(rows))
+    assert right / 6 == pytest.approx(accuracy)
+
+
+def test_the_card_tells_what_was_confirmed(lenet: Path, tmp_path: Path) -> None:
+    for name in ("study.json", "best.json", "best.pt"):
+        (tmp_path / name).write_bytes((lenet / name).read_bytes())
+    config = json.loads((lenet / "best.json").read_text())["config"]
+    summary = {"mean": 0.7, "sd": 0.02, "low": 0.65, "high": 0.75, "n": 3}
+    one = {
+        "configuration": 1,
+        "config": config,
+        "test_accuracy": summary,
+        "wilson": {"low": 0.61, "high": 0.77, "images": 30, "accuracy": 0.7},
+        "confusion_matrix": [[8, 1, 1], [2, 7, 1], [2, 2, 6]],
+    }
+    other = one | {"config": config | {"kernel_size": 5}, "confusion_matrix": [[0] * 3] * 3}
+    content = {"recommended": 1, "configurations": [other, one]}
+    (tmp_path / "confirm.json").write_text(json.dumps(content))
+    card = model_card(read_winner(tmp_path))
+    assert "0.7000 (95 % interval 0.6500 to 0.7500, n = 3 seeds)." in card
+    assert "(Wilson 95 % interval 0.6100 to 0.7700)" in card
+    assert "test split, summed over the seeds:" in card
+    assert "| kind 1 | 2 | 7 | 1 |" in card
+    assert "Not confirmed" not in card
+    (tmp_path / "confirm.json").write_text(json.dumps({"configurations": [other]}))
+    assert "Not confirmed" in model_card(read_winner(tmp_path))
+
+
+def test_embedded_data_and_random_weights_are_named_plainly(lenet: Path, tmp_path: Path) -> None:
+    for name in ("study.json", "best.json", "best.pt"):
+        (tmp_path / name).write_bytes((lenet / name).read_bytes())
+    manifest = json.loads((lenet / "study.json").read_text())
+    manifest["data"] |= {"kind": "embedded", "classes": ["a|b", "<img>", "c"]}
+    manifest["weights"] = {"source": "random", "path": "", "fingerprint": "random-0"}
+    (tmp_path / "study.json").write_text(json.dumps(manifest))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("search.winner.Winner._check", lambda *_: True)
+        card = model_card(read_winner(tmp_path))
+    assert "**Trained on embedded data: images that Trellis draws itself, not the real" in card
+    assert "**Started from random weights, not from pretrained ones.**" in card
+    assert "Classes: a\\|b, \\<img\\>, c." in card
+    assert "No confusion matrix: the data was not there" in card
+
+
+def test_preprocessing_says_what_goes_in(lenet: Path) -> None:
+    told = preprocessing(read_winner(lenet))
+    assert told["input"]["shape"] == ["batch", 64, 64, 3]
+    assert told["input"]["colour"] == "RGB"
+    assert "bicubic" in told["before"]["resize"]["how"]
+    assert told["output"]["shape"] == ["batch", 3]
+
+
+def test_a_folder_in_use_is_refused(lenet: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path)
+    for name, message in (
+        ("full", "is not empty; name a new folder"),
+        ("file", "must be a new folder, and this is a link or a file"),
+        ("link", "must be a new folder, and this is a link or a file"),
+        ("none/model", "there is no folder .*none"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            export_model(lenet, tmp_path / name)
+
+
+def test_missing_packages_are_told_first(
+    lenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "onnxscript" else find(name)
+    )
+    with pytest.raises(UsageError, match=r"onnxscript missing.*trellis-search\[export\]"):
+        export_model(lenet, tmp_path / "model")
+
+
+def test_an_export_that_fails_leaves_nothing(
+    lenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(export, "_write_programs", full)
+    with pytest.raises(StudyFailed, match=r"cannot write .*model: No space left on device"):
+        export_model(lenet, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
