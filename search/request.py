@@ -33,6 +33,8 @@ class Request:
     """A command line that makes sense. `time_budget_s` is None without a limit.
 
     `named` tells that the user chose the study's name; otherwise the next free one will do.
+    `again` is the command that goes on with it where that is not search.run: the study is then a
+    part of that command, which shows a table of its own.
     """
 
     experiment: Experiment
@@ -50,6 +52,7 @@ class Request:
     trial_timeout_s: int = _TRIAL_TIMEOUT_S
     tensorboard: bool = False
     mlflow: str | None = None  # a tracking URI
+    again: tuple[str, ...] = ()
 
 
 def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = None) -> Request:

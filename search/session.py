@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         TrellisError: bad input, a refused resume, or a study that could not do its job.
     """
     old = _old_manifest(arguments)
-    _take_over(arguments, old)
+    take_over(arguments, old)
     request = check(arguments, old)
     interrupts = Interrupts(request.time_budget_s)
     with interrupts.caught():
@@ -70,7 +70,8 @@ def _old_manifest(arguments: argparse.Namespace) -> Mapping[str, Any] | None:
     return read_manifest(path) if path.is_file() else None
 
 
-def _take_over(arguments: argparse.Namespace, old: Mapping[str, Any] | None) -> None:
+def take_over(arguments: argparse.Namespace, old: Mapping[str, Any] | None) -> None:
+    """Let resources that are not given be those that a study has had."""
     # Kept as it was found: with another limit, batches would be split otherwise.
     divided_anew = any(getattr(arguments, name) is not None for name in _DIVIDERS)
     for name in _TAKEN_OVER if divided_anew else _DIVIDERS:
@@ -81,6 +82,8 @@ def _take_over(arguments: argparse.Namespace, old: Mapping[str, Any] | None) -> 
 
 def resume_command(request: Request) -> str:
     """Return the command that goes on with the request's study."""
+    if request.again:
+        return shlex.join(request.again)
     folder, name = request.folder, request.experiment.name
     words = ["python", "-m", "search.run", name, "--study", folder.name, "--resume"]
     if folder.parent != Path("results").absolute():
@@ -126,7 +129,7 @@ class Session:
             say("dry run: no study was begun")
             return EXIT_DONE
         code = self._guarded(data)
-        if self._opened is not None:
+        if self._opened is not None and not self._request.again:
             show_result(self._request, self._opened.book, code, time.monotonic() - began)
         return code
 
@@ -169,7 +172,11 @@ class Session:
     def _search(self, data: Data) -> None:
         request = self._request
         content = make_manifest(
-            request.experiment, request.plan, data, command_line(), self._weights
+            request.experiment,
+            request.plan,
+            data,
+            list(request.again) or command_line(),
+            self._weights,
         )
         content["resources"] = {**request.asked._asdict(), "precision": self._precision}
         if request.resume:  # refused or finished before anything is prepared
@@ -215,7 +222,7 @@ class Session:
 
     def _evaluate(self, data: Data) -> None:
         request = self._request
-        if self._book.unfinished:
+        if self._book.unfinished or request.again:
             return
         if request.experiment.class_metrics:
             from search.evaluation import evaluate_best

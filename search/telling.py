@@ -28,13 +28,15 @@ def announce(request: Request, data: Data) -> None:
     say(f"{request.experiment.name}: {data.spec.dataset}{kind}, {sizes} images")
     for note in data.notes:
         say(f"note: {note}")
-    say(
-        f"{plan.trials} trials of at most {plan.max_epochs} epochs; sampler {plan.sampler}, "
-        f"stopper {plan.stopper}, seed {plan.seed}"
-    )
+    how = f"sampler {plan.sampler}, stopper {plan.stopper}, seed {plan.seed}"
+    if plan.repeats:
+        how = f"{plan.trials // plan.seeds} configurations, each on {plan.seeds} seeds"
+    say(f"{plan.trials} trials of at most {plan.max_epochs} epochs; {how}")
     if plan.fixed:
         say(f"held: {settings(plan.fixed)}")
-    say(f"trial 0 is the published configuration: {settings(published(request.experiment, plan))}")
+    if not plan.configurations:
+        first = settings(published(request.experiment, plan))
+        say(f"trial 0 is the published configuration: {first}")
 
 
 def show_result(request: Request, book: Book, code: int, elapsed_s: float) -> None:

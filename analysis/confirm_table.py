@@ -1,0 +1,82 @@
+"""The table that search.confirm ends with: what confirm.json says, for reading."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analysis.layout import Block, Column, Section, blocks, plain, show
+
+
+def render(content: Mapping[str, Any], width: int = 110) -> str:
+    """Return the table of `confirm.json`'s content, the best mean test accuracy first."""
+    order = sorted(
+        content["configurations"],
+        key=lambda each: (-each["test_accuracy"]["mean"], each["configuration"]),
+    )
+    kind = "" if content["real_data"] else f" ({content['data']}: not the real data)"
+    title = (
+        f"study {content['study']} of {content['experiment']}{kind}: {content['seeds']} fresh "
+        f"seeds, {content['test_images']} test images"
+    )
+    return plain([title, *blocks([_numbers(order), _configs(order)], width), *_notes(content)])
+
+
+def _numbers(order: Sequence[Mapping[str, Any]]) -> Block:
+    def text(name: str, part: str = "mean") -> list[str]:
+        return [_share(each[name][part]) for each in order]
+
+    return [
+        Column("no.", [_name(each) for each in order], False, key=True),
+        Column("group", [each["group"] for each in order], False),
+        Column("test", text("test_accuracy"), True),
+        Column("95 % over seeds", [_range(each["test_accuracy"]) for each in order], True),
+        Column("95 % of images", [_range(each["wilson"]) for each in order], True),
+        Column("n", [str(each["test_accuracy"]["n"]) for each in order], True),
+        Column("validation", text("val_accuracy"), True),
+        Column("searched", [_share(each["searched_val_accuracy"]) for each in order], True),
+        Column("optimism", [_share(each["optimism"]) for each in order], True),
+        Column("parameters", [f"{each['parameters']:,}" for each in order], True),
+        Column("s/epoch", [f"{each['epoch_s']:.1f}" for each in order], True),
+    ]
+
+
+def _configs(order: Sequence[Mapping[str, Any]]) -> Block:
+    names = list(dict.fromkeys(name for each in order for name in each["config"]))
+    varying = [
+        name for name in names if len({str(each["config"].get(name)) for each in order}) > 1
+    ]
+    return [
+        Column(name, [show(each["config"].get(name)) for each in order], False) for name in varying
+    ]
+
+
+def _name(each: Mapping[str, Any]) -> str:
+    return f"{each['configuration']}{' (published)' if each['published'] else ''}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _range(summary: Mapping[str, Any]) -> str:
+    if summary["low"] is None:
+        return "-"
+    # Of few seeds that differ much the interval of the mean passes what an accuracy can be.
+    return f"{max(0.0, summary['low']):.3f} to {min(1.0, summary['high']):.3f}"
+
+
+def _notes(content: Mapping[str, Any]) -> list[Section]:
+    opened = content["opened"]
+    notes: list[Section] = [
+        "configurations that share a letter cannot be told apart (paired t tests over "
+        f"{content['paired_seeds']} seeds, Holm-corrected, on test accuracy)",
+    ]
+    if content["recommended"] is not None:
+        notes.append(
+            f"recommended: configuration {content['recommended']}, by validation accuracy on the "
+            "fresh seeds; ties go to the cheaper"
+        )
+    notes.append(
+        f"the test split was opened {'once' if len(opened) == 1 else f'{len(opened)} times'}: "
+        + ", ".join(opened)
+    )
+    return notes

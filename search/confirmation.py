@@ -1,0 +1,265 @@
+"""What search.confirm does: choose, train on fresh seeds, open the test split, judge, show.
+
+The training is a study of its own in `<study>/confirm`, run and resumed as any other.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from search import options
+from search.catalog import find
+from search.confirm import PASSED_ON
+from search.contenders import Contender, best_contenders, key, listed_contenders
+from search.errors import EXIT_DONE, EXIT_INTERRUPTED, ResumeRefused, StudyFailed, UsageError
+from search.experiment import Experiment
+from search.interrupts import EndEarly, Interrupts
+from search.journal import own
+from search.judging import Court, discard_weights, judge, keep_recommended, openings, read_rows
+from search.manifest import read_manifest
+from search.options import Mistakes
+from search.past import read_records
+from search.plan import Plan
+from search.progress import DataProgress, say
+from search.records import Record
+from search.request import Request, check
+from search.session import Session, take_over
+from search.verdict import JSON_NAME, verdict
+from search.weights import find_weights_of
+from trainables.data import Data, open_data, prepare
+from trainables.files import replace_text
+
+FOLDER_NAME = "confirm"
+_TOP, _SEEDS = 5, 5
+
+
+def confirm(arguments: argparse.Namespace) -> int:
+    """Do what the arguments ask for; return the exit code.
+
+    Raises:
+        TrellisError: bad input, a refused resume, or a study that could not do its job.
+    """
+    from analysis.frames import resolve_study
+
+    wrong = Mistakes()
+    top = wrong.parse("--top", arguments.top, options.at_least(1))
+    seeds = wrong.parse("--seeds", arguments.seeds, options.at_least(1))
+    if wrong:
+        raise UsageError(wrong)
+    root = resolve_study(arguments.study, Path(os.path.expanduser(arguments.results_dir)))
+    root = root.absolute()
+    manifest = read_manifest(root / "study.json")
+    experiment = find(manifest["experiment"])
+    if _repeats(manifest):
+        if top is not None or seeds is not None:
+            raise UsageError([f"{root.name} is a sweep over seeds: --top and --seeds go with a "
+                              "search alone"])  # fmt: skip
+        return _confirm_sweep(arguments, root, manifest, experiment)
+    if arguments.partial:
+        raise UsageError(["--partial goes with a sweep over seeds alone"])
+    return _confirm_search(arguments, root, manifest, experiment, top, seeds)
+
+
+def _repeats(manifest: Mapping[str, Any]) -> bool:
+    return manifest["budget"]["seeds"] > 1 or bool(manifest["budget"]["configurations"])
+
+
+def _confirm_sweep(
+    arguments: argparse.Namespace, root: Path, manifest: Mapping[str, Any], experiment: Experiment
+) -> int:
+    records = read_records(root)
+    budget = manifest["budget"]
+    left = budget["trials"] - sum(record.status != "running" for record in records)
+    if left and not arguments.partial:
+        raise StudyFailed(
+            f"{left} of {budget['trials']} trials of {root.name} are still to come: finish it by "
+            f"search.run {experiment.name} --study {root.name} --resume, or give --partial"
+        )
+    request, interrupts = _request(arguments, root.parent, root.name, manifest, resume=True)
+    chosen = listed_contenders(experiment, budget["fixed"], [r.config for r in records])
+    with interrupts.caught():
+        return _judged(request, root, root, manifest, chosen, interrupts)
+
+
+def _confirm_search(
+    arguments: argparse.Namespace,
+    root: Path,
+    manifest: Mapping[str, Any],
+    experiment: Experiment,
+    top: int | None,
+    seeds: int | None,
+) -> int:
+    nested = root / FOLDER_NAME
+    resume = (nested / "study.json").is_file()
+    old = read_manifest(nested / "study.json") if resume else None
+    budget = manifest["budget"]
+    records = read_records(root)
+    if not any(record.counts for record in records):
+        raise StudyFailed(f"{root.name} has no trial that finished: there is nothing to confirm")
+    chosen = best_contenders(experiment, budget["fixed"], records, top or _TOP)
+    if old is not None:
+        chosen = _as_begun(old, chosen, top, seeds, experiment, records, nested)
+    else:
+        plan = _plan(budget, manifest, chosen, seeds or _SEEDS)
+        old = {**manifest, "budget": json.loads(json.dumps(plan.as_json()))}
+    request, interrupts = _request(arguments, root, FOLDER_NAME, old, resume)
+    words = ["python", "-m", "search.confirm", str(arguments.study)]
+    if arguments.results_dir != "results":
+        words += ["--results-dir", arguments.results_dir]
+    request = replace(request, again=tuple(words))
+    with interrupts.caught():
+        code = Session(request, interrupts, old).run()
+        if code != EXIT_DONE or _unfinished(nested, request.plan):
+            return code
+        return _judged(request, root, nested, manifest, chosen, interrupts)
+
+
+def _plan(
+    budget: Mapping[str, Any], manifest: Mapping[str, Any], chosen: Sequence[Contender], seeds: int
+) -> Plan:
+    """Return the plan of the training: every contender on so many seeds, at full budget."""
+    return Plan(
+        trials=len(chosen) * seeds,
+        max_epochs=budget["max_epochs"],
+        seed=budget["seed"],
+        stopper="none",
+        precision=budget["precision"],
+        fixed=budget["fixed"],
+        seeds=seeds,
+        configurations=tuple(dict(each.config) for each in chosen),
+    )
+
+
+def _as_begun(
+    old: Mapping[str, Any],
+    now: Sequence[Contender],
+    top: int | None,
+    seeds: int | None,
+    experiment: Experiment,
+    records: Sequence[Record],
+    nested: Path,
+) -> list[Contender]:
+    """Return the contenders that the confirmation was begun with, if they are those asked for."""
+    configs = old["budget"]["configurations"]
+    had = {key(config) for config in configs}
+    anew = f"remove {nested} to begin anew (the test split would be opened again)"
+    if seeds not in (None, old["budget"]["seeds"]):
+        raise ResumeRefused(
+            f"--seeds {seeds}: it was begun with {old['budget']['seeds']} seeds; {anew}"
+        )
+    if top is not None and {key(each.config) for each in now} != had:
+        raise ResumeRefused(f"--top {top}: it was begun with {len(had)} configurations; {anew}")
+    every = best_contenders(experiment, old["budget"]["fixed"], records, len(records))
+    searched = {key(each.config): each for each in every}
+    return [
+        replace(searched[key(config)], number=number) for number, config in enumerate(configs, 1)
+    ]
+
+
+def _request(
+    arguments: argparse.Namespace, results: Path, name: str, old: Mapping[str, Any], resume: bool
+) -> tuple[Request, Interrupts]:
+    """Return the request of the training, as search.run would have it."""
+    words = [str(old["experiment"]), "--study", name, "--results-dir", str(results)]
+    for option, _, _ in PASSED_ON:
+        value = getattr(arguments, option[2:].replace("-", "_"))
+        words += [] if value is None else [option, value]
+    given = options.build_parser().parse_args(words)
+    given.resume = resume
+    take_over(given, old)
+    request = check(given, old)
+    return request, Interrupts(request.time_budget_s)
+
+
+def _unfinished(folder: Path, plan: Plan) -> bool:
+    records = read_records(folder)
+    ended = sum(record.status != "running" for record in records)
+    return ended < plan.trials
+
+
+def _judged(
+    request: Request,
+    root: Path,
+    trials: Path,
+    manifest: Mapping[str, Any],
+    chosen: Sequence[Contender],
+    interrupts: Interrupts,
+) -> int:
+    """Open the test split for trials that have no row yet, write confirm.json, print the table."""
+    lock = own(trials)
+    try:
+        court = _court(request, root, trials, manifest)
+        _judge_rest(request, court, chosen, interrupts)
+    except (EndEarly, KeyboardInterrupt) as end:
+        say(f"\n{getattr(end, 'reason', 'interrupted')}: go on by the same command")
+        return EXIT_INTERRUPTED
+    finally:
+        os.close(lock)
+    return EXIT_DONE
+
+
+def _court(request: Request, root: Path, trials: Path, manifest: Mapping[str, Any]) -> Court:
+    data = open_data(request.data, DataProgress())
+    if data.fingerprint != manifest["data"]["fingerprint"]:
+        raise ResumeRefused(
+            f"the data in {request.data.location or request.data.kind} is not what "
+            f"{root.name} was trained on: its fingerprint is another"
+        )
+    kept = manifest.get("resources", {}).get("precision")
+    weights = find_weights_of(request.experiment, request.weights)
+    return Court(request.experiment, root, trials, data, weights, kept or request.plan.precision)
+
+
+def _judge_rest(
+    request: Request, court: Court, chosen: Sequence[Contender], interrupts: Interrupts
+) -> None:
+    records = read_records(court.trials)
+    before = openings(court.opened)
+    if before:
+        say(f"note: the test split was opened before: {', '.join(before)}")
+    shown = DataProgress()
+
+    def progress(what: str, done: int, total: int | None) -> None:
+        interrupts.check()
+        shown(what, done, total)
+
+    if len(read_rows(court.csv)) < sum(record.status == "completed" for record in records):
+        sizes = {c.config.get("image_size", request.experiment.image_size) for c in chosen}
+        prepare(court.data, sorted(sizes, key=str), splits=("test",), progress=shown)
+    rows = judge(court, chosen, records, progress)
+    if not rows:
+        raise StudyFailed(
+            f"no trial of {court.trials} was completed; see {court.trials / 'trials.csv'}"
+        )
+    _say_missing(records)
+    content = verdict(chosen, rows, _about(court, request, records))
+    replace_text(court.root / JSON_NAME, json.dumps(content, indent=2) + "\n")
+    keep_recommended(court, rows, content["recommended"])
+    discard_weights(court, rows)
+    from analysis.confirm_table import render
+
+    print(render(content))
+    print(f"all of it: {court.csv} and {court.root / JSON_NAME}")
+
+
+def _about(court: Court, request: Request, records: Sequence[Record]) -> dict[str, Any]:
+    data: Data = court.data
+    return {
+        "experiment": request.experiment.name,
+        "study": court.root.name,
+        "data": f"{data.spec.kind}:{data.spec.dataset}",
+        "real_data": data.real,
+        "seeds": len({record.seed for record in records}),
+        "opened": openings(court.opened),
+        "classes": list(data.classes),
+    }
+
+
+def _say_missing(records: Sequence[Record]) -> None:
+    for record in records:
+        if record.status in ("failed", "infeasible"):
+            say(f"note: trial {record.number} was {record.status}, left out: {record.error}")

@@ -1,0 +1,66 @@
+"""Which configurations `search.confirm` judges: the best of a search, and the published one."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.domains import configuration
+from search.experiment import Experiment
+from search.past import ranked
+from search.records import Record
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A configuration to judge. `searched` is its validation accuracy in the search, if any."""
+
+    number: int
+    config: Mapping[str, Any]
+    published: bool
+    searched: float | None
+
+
+def key(config: Mapping[str, Any]) -> str:
+    """Return a text that equal configurations share."""
+    return json.dumps(dict(config), sort_keys=True)
+
+
+def best_contenders(
+    experiment: Experiment, fixed: Mapping[str, Any], records: Sequence[Record], top: int
+) -> list[Contender]:
+    """Return the `top` best distinct configurations and the published one, the best first.
+
+    Args:
+        experiment: Of the search.
+        fixed: What the search held: the published configuration holds it, too.
+        records: Its trials.
+        top: How many, 1 or more; fewer if the search has fewer.
+    """
+    published = key(configuration(experiment.space(), {**experiment.defaults(), **fixed}))
+    best: dict[str, Record] = {}
+    for record in ranked(list(records)):
+        best.setdefault(key(record.config), record)
+    chosen = list(best)[:top]
+    chosen += [] if published in chosen else [published]
+    return [
+        Contender(
+            number,
+            json.loads(each),
+            each == published,
+            best[each].val_accuracy if each in best else None,
+        )
+        for number, each in enumerate(chosen, 1)
+    ]
+
+
+def listed_contenders(
+    experiment: Experiment, fixed: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]
+) -> list[Contender]:
+    """Return the configurations of a sweep in their order: nothing was searched there."""
+    published = key(configuration(experiment.space(), {**experiment.defaults(), **fixed}))
+    distinct = {key(config): config for config in configs}
+    return [
+        Contender(number, config, text == published, None)
+        for number, (text, config) in enumerate(distinct.items(), 1)
+    ]

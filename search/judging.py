@@ -1,0 +1,211 @@
+"""Opens the test split for trials that are done: a row of confirm.csv per trial.
+
+Nothing is chosen here any more, so that what comes out is not optimistic. A row that is there is
+never made again.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from search.contenders import Contender, key
+from search.errors import StudyFailed
+from search.experiment import Experiment
+from search.folder import KEPT_NAMES, as_csv
+from search.model import restored, split_of
+from search.records import Record
+from trainables.budget import Weights
+from trainables.data import Data
+from trainables.files import replace_file, replace_text
+
+CSV_NAME = "confirm.csv"
+OPENED_NAME = "test_opened.json"
+RECOMMENDED_NAME = "confirm.pt"
+_AVERAGES = tuple(
+    f"{name}_{average}"
+    for name in ("f1", "precision", "recall")
+    for average in ("macro", "weighted")
+)
+_MEASURED = ("test_accuracy", "test_loss", *_AVERAGES, "last_test_accuracy")
+FIELDS = (
+    *("configuration", "published", "trial", "seed"),
+    *("val_accuracy", "val_loss", "train_accuracy"),
+    *_MEASURED,
+    *("last_val_accuracy", "epochs", "best_epoch", "parameters", "trainable_parameters"),
+    *("epoch_s", "wall_s", "confusion_matrix"),
+)
+
+
+@dataclass(frozen=True)
+class Court:
+    """Where trials are judged. `trials` is the study that trained them, `root` the one judged."""
+
+    experiment: Experiment
+    root: Path
+    trials: Path
+    data: Data
+    weights: Weights | None
+    precision: str
+
+    @property
+    def csv(self) -> Path:
+        """confirm.csv."""
+        return self.root / CSV_NAME
+
+    @property
+    def opened(self) -> Path:
+        """When the test split was opened: a list of times."""
+        return self.root / OPENED_NAME
+
+    def weights_of(self, number: int, name: str) -> Path:
+        """Weights that a trial kept: best.pt or last.pt."""
+        return self.trials / "trials" / str(number) / name
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of confirm.csv, as text; none where it is not there."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def openings(path: Path) -> list[str]:
+    """Return the times (ISO 8601, UTC) at which the test split was opened so far."""
+    return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
+
+
+def judge(
+    court: Court,
+    contenders: Sequence[Contender],
+    records: Iterable[Record],
+    progress: Callable[[str, int, int | None], None],
+) -> list[dict[str, str]]:
+    """Judge every completed trial that has no row yet; return all rows, by configuration and seed.
+
+    The opening of the test split is written down before it is read.
+
+    Raises:
+        StudyFailed: weights of a trial are missing: its worker kept them on another machine.
+    """
+    numbers = {key(each.config): each for each in contenders}
+    rows = {int(row["trial"]): row for row in read_rows(court.csv)}
+    todo = [r for r in records if r.status == "completed" and r.number not in rows]
+    todo = [r for r in todo if key(r.config) in numbers]
+    _check_weights(court, todo)
+    if todo:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        replace_text(court.opened, json.dumps([*openings(court.opened), now]) + "\n")
+    names = list(dict.fromkeys(name for each in contenders for name in each.config))
+    for done, record in enumerate(todo):
+        progress("judging on the test split", done, len(todo))
+        contender = numbers[key(record.config)]
+        rows[record.number] = _as_text(_row(court, contender, record), record.config, names)
+        _write(court.csv, _in_order(rows.values()), names)
+    if todo:
+        progress("judging on the test split", len(todo), len(todo))
+    return _in_order(rows.values())
+
+
+def _in_order(rows: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    return sorted(rows, key=lambda row: (int(row["configuration"]), int(row["trial"])))
+
+
+def _check_weights(court: Court, todo: Sequence[Record]) -> None:
+    missing = [r.number for r in todo if not court.weights_of(r.number, "best.pt").exists()]
+    if missing:
+        raise StudyFailed(
+            f"trials {', '.join(map(str, missing))} have no weights in {court.trials / 'trials'}: "
+            "on a cluster the results must lie on storage that all nodes share"
+        )
+
+
+def _row(court: Court, contender: Contender, record: Record) -> dict[str, Any]:
+    best, last = record.best_row, record.rows[-1]
+    assert best is not None  # a completed trial has epochs
+    test = measured(court, record, "best.pt")
+    ended = measured(court, record, "last.pt")
+    return {
+        "configuration": contender.number,
+        "published": contender.published,
+        "trial": record.number,
+        "seed": record.seed,
+        **{name: best[name] for name in ("val_accuracy", "val_loss", "train_accuracy")},
+        "test_accuracy": test["accuracy"],
+        "test_loss": test["loss"],
+        **{name: test[name] for name in _AVERAGES},
+        "last_test_accuracy": ended["accuracy"],
+        "last_val_accuracy": last["val_accuracy"],
+        "epochs": len(record.rows),
+        "best_epoch": best["epoch"],
+        "parameters": best["parameters"],
+        "trainable_parameters": max(row["trainable_parameters"] for row in record.rows),
+        "epoch_s": sum(row["epoch_s"] for row in record.rows) / len(record.rows),
+        "wall_s": record.wall_s,
+        "confusion_matrix": json.dumps(test["confusion_matrix"]),
+    }
+
+
+def measured(court: Court, record: Record, name: str, split: str = "test") -> dict[str, Any]:
+    """Return class metrics and mean loss of a trial's weights on a split."""
+    import torch
+
+    from trainables.losses import loss_of
+    from trainables.metrics import class_metrics, split_logits
+
+    experiment, config = court.experiment, record.config
+    images = split_of(experiment, config, court.data, split)
+    height, width, channels = images.images.shape[1:]
+    classes, shape = len(court.data.classes), (height, width, channels)
+    path = court.weights_of(record.number, name)
+    model = restored(experiment, config, path, classes, shape, court.weights)
+    logits = split_logits(model, images, court.precision)
+    loss = loss_of(config.get("loss", "cross_entropy"))(logits, torch.from_numpy(images.labels))
+    found = class_metrics(images.labels, logits.argmax(1).numpy(), classes)
+    return {**found, "loss": float(loss)}
+
+
+def _as_text(
+    row: Mapping[str, Any], config: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, str]:
+    whole = {**row, **{f"config.{name}": config.get(name, "") for name in names}}
+    return {name: str(value) for name, value in whole.items()}
+
+
+def _write(path: Path, rows: Iterable[Mapping[str, str]], names: Sequence[str]) -> None:
+    header = [*FIELDS, *(f"config.{name}" for name in names)]
+    lines = [[row[name] for name in header] for row in rows]
+    replace_text(path, as_csv([header, *lines]))
+
+
+def keep_recommended(court: Court, rows: Sequence[Mapping[str, str]], number: int | None) -> None:
+    """Write the whole network of configuration `number`: of its best seed on validation.
+
+    Nothing is written where that trial's weights are gone: its file was written before.
+    """
+    own = [row for row in rows if int(row["configuration"]) == number]
+    if not own:
+        return
+    best = max(own, key=lambda row: (float(row["val_accuracy"]), -int(row["trial"])))
+    path = court.weights_of(int(best["trial"]), "best.pt")
+    if not path.exists():
+        return
+    import torch
+
+    from trainables.checkpoint import load_weights
+
+    saved = load_weights(path)
+    if court.weights is not None:
+        saved["model"] = court.experiment.module().whole_state(saved["model"], court.weights)
+    replace_file(court.root / RECOMMENDED_NAME, lambda aside: torch.save(saved, aside))
+
+
+def discard_weights(court: Court, rows: Sequence[Mapping[str, str]]) -> None:
+    """Remove the weights of trials that have their row: hundreds of megabytes each."""
+    for row in rows:
+        for name in KEPT_NAMES:
+            court.weights_of(int(row["trial"]), name).unlink(missing_ok=True)

@@ -1,0 +1,92 @@
+"""confirm.json: what the rows of confirm.csv say together, configuration by configuration."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from search.contenders import Contender
+from search.statistics import letters, recommend, student_interval, wilson_interval
+
+JSON_NAME = "confirm.json"
+Rows = Sequence[Mapping[str, str]]
+
+
+def verdict(
+    contenders: Sequence[Contender], rows: Rows, about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the content of confirm.json; `about` comes first in it.
+
+    Configurations are grouped by test accuracy: those that share a letter cannot be told apart
+    (paired t tests over the seeds that all of them have, Holm-corrected). The recommended one is
+    chosen by validation accuracy on the fresh seeds, so that its test accuracy stays unbiased: the
+    best mean, and of ties the cheapest (parameters, then trained ones; see
+    `statistics.recommend`).
+
+    Args:
+        contenders: That were judged; those without a row are left out.
+        rows: Of confirm.csv, at least one.
+        about: Experiment, study, openings and so on.
+    """
+    own = {each.number: [r for r in rows if int(r["configuration"]) == each.number]
+           for each in contenders}  # fmt: skip
+    test_images = sum(map(sum, json.loads(rows[0]["confusion_matrix"])))
+    judged = [each for each in contenders if own[each.number]]
+    common = set.intersection(*({r["seed"] for r in own[each.number]} for each in judged))
+    paired = {
+        name: {each.number: _values(own[each.number], name, common) for each in judged}
+        for name in ("test_accuracy", "val_accuracy")
+    }
+    cost = {each.number: _cost(own[each.number][0]) for each in judged}
+    groups = letters(paired["test_accuracy"], cost) if common else {}
+    return {
+        **about,
+        "test_images": test_images,
+        "paired_seeds": len(common),
+        "recommended": recommend(paired["val_accuracy"], cost) if common else None,
+        "configurations": [
+            _configuration(each, own[each.number], groups.get(each.number, ""), test_images)
+            for each in judged
+        ],
+    }
+
+
+def _values(rows: Rows, name: str, seeds: set[str]) -> list[float]:
+    by_seed = {row["seed"]: float(row[name]) for row in rows}
+    return [by_seed[seed] for seed in sorted(seeds)]
+
+
+def _cost(row: Mapping[str, str]) -> float:
+    """Parameters; between networks of the same size, those that are trained."""
+    whole, trained = int(row["parameters"]), int(row["trainable_parameters"])
+    return whole + trained / (whole + 1)
+
+
+def _configuration(
+    contender: Contender, rows: Rows, group: str, test_images: int
+) -> dict[str, Any]:
+    names = ("val_accuracy", "test_accuracy", "last_test_accuracy", "last_val_accuracy")
+    summaries = {name: student_interval([float(row[name]) for row in rows]) for name in names}
+    mean = summaries["test_accuracy"].mean
+    low, high = wilson_interval(round(mean * test_images), test_images)
+    searched = contender.searched
+    return {
+        "configuration": contender.number,
+        "published": contender.published,
+        "config": dict(contender.config),
+        "trials": [int(row["trial"]) for row in rows],
+        "searched_val_accuracy": searched,
+        "parameters": int(rows[0]["parameters"]),
+        "trainable_parameters": int(rows[0]["trainable_parameters"]),
+        "epoch_s": sum(float(row["epoch_s"]) for row in rows) / len(rows),
+        **{name: asdict(summary) for name, summary in summaries.items()},
+        "wilson": {"low": low, "high": high, "images": test_images, "accuracy": mean},
+        "optimism": None if searched is None else searched - summaries["val_accuracy"].mean,
+        "group": group,
+        "confusion_matrix": _summed([json.loads(row["confusion_matrix"]) for row in rows]),
+    }
+
+
+def _summed(matrices: Sequence[list[list[int]]]) -> list[list[int]]:
+    return [[sum(cells) for cells in zip(*lines, strict=True)]
+            for lines in zip(*matrices, strict=True)]  # fmt: skip

@@ -1,0 +1,154 @@
+"""search.confirm from its command line: mistakes, a whole confirmation, a second look."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from search.confirm import main
+from search.plan import Plan
+from tests.search_tests.toy import begin, drive
+
+
+def wrong(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[str]]:
+    code = main(words)
+    told = capsys.readouterr()
+    assert told.out == ""
+    return code, told.err.splitlines()
+
+
+def test_mistakes_are_told_together(capsys: pytest.CaptureFixture[str]) -> None:
+    assert wrong(capsys, "s", "--top", "0", "--seeds", "x") == (
+        2,
+        [
+            "search.confirm: --top 0: must be a whole number of at least 1",
+            "search.confirm: --seeds x: must be a whole number of at least 1",
+        ],
+    )
+
+
+def test_no_such_study(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, (line,) = wrong(capsys, "s", "--results-dir", str(tmp_path))
+    assert code == 2
+    assert "no study 's'" in line
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small search and a sweep over seeds, on the embedded leaves."""
+    from search.run import main as run
+
+    root = tmp_path_factory.mktemp("studies")
+    common = ["--data", "embedded", "--max-epochs", "2", "--fix", "image_size=64"]
+    words = ["lenet_beans", *common, "--results-dir", str(root), "--fix", "kernel_size=3"]
+    assert run([*words, "--trials", "2", "--study", "search"]) == 0
+    sweep = ["--sweep", "filters=3/8/60", "--seeds", "2", "--study", "sweep"]
+    assert run([*words, *sweep]) == 0
+    return root
+
+
+def rows_of(study: Path) -> list[dict[str, str]]:
+    with (study / "confirm.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_a_search_is_confirmed_and_looked_at_again(
+    studies: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["search", "--results-dir", str(studies)]
+    capsys.readouterr()
+    assert main([*words, "--top", "1", "--seeds", "2"]) == 0
+    first = capsys.readouterr().out
+    study = studies / "search"
+    rows, content = rows_of(study), json.loads((study / "confirm.json").read_text())
+    published = [row for row in rows if row["published"] == "True"]
+    assert len(published) == 2
+    assert len({row["seed"] for row in rows}) == 2
+    searched = {row["seed"] for row in csv.DictReader((study / "trials.csv").open(newline=""))}
+    assert not searched & {row["seed"] for row in rows}
+    for row in rows:
+        matrix = json.loads(row["confusion_matrix"])
+        right = sum(line[place] for place, line in enumerate(matrix))
+        assert float(row["test_accuracy"]) == pytest.approx(right / 120)
+        assert 0 < float(row["test_loss"]) < 20
+    assert len(content["opened"]) == 1
+    assert (study / "confirm.pt").exists()
+    assert not list((study / "confirm/trials").rglob("*.pt"))
+    # Again: nothing is trained, the test split stays closed, and the second look is told.
+    assert main(words) == 0
+    again = capsys.readouterr()
+    assert again.out == first
+    assert f"note: the test split was opened before: {content['opened'][0]}" in again.err
+    assert json.loads((study / "confirm.json").read_text()) == content
+    # Other numbers would open it again.
+    assert main([*words, "--seeds", "3"]) == 3
+    assert "--seeds 3: it was begun with 2 seeds" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_sweep_over_seeds_is_judged_without_training(
+    studies: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = studies / "sweep"
+    curves = (study / "curves.csv").read_bytes()
+    assert main(["sweep", "--results-dir", str(studies), "--top", "2"]) == 2
+    assert "sweep is a sweep over seeds" in capsys.readouterr().err
+    assert main(["sweep", "--results-dir", str(studies)]) == 0
+    assert (study / "curves.csv").read_bytes() == curves
+    assert not (study / "confirm").exists()
+    rows = rows_of(study)
+    assert [row["configuration"] for row in rows] == ["1", "1", "2", "2"]
+    assert [row["config.filters"] for row in rows] == ["6/16/120"] * 2 + ["3/8/60"] * 2
+    content = json.loads((study / "confirm.json").read_text())
+    assert [each["optimism"] for each in content["configurations"]] == [None, None]
+    assert content["real_data"] is False
+
+
+@pytest.mark.slow
+def test_data_that_has_changed_is_refused(
+    studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = tmp_path / "sweep"
+    shutil.copytree(studies / "sweep", study)
+    for name in ("confirm.csv", "confirm.json"):
+        (study / name).unlink(missing_ok=True)
+    path = study / "study.json"
+    content = json.loads(path.read_text())
+    content["data"]["fingerprint"] = "0" * 64
+    path.write_text(json.dumps(content))
+    assert main(["sweep", "--results-dir", str(tmp_path)]) == 3
+    assert "is not what sweep was trained on" in capsys.readouterr().err
+
+
+def test_an_unfinished_sweep_is_told_how_to_finish(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.confirmation.find", lambda _: None)
+    plan = Plan(4, 2, stopper="none", sweep=("drop=0.2",), seeds=2)
+    opened = begin(plan, tmp_path / "s")
+    opened.book.next()
+    opened.close()
+    monkeypatch.setattr("search.confirmation.find", lambda _: opened.book.experiment)
+    code, (line,) = wrong(capsys, "s", "--results-dir", str(tmp_path))
+    assert code == 1
+    assert line == (
+        "search.confirm: 4 of 4 trials of s are still to come: finish it by search.run toy "
+        "--study s --resume, or give --partial"
+    )
+
+
+def test_a_search_without_a_finished_trial(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = begin(Plan(2, 2), tmp_path / "s")
+    opened.book.next()
+    opened.close()
+    monkeypatch.setattr("search.confirmation.find", lambda _: opened.book.experiment)
+    code, (line,) = wrong(capsys, "s", "--results-dir", str(tmp_path))
+    assert (code, line) == (
+        1, "search.confirm: s has no trial that finished: there is nothing to confirm",
+    )  # fmt: skip
+    assert drive(begin(Plan(1, 1), tmp_path / "other").book) == [0]
