@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from analysis.published_rows import Line, lines
 from analysis.reference import PATH, arm_config, commands, published_epochs, read_reference
 from search.catalog import EXPERIMENTS, find
 from search.errors import StudyFailed
+from search.options import build_parser
 from trainables.errors import TrellisError
 
 from .studies import config, confirm, study
@@ -375,3 +377,11 @@ def test_mistakes_are_told_together(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_experiments_all_have_rows() -> None:
     assert {row.experiment for row in read_reference()} > set(EXPERIMENTS)
+
+
+def test_the_commands_that_fill_rows_are_understood() -> None:
+    told = {command for row in read_reference() for command in commands(row)}
+    runs = [shlex.split(each) for each in sorted(told) if " search.run " in each]
+    assert len(runs) >= 6
+    for words in runs:
+        assert build_parser().parse_args(words[3:]).experiment in EXPERIMENTS
