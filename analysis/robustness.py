@@ -27,6 +27,7 @@ from analysis.robustness_data import (
 )
 from analysis.table import data_kind
 from search.errors import UsageError
+from search.judging import OPENED_NAME
 from search.progress import DataProgress, say
 from trainables.errors import TrellisError
 from trainables.files import replace_file, replace_text
@@ -112,6 +113,7 @@ def _open_test(folder: Path) -> None:
         )
     say(f"note: the test split was opened before: {', '.join(told['opened'])}")
     told["opened"] = [*told["opened"], datetime.now(UTC).isoformat(timespec="seconds")]
+    replace_text(folder / OPENED_NAME, json.dumps(told["opened"]) + "\n")  # search.confirm's
     replace_text(folder / JSON_NAME, json.dumps(told, indent=2) + "\n")
 
 
