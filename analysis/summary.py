@@ -67,14 +67,14 @@ def _groups(values: pd.Series) -> tuple[pd.Series, list[str]]:
         names = {i: f"{show(low)} to {show(high)}" for i, low, high in ranges.itertuples()}
         groups, order = bins.map(names), list(names.values())
     else:
-        order = [show(value) for value in sorted(values.dropna().unique().tolist(), key=_natural)]
+        order = [show(value) for value in sorted(values.dropna().unique().tolist(), key=natural)]
         groups = pd.Series([show(value) for value in values.tolist()], index=values.index)
     if values.isna().any():
         order.append("-")
     return groups.where(values.notna(), "-"), list(dict.fromkeys(order))
 
 
-def _natural(value: Any) -> Any:
+def natural(value: Any) -> Any:
     """Sort key: numbers in a text count by their value, so 3/8/60 stands before 12/32/240."""
     if not isinstance(value, str):
         return value

@@ -14,6 +14,7 @@ from typing import Any
 from search.domains import domains
 from search.errors import UsageError
 from search.experiment import Experiment
+from search.machine import machine
 from search.plan import Plan
 from trainables.budget import Weights
 from trainables.data import Data
@@ -63,6 +64,7 @@ def make_manifest(
             "notes": list(data.notes),
         },
         "weights": asdict(weights) if weights else None,
+        "machine": machine(),
         "versions": versions(),
         "git_commit": git_commit(),
     }

@@ -7,6 +7,7 @@ epoch.
 """
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,11 @@ def share(
     experiment, plan = request.experiment, request.plan
     names = experiment.defaults()
     choices = {name: possible_values(experiment, plan, name) for name in names}
+    began = time.perf_counter()
     try:
-        return dict(experiment.module().prepare(choices, data, budget))
+        work = dict(experiment.module().prepare(choices, data, budget))
+        # What was found in the cache took no pass: its seconds would tell nothing.
+        return work | {"seconds": round(time.perf_counter() - began, 3) if work["images"] else 0.0}
     finally:
         from trainables.device import give_back_memory
 
@@ -64,8 +68,9 @@ def add_work(folder: Path, work: dict[str, Any]) -> None:
     """Add what a resume did again, the cache having lost it, to the study's manifest."""
     if work["images"]:
         manifest = read_manifest(folder / "study.json")
-        before = manifest.get("shared_work", {}).get("images", 0)
-        manifest["shared_work"] = work | {"images": before + work["images"]}
+        before = manifest.get("shared_work", {})
+        counted = {name: before.get(name, 0) + work[name] for name in ("images", "seconds")}
+        manifest["shared_work"] = work | counted
         replace_text(folder / "study.json", json.dumps(manifest, indent=2) + "\n")
 
 

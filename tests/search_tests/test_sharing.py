@@ -11,7 +11,7 @@ import torch
 from search.catalog import EXPERIMENTS
 from search.doing import NAME, Doing, what_it_does
 from search.plan import Plan, possible_values
-from search.sharing import say_saved
+from search.sharing import add_work, say_saved
 from search.weights import complete_best
 from tests.search_tests.bench import Bench, make_bench
 from tests.search_tests.toy import EXPERIMENT, PRESETS, Toy, begin, row
@@ -52,6 +52,18 @@ def test_what_the_store_saved_is_counted(
     told = capsys.readouterr().err
     assert "13 images run through them" in told
     assert "its 2 epochs would have taken 16" in told
+
+
+def test_what_a_resume_did_again_is_added(tmp_path: Path) -> None:
+    begin(Plan(2, 4), tmp_path / "s").close()
+    path = tmp_path / "s" / "study.json"
+    older = json.loads(path.read_text()) | {"shared_work": {"images": 8, "cuts": ["pool"]}}
+    path.write_text(json.dumps(older))
+    add_work(tmp_path / "s", {"images": 5, "cuts": ["pool"], "seconds": 1.5})
+    add_work(tmp_path / "s", {"images": 0, "cuts": ["pool"], "seconds": 0.0})
+    add_work(tmp_path / "s", {"images": 1, "cuts": ["pool"], "seconds": 0.25})
+    told = json.loads(path.read_text())["shared_work"]
+    assert told == {"images": 14, "cuts": ["pool"], "seconds": 1.75}
 
 
 def test_experiments_that_share_nothing_say_nothing(
@@ -117,6 +129,7 @@ def test_a_study_runs_every_image_through_the_frozen_layers_once(bench: Bench) -
     sizes = manifest["data"]["sizes"]
     images = sizes["train"] + sizes["validation"]
     assert images > 10
+    assert manifest["shared_work"].pop("seconds") > 0
     assert manifest["shared_work"] == {
         "cuts": ["pool", "Mixed_7b", "Mixed_7a", "Mixed_6c"],
         "images": images,

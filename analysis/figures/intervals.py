@@ -1,0 +1,174 @@
+"""The best configurations as points with intervals: confirmed on fresh seeds, or of one seed.
+
+One seed has only Wilson's interval: what the finite number of images leaves open. It knows nothing
+of seeds, nor that the configuration was chosen for this very number.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from analysis.figures import style
+from analysis.frames import CONFIG, config_names
+from analysis.summary import best, finished
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLUMNS = ["label", "trial", "accuracy", "low", "high", "n", "group"]
+
+
+def searched(trials: pd.DataFrame, images: int | None, top: int) -> pd.DataFrame:
+    """Return the `top` best trials with Wilson's 95 % interval of `images` validation images.
+
+    Columns: label, trial, accuracy, low, high (NaN where the number of images is not known), n
+    (seeds: 1), group (""). Accuracies in [0, 1].
+    """
+    from search.statistics import wilson_interval
+
+    rows: list[dict[str, Any]] = []
+    for _, trial in best(trials, top).iterrows():
+        accuracy = float(trial["val_accuracy"])
+        low = high = float("nan")
+        if images:
+            low, high = wilson_interval(round(accuracy * images), images)
+        number = int(trial["trial"])
+        place = {"label": f"trial {number}", "trial": number, "n": 1, "group": ""}
+        rows.append({**place, "accuracy": accuracy, "low": low, "high": high})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def seeded(trials: pd.DataFrame, top: int) -> pd.DataFrame:
+    """Return the `top` best configurations that were trained on several seeds, by their mean.
+
+    Columns as `searched`, with Student's 95 % interval of the finished trials that share a
+    configuration; label names them, trial is the first.
+    """
+    from search.statistics import student_interval
+
+    done = finished(trials)
+    names = [CONFIG + name for name in config_names(trials)]
+    rows = []
+    groups = done.groupby(names, dropna=False, sort=False) if names else [((), done)]
+    for _, same in groups:
+        found = student_interval(same["val_accuracy"].tolist())
+        nothing = float("nan")
+        numbers = same["trial"].tolist()
+        rows.append(
+            {
+                "label": f"trial{'s' if len(numbers) > 1 else ''} {ranges(numbers)}",
+                "trial": numbers[0],
+                "accuracy": found.mean,
+                "low": nothing if found.low is None else found.low,
+                "high": nothing if found.high is None else found.high,
+                "n": found.n,
+                "group": "",
+            }
+        )
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame = frame.sort_values(["accuracy", "trial"], ascending=[False, True], ignore_index=True)
+    return frame.head(top)
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Return sorted whole numbers in words: 0, 1, 2 and 5 are "0-2, 5"."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else f"{p[0]}" for p in parts)
+
+
+def confirmed(configurations: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the configurations of confirm.json by test accuracy, with Student's t interval.
+
+    Columns as `searched`; trial is the configuration's first; group has the letters: those that
+    share one cannot be told apart.
+    """
+    rows = []
+    for each in configurations:
+        test = each["test_accuracy"]
+        nothing = float("nan")
+        rows.append(
+            {
+                "label": f"configuration {each['configuration']}"
+                + (" (published)" if each.get("published") else ""),
+                "trial": (each.get("trials") or [-1])[0],
+                "accuracy": test["mean"],
+                "low": nothing if test.get("low") is None else test["low"],
+                "high": nothing if test.get("high") is None else test["high"],
+                "n": test["n"],
+                "group": each.get("group") or "",
+            }
+        )
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return frame.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
+
+
+def title(rows: pd.DataFrame) -> str:
+    """Return the title of the accuracy axis."""
+    if rows["label"].str.startswith("configuration").any():
+        return "test accuracy"
+    many = (rows["n"] > 1).any()
+    return "mean validation accuracy" if many else "validation accuracy, one seed"
+
+
+def charts(rows: pd.DataFrame) -> list[style.Chart]:
+    """Return one chart, the best on top."""
+    from_middle = {
+        "type": "data",
+        "symmetric": False,
+        "array": (rows["high"] - rows["accuracy"]).fillna(0).tolist(),
+        "arrayminus": (rows["accuracy"] - rows["low"]).fillna(0).tolist(),
+        "thickness": 2,
+        "width": 6,
+        "color": style.BLUE,
+    }
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": rows["accuracy"].tolist(),
+        "y": style.labels(_names(rows)),
+        "error_x": from_middle,
+        "marker": {"color": style.BLUE, "size": 10},
+        "customdata": rows[["low", "high"]].fillna(-1).to_numpy().tolist(),
+        "hovertemplate": "%{y}: %{x:.2%}<br>%{customdata[0]:.2%} to %{customdata[1]:.2%}"
+        "<extra></extra>",
+    }
+    return [
+        style.chart(
+            [trace],
+            height=90 + 30 * len(rows),
+            xaxis=style.accuracy_axis(title(rows)),
+            yaxis=style.axis("", autorange="reversed", type="category"),
+            margin={"l": 90, "r": 16, "t": 12, "b": 46},
+        )
+    ]
+
+
+def _names(rows: pd.DataFrame) -> list[str]:
+    pairs = zip(rows["label"], rows["group"], strict=True)
+    return [f"{name}  {group}".rstrip() for name, group in pairs]
+
+
+def draw(rows: pd.DataFrame) -> "Figure":
+    """Return the same as one drawing."""
+    figure = style.new_figure(7.4, 0.9 + 0.28 * len(rows))
+    axes = figure.subplots()
+    places = list(range(len(rows)))
+    spread = [
+        (rows["accuracy"] - rows["low"]).fillna(0).to_numpy(),
+        (rows["high"] - rows["accuracy"]).fillna(0).to_numpy(),
+    ]
+    axes.errorbar(
+        rows["accuracy"], places, xerr=spread, fmt="o", color=style.BLUE, capsize=3, markersize=6
+    )
+    axes.set_yticks(places, _names(rows))
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(title(rows))
+    style.percent(axes.xaxis)
+    return figure

@@ -1,0 +1,206 @@
+"""Sections of a report on what came out: numbers, and the best configurations."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.figures import intervals
+from analysis.frames import CONFIG, config_names
+from analysis.layout import show
+from analysis.report_gallery import Gallery
+from analysis.report_html import Cell, Html, join, notice, paragraph, section, table, tag, tile
+from analysis.report_study import ReportedStudy
+from analysis.summary import best, finished, warm_started
+from search.progress import clock
+
+ONE_SEED = (
+    "One seed each, and chosen by this very number: expect less on new images. The interval "
+    "(Wilson, 95 %) is only what so few validation images leave open."
+)
+
+
+def percents(value: Any) -> str:
+    """Return an accuracy in [0, 1] for reading."""
+    return "-" if value is None or pd.isna(value) else f"{float(value):.2%}"
+
+
+def interval(low: Any, high: Any) -> str:
+    """Return the ends of an interval of accuracies; "-" where there is none."""
+    if low is None or high is None or pd.isna(low) or pd.isna(high):
+        return "-"
+    return f"{float(low):.1%} to {float(high):.1%}"
+
+
+def tiles(study: ReportedStudy) -> Html:
+    """Return the study in a few numbers."""
+    trials, ended = study.trials, study.trials["status"] != "running"
+    statuses = trials["status"].value_counts()
+    notes = ", ".join(f"{n} {status}" for status, n in statuses.items())
+    planned = study.budget.get("trials")
+    spent = float(trials["wall_s"].sum())
+    return tag(
+        "div",
+        *_best_tiles(study),
+        tile(f"{int(ended.sum())}" + (f" of {planned}" if planned else ""), "trials ended", notes),
+        tile(f"{len(study.curves):,}", "epochs trained", f"at most {_most(study)} a trial"),
+        tile(clock(spent), "hours of training" if spent >= 3600 else "minutes of training",
+             "summed over trials"),
+        class_="tiles",
+    )  # fmt: skip
+
+
+def _most(study: ReportedStudy) -> object:
+    return study.budget.get("max_epochs", "?")
+
+
+def _best_tiles(study: ReportedStudy) -> list[Html]:
+    told = recommended(study.confirmed)
+    if told is not None:
+        test = told["test_accuracy"]
+        note = f"{interval(test.get('low'), test.get('high'))}, {test['n']} seeds"
+        return [tile(percents(test["mean"]), "test accuracy, recommended", note)]
+    order = best(study.trials, 1)
+    if order.empty:
+        return [tile("none yet", "best validation accuracy", "no trial has finished")]
+    row = intervals.searched(study.trials, study.validation_images, 1).iloc[0]
+    note = f"trial {row['trial']}, one seed; {interval(row['low'], row['high'])}"
+    return [tile(percents(row["accuracy"]), "best validation accuracy", note)]
+
+
+def recommended(confirmed: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the configuration that confirm.json recommends; None without one."""
+    for each in (confirmed or {}).get("configurations", []):
+        if each["configuration"] == (confirmed or {}).get("recommended"):
+            return dict(each)
+    return None
+
+
+def best_section(study: ReportedStudy, gallery: Gallery, top: int) -> Html:
+    """Return the best configurations with intervals: confirmed ones, else those of the search."""
+    title = "Best configurations"
+    lines = [paragraph(line) for line in warm_started(study.trials, study.budget)]
+    warm = [notice(*lines)] if lines else []
+    if study.confirmed is not None:
+        return section("best", title, *_confirmed(study.confirmed, gallery), *warm)
+    if finished(study.trials).empty:
+        empty = notice("No trial has finished yet: there is nothing to compare.", kind="empty")
+        return section("best", title, empty, *warm)
+    repeated = int(study.budget.get("seeds") or 1) > 1
+    body = _seeded(study, gallery, top) if repeated else _searched(study, gallery, top)
+    return section("best", title, *body, *warm)
+
+
+def _varying(trials: pd.DataFrame) -> list[str]:
+    names = config_names(trials)
+    return [n for n in names if trials[CONFIG + n].nunique(dropna=False) > 1]
+
+
+def _searched(study: ReportedStudy, gallery: Gallery, top: int) -> list[Html]:
+    rows = intervals.searched(study.trials, study.validation_images, top)
+    order, names = best(study.trials, top), _varying(study.trials)
+    cells = [
+        [
+            Cell(number, "published" if number == 0 else ""),
+            percents(row["val_accuracy"]),
+            interval(low, high),
+            percents(row["train_accuracy"]),
+            f"{row['best_epoch']} of {row['epochs']}",
+            f"{row['parameters']:,}" if pd.notna(row["parameters"]) else "-",
+            clock(row["wall_s"]) if pd.notna(row["wall_s"]) else "-",
+            *(show(row[CONFIG + name]) for name in names),
+        ]
+        for (_, row), number, low, high in zip(
+            order.iterrows(), rows["trial"], rows["low"], rows["high"], strict=True
+        )
+    ]
+    heads = [
+        "trial",
+        "validation",
+        "95 % interval",
+        "training",
+        "best epoch",
+        "parameters",
+        "time",
+    ]
+    return [
+        notice(ONE_SEED + " search.confirm retrains the best on fresh seeds.", kind="warn"),
+        gallery.add(
+            "best_configurations", lambda: intervals.draw(rows),
+            "Validation accuracy of the best trials, with Wilson's 95 % interval.",
+            intervals.charts(rows),
+        ),
+        table([*heads, *names], cells, range(1, 7), first=True),
+    ]  # fmt: skip
+
+
+def _seeded(study: ReportedStudy, gallery: Gallery, top: int) -> list[Html]:
+    rows, names = intervals.seeded(study.trials, top), _varying(study.trials)
+    by_trial = study.trials.set_index("trial")
+    cells = [
+        [
+            row["label"], percents(row["accuracy"]), interval(row["low"], row["high"]), row["n"],
+            *(show(by_trial.loc[row["trial"], CONFIG + name]) for name in names),
+        ]
+        for _, row in rows.iterrows()
+    ]  # fmt: skip
+    heads = ["trials", "validation, mean", "95 % interval", "seeds"]
+    caption = "Mean validation accuracy over seeds, with Student's 95 % interval."
+    return [
+        paragraph("Several seeds for each configuration; intervals are Student's t over seeds."),
+        gallery.add(
+            "best_configurations", lambda: intervals.draw(rows), caption, intervals.charts(rows)
+        ),
+        table([*heads, *names], cells, (1, 2, 3), first=True),
+    ]
+
+
+def _confirmed(content: Mapping[str, Any], gallery: Gallery) -> list[Html]:
+    configurations = content["configurations"]
+    rows = intervals.confirmed(configurations)
+    names = list(dict.fromkeys(n for each in configurations for n in each["config"]))
+    varying = [
+        n for n in names if len({str(each["config"].get(n)) for each in configurations}) > 1
+    ]
+    ranked = sorted(configurations, key=lambda each: -each["test_accuracy"]["mean"])
+    cells = [_confirmed_row(each, content.get("recommended"), varying) for each in ranked]
+    heads = ["configuration", "test, mean", "95 % over seeds", "seeds", "95 % of the images",
+             "validation, mean", "optimism", "group", "parameters", "s per epoch"]  # fmt: skip
+    opened = content.get("opened") or []
+    said = (
+        f"Retrained on {content.get('seeds')} fresh seeds each, then judged on "
+        f"{content.get('test_images')} test images. Configurations that share a letter cannot be "
+        "told apart; of those the cheapest is recommended. Optimism is what the search had "
+        "promised beyond the confirmed validation accuracy."
+    )
+    looks = f"The test split was opened {len(opened)} times: {', '.join(opened)}."
+    return [
+        paragraph(said),
+        notice(looks, kind="warn") if len(opened) > 1 else join(()),
+        gallery.add(
+            "best_configurations", lambda: intervals.draw(rows),
+            "Test accuracy: mean over seeds with Student's 95 % interval. Letters: groups.",
+            intervals.charts(rows),
+        ),
+        table([*heads, *varying], cells, (1, 2, 3, 4, 5, 6, 8, 9)),
+    ]  # fmt: skip
+
+
+def _confirmed_row(each: Mapping[str, Any], chosen: Any, names: Sequence[str]) -> list[object]:
+    test, wilson = each["test_accuracy"], each.get("wilson") or {}
+    marks = ["recommended"] if each["configuration"] == chosen else []
+    marks += ["published"] if each.get("published") else []
+    optimism, seconds = each.get("optimism"), each.get("epoch_s")
+    return [
+        Cell(each["configuration"], ", ".join(marks)),
+        percents(test["mean"]),
+        interval(test.get("low"), test.get("high")),
+        test["n"],
+        interval(wilson.get("low"), wilson.get("high")),
+        percents((each.get("val_accuracy") or {}).get("mean")),
+        "-" if optimism is None else f"{optimism:+.2%}",
+        each.get("group") or "-",
+        f"{each['parameters']:,}" if each.get("parameters") else "-",
+        "-" if seconds is None else f"{seconds:.3g}",
+        *(show(each["config"].get(name)) for name in names),
+    ]

@@ -1,0 +1,106 @@
+"""Section of a report on the best model: overfitting, confusion matrix, mistakes as pictures."""
+
+import base64
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.figures import confusion, gap, mistakes
+from analysis.report_gallery import Gallery
+from analysis.report_html import Html, join, notice, paragraph, section, tag
+from analysis.report_model import Evaluated
+from analysis.report_study import ReportedStudy
+from analysis.summary import best
+
+_PICTURE = 192  # pixels: the longest side of an embedded picture
+_SMALL = 64  # pixels up to which pictures are shown as they are, sharp
+
+
+def model_section(study: ReportedStudy, gallery: Gallery, found: Evaluated | str) -> Html:
+    """Return the best model: its overfitting, confusion matrix and mistakes.
+
+    `found` is what it says of the validation images, or why that is not known.
+    """
+    body: list[object] = [*_overfitting(study, gallery)]
+    if isinstance(found, str):
+        why = f"No confusion matrix and no pictures of mistakes: {found}."
+        body.append(notice(why, kind="empty"))
+    else:
+        body += _confusion(found, gallery)
+        body += _mistakes(found, gallery)
+    return section("model", "The best model", *body)
+
+
+def _overfitting(study: ReportedStudy, gallery: Gallery) -> list[Html]:
+    order = best(study.trials, 1)
+    drawn = gap.data(study.curves, int(order.iloc[0]["trial"])) if len(order) else None
+    if drawn is None:
+        return [notice("No trial has finished: there is no best model.", kind="empty")]
+    said = (
+        f"At its best epoch, {drawn.best_epoch}, trial {drawn.trial} was "
+        f"{abs(drawn.at_best) * 100:.1f} points {'better' if drawn.at_best >= 0 else 'worse'} on "
+        "the training images than on the validation images."
+    )
+    caption = "Training against validation accuracy of the best trial; the gap is shaded."
+    return [
+        paragraph(said),
+        gallery.add("overfitting", lambda: gap.draw(drawn), caption, gap.charts(drawn)),
+    ]
+
+
+def _confusion(found: Evaluated, gallery: Gallery) -> list[Html]:
+    predicted = found.probabilities.argmax(axis=1)
+    counted = confusion.data(found.labels, predicted, found.classes)
+    gallery.write("confusion_matrix", lambda: confusion.draw(counted))
+    said = (
+        f"Trial {found.trial} on {len(found.labels)} validation images, accuracy "
+        f"{found.accuracy:.2%}. Rows are true classes, columns what they were taken for."
+    )
+    return [tag("h3", "Confusion matrix"), paragraph(said), matrix(counted)]
+
+
+def matrix(counted: confusion.Confusion) -> Html:
+    """Return a confusion matrix as a table: a cell is the darker, the larger its share."""
+    head = tag("tr", tag("th"), *(tag("th", name, scope="col") for name in counted.classes))
+    rows = []
+    for name, counts, shares in zip(counted.classes, counted.counts, counted.shares, strict=True):
+        cells = [
+            tag("td", int(n), style=f"background:rgba(var(--heat),{0.04 + 0.62 * share:.2f})",
+                title=f"{share:.0%} of {name}")
+            for n, share in zip(counts, shares, strict=True)
+        ]  # fmt: skip
+        rows.append(tag("tr", tag("th", name, scope="row"), *cells))
+    inner = join((tag("thead", head), tag("tbody", *rows)))
+    return tag("div", tag("table", inner, class_="matrix"), class_="scroll", tabindex="0")
+
+
+def _mistakes(found: Evaluated, gallery: Gallery) -> list[Html]:
+    rows = mistakes.data(found.probabilities, found.labels, found.classes)
+    head = tag("h3", "Most confident mistakes")
+    if rows.empty:
+        return [head, notice("Not one validation image is classified wrong.", kind="empty")]
+    gallery.write("mistakes", lambda: mistakes.draw(rows, found.images))
+    pictures = []
+    for row in rows.to_dict("records"):
+        pixels = found.images[row["image"]]
+        words = f"{row['predicted']}, {row['confidence']:.0%} sure"
+        truth = f"is {row['truth']} ({row['truth_probability']:.0%})"
+        small = "pixels" if max(pixels.shape[:2]) <= _SMALL else None
+        shown = tag("img", src=data_uri(pixels), alt=f"{words}; {truth}", class_=small)
+        said = (tag("span", words, class_="wrong"), tag("br"), tag("span", truth, class_="quiet"))
+        pictures.append(tag("div", shown, *said))
+    return [head, tag("div", *pictures, class_="pictures")]
+
+
+def data_uri(pixels: NDArray[np.uint8]) -> str:
+    """Return an image [height, width, 1 or 3] as a URI: 192 pixels at most a side."""
+    from PIL import Image
+
+    picture = Image.fromarray(pixels.squeeze())
+    small = max(picture.size) <= _SMALL
+    picture.thumbnail((_PICTURE, _PICTURE))
+    stream = io.BytesIO()
+    picture.save(stream, "PNG" if small else "JPEG", quality=82)
+    kind = "png" if small else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -1,0 +1,141 @@
+"""The best model of a study on its validation images: for the confusion matrix and the mistakes.
+
+Only where weights and data are at hand. Nothing is downloaded for a report, and the test split
+stays closed.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.report_study import ReportedStudy
+from search.experiment import Experiment
+from trainables.errors import TrellisError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from trainables.data import Data
+    from trainables.data.source import DataSpec
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a model says of validation images, in the order of the split."""
+
+    trial: int
+    classes: tuple[str, ...]
+    images: NDArray[np.uint8]  # [n, height, width, channels]
+    labels: NDArray[np.int64]  # [n]
+    probabilities: NDArray[np.float32]  # [n, classes], rows add up to 1
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images that are classified right, in [0, 1]."""
+        return float((self.probabilities.argmax(axis=1) == self.labels).mean())
+
+
+def evaluate(study: ReportedStudy, data_dir: Path | None = None) -> Evaluated:
+    """Evaluate best.pt on the validation split.
+
+    Args:
+        study: With best.json and best.pt in its folder.
+        data_dir: Where the data lies, if not where the study found it.
+
+    Raises:
+        TrellisError: weights or data are not at hand, or not those of the study; the reason.
+    """
+    experiment = study.experiment
+    if experiment is None:
+        raise TrellisError(f"{study.manifest.get('experiment')} is not in this version's catalog")
+    best = _best(study.folder)
+    data = _data(study, data_dir)
+    from search.model import split_of
+
+    split = split_of(experiment, best["config"], data, "validation")
+    height, width, channels = split.images.shape[1:]
+    shape = (int(height), int(width), int(channels))
+    model = _model(study, experiment, best["config"], len(data.classes), shape)
+
+    import torch
+
+    from trainables.metrics import split_logits
+
+    precision = (study.manifest.get("resources") or {}).get("precision") or "auto"
+    logits = split_logits(model, split, precision)
+    return Evaluated(
+        trial=int(best["trial"]),
+        classes=data.classes,
+        images=split.images,
+        labels=split.labels,
+        probabilities=torch.softmax(logits, dim=1).numpy(),
+    )
+
+
+def _best(folder: Path) -> Mapping[str, Any]:
+    if not (folder / "best.pt").is_file():
+        raise TrellisError("the study has no best.pt: no trial has finished, or workers kept it")
+    try:
+        best = json.loads((folder / "best.json").read_text(encoding="utf-8"))
+        return {"trial": best["trial"], "config": dict(best["config"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise TrellisError("best.json is missing or damaged") from None
+
+
+def _data(study: ReportedStudy, data_dir: Path | None) -> "Data":
+    from trainables.data import open_data
+    from trainables.data.source import DataSpec
+
+    told = study.data
+    if not {"dataset", "kind", "fingerprint"} <= set(told):
+        raise TrellisError("study.json does not say which data it was")
+    spec = DataSpec(told["dataset"], told["kind"], told.get("location") or "")
+    if data_dir is not None and spec.kind != "embedded":
+        spec = replace(spec, location=str(data_dir.expanduser().absolute()))
+    _check_there(spec)
+    data = open_data(spec)
+    if data.fingerprint != told["fingerprint"]:
+        raise TrellisError(f"the data in {spec.location or spec.kind} is not what the study had")
+    return data
+
+
+def _check_there(spec: "DataSpec") -> None:
+    from trainables.data.tfds_directory import prepared_directory
+
+    place = Path(spec.location)
+    there = spec.kind == "embedded" or place.is_dir()
+    if spec.kind == "tfds" and there:
+        there = prepared_directory(spec.dataset, place) is not None
+    if not there:
+        raise TrellisError(f"{spec.location} has no {spec.dataset}: --data-dir says where it is")
+
+
+def _model(
+    study: ReportedStudy,
+    experiment: Experiment,
+    config: Mapping[str, Any],
+    classes: int,
+    shape: tuple[int, int, int],
+) -> "nn.Module":
+    from search.model import restored
+    from trainables.budget import Weights
+
+    path, weights = study.folder / "best.pt", study.manifest.get("weights")
+    try:
+        try:
+            return restored(experiment, config, path, classes, shape)
+        except RuntimeError:
+            if not weights:
+                raise
+            # Before a study has ended its best.pt holds what was trained alone.
+            return restored(experiment, config, path, classes, shape, Weights(**weights))
+    except TrellisError:
+        raise
+    except Exception as error:  # a damaged file raises nearly anything
+        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TrellisError(f"best.pt cannot be used: {what}") from error

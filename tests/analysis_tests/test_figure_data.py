@@ -1,0 +1,335 @@
+"""The data behind every figure of a report, on studies whose answers are worked out by hand."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import FrozenTrial, create_trial
+
+from analysis.figures import (
+    axes,
+    best_so_far,
+    confusion,
+    costs,
+    gap,
+    importance,
+    intervals,
+    learning_curves,
+    mistakes,
+    parallel,
+    parameters,
+    savings,
+    style,
+)
+from tests.analysis_tests.written import SPACE, frames
+
+
+def test_best_so_far_goes_by_the_order_of_the_ends(tmp_path: Path) -> None:
+    trials, _ = frames(tmp_path)
+    ended = {0: 300.0, 1: 60.0, 2: 120.0, 3: 180.0, 4: 90.0, 5: 30.0}
+    rows = best_so_far.data(trials, ended)
+    # 5 failed first, 4 was infeasible third: they count as ended and are no points.
+    assert rows["trial"].tolist() == [1, 2, 3, 0]
+    assert rows["ended"].tolist() == [2, 4, 5, 6]
+    assert rows["minutes"].tolist() == [1.0, 2.0, 3.0, 5.0]
+    assert rows["best"].tolist() == [0.5, 0.8, 0.8, 0.8]
+    assert set(rows["x_title"]) == {best_so_far.WALL}
+
+
+def test_without_times_of_day_the_training_adds_up(tmp_path: Path) -> None:
+    trials, _ = frames(tmp_path)
+    rows = best_so_far.data(trials, {0: 5.0})  # not of every trial: of none
+    assert rows["trial"].tolist() == [0, 1, 2, 3]
+    assert (rows["minutes"] * 60).tolist() == pytest.approx([40, 50, 110, 130])
+    assert rows["best"].tolist() == [0.7, 0.7, 0.8, 0.8]
+    assert set(rows["x_title"]) == {best_so_far.SPENT}
+
+
+def test_curves_of_one_stage_count_from_the_first_epoch(tmp_path: Path) -> None:
+    told = [
+        (0, 1, "train", 0.5, 0.6, 2.0),
+        (0, 2, "train", 0.6, 0.7, 2.0),
+        (2, 1, "train", 0.5, 0.8, 3.0),
+        (6, 1, "train", 0.5, 0.95, 3.0),
+    ]
+    found = learning_curves.data(*frames(tmp_path, told), rungs=[1, 2, 6], last_stage=None)
+    assert found.rows["x"].tolist() == [1, 2, 1, 1]
+    # By accuracy among the finished: 2, 0, 3; the running trial has no rank.
+    assert found.rows["rank"].tolist() == [2, 2, 1, 0]
+    assert found.rows["last"].tolist() == [False, True, True, True]
+    assert (found.rungs, found.staged) == ((1, 2), False)  # nobody came to 6
+
+
+def test_curves_of_stages_count_from_the_begin_of_the_last(tmp_path: Path) -> None:
+    told = [
+        (0, 1, "head", 0.5, 0.6, 1.0),
+        (0, 2, "head", 0.5, 0.6, 1.0),
+        (0, 3, "finetune", 0.5, 0.7, 9.0),
+        (1, 1, "head", 0.5, 0.4, 1.0),
+        (1, 2, "finetune", 0.5, 0.5, 9.0),
+        (2, 1, "head", 0.5, 0.8, 1.0),
+    ]
+    found = learning_curves.data(*frames(tmp_path, told), rungs=[2], last_stage="finetune")
+    assert found.rows["x"].tolist() == [-1, 0, 1, 0, 1, 0]
+    assert found.staged
+
+
+def test_axes_know_ranges_from_choices(tmp_path: Path) -> None:
+    trials, _ = frames(tmp_path)
+    kernel, rate, filters = parameters.data(trials, SPACE)
+    assert (kernel.name, kernel.scale, kernel.choices) == ("kernel_size", "choices", ("3", "5"))
+    assert kernel.rows["place"].tolist() == [1.0, 0.0, 0.0, 0.0]
+    # Trial 3 has no rate.
+    assert (rate.scale, rate.rows["trial"].tolist()) == ("log", [0, 1, 2])
+    assert rate.rows["place"].tolist() == [0.001, 0.01, 0.1]
+    # 3/8 before 12/32: by numbers, not by letters.
+    assert (filters.scale, filters.choices) == ("choices", ("3/8", "12/32"))
+
+
+def test_what_does_not_vary_has_no_axis(tmp_path: Path) -> None:
+    trials, _ = frames(tmp_path)
+    assert [axis.name for axis in parameters.data(trials[trials["trial"] == 2], SPACE)] == []
+    threes = trials[trials["config.kernel_size"] == 3]
+    assert [axis.name for axis in parameters.data(threes, SPACE)] == ["rate", "filters"]
+
+
+@pytest.mark.parametrize(
+    ("domain", "scale"),
+    [
+        ("0 to 0.6 in steps of 0.1", "linear"),
+        ("whole numbers 5 to 20 in steps of 5", "linear"),
+        ("1e-05 to 0.1 (log scale)", "log"),
+        ("16, 32, 64", "choices"),
+        (None, "linear"),
+    ],
+)
+def test_the_words_of_a_domain_give_its_scale(domain: str | None, scale: str) -> None:
+    assert axes.scale_of(pd.Series([0.1, 0.2]), domain) == scale
+
+
+def test_points_of_a_choice_stay_in_its_room(tmp_path: Path) -> None:
+    trials, _ = frames(tmp_path)
+    kernel = parameters.data(trials, SPACE)[0]
+    drawn = parameters.apart(kernel)
+    off = [abs(x - place) for x, place in zip(drawn, kernel.rows["place"], strict=True)]
+    assert max(off) <= 0.25
+    assert len(set(drawn)) == 4
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (1e-5, 0.1, [1e-5, 1e-4, 1e-3, 0.01, 0.1]),
+        (5e-5, 5e-3, [1e-4, 1e-3]),
+        (0.01, 0.1, [0.01, 0.02, 0.05, 0.1]),
+        (3.0, 4.0, [3.0, 4.0]),
+    ],
+)
+def test_log_axes_have_round_ticks(low: float, high: float, ticks: list[float]) -> None:
+    assert parameters.decades(low, high) == pytest.approx(ticks)
+
+
+def trial(number: int, **params: object) -> FrozenTrial:
+    known = {"a": FloatDistribution(0, 1), "b": CategoricalDistribution(["u", "v"]),
+             "c": FloatDistribution(0, 1)}  # fmt: skip
+    distributions = {name: known[name] for name in params}
+    made = create_trial(params=dict(params), distributions=distributions, value=0.0)
+    made.number = number
+    return made
+
+
+def test_importance_finds_what_decides() -> None:
+    # Accuracy is a alone; b alternates, c only where b is v.
+    made = [
+        trial(n, a=n / 59, b="uv"[n % 2], **({"c": 0.3 + n / 100} if n % 2 else {}))
+        for n in range(60)
+    ]
+    found = importance.data(made, {n: n / 59 for n in range(60)})
+    assert (found.n, found.note) == (60, "")
+    assert found.rows["name"].tolist()[0] == "a"
+    table = found.rows.set_index("name")
+    assert table["fanova"]["a"] > 0.9
+    assert math.isnan(table["fanova"]["c"])  # not all trials have it
+    assert found.rows["ped_anova"].sum() == pytest.approx(1)
+    assert found.rows["fanova"].sum() == pytest.approx(1)
+
+
+def test_importance_is_of_the_trials_that_are_given_alone() -> None:
+    made = [trial(n, a=n / 9) for n in range(10)]
+    found = importance.data(made, {n: n / 9 for n in range(6)})
+    assert found.n == 6
+    assert "only 6 completed trials: too few to rely on; 50 would do" in found.note
+    assert not found.rows.empty
+
+
+@pytest.mark.parametrize(
+    ("count", "accuracy", "a", "note"),
+    [
+        (0, 0.5, 0.5, "0 completed trials: at least 5 are needed"),
+        (1, 0.5, 0.5, "1 completed trial: at least 5"),
+        (6, 0.5, None, "all 6 completed trials have the same accuracy"),
+        (6, None, 0.5, "all 6 completed trials have the same configuration"),
+    ],
+)
+def test_importance_says_why_there_is_none(
+    count: int, accuracy: float | None, a: float | None, note: str
+) -> None:
+    made = [trial(n, a=n / 9 if a is None else a) for n in range(count)]
+    found = importance.data(
+        made, {n: n / 9 if accuracy is None else accuracy for n in range(count)}
+    )
+    assert found.rows.empty
+    assert found.note.startswith(note)
+
+
+def test_parallel_coordinates(tmp_path: Path) -> None:
+    trials, _ = frames(tmp_path)
+    found = parallel.data(trials, SPACE)
+    assert found.trials == (1, 3, 0, 2)  # the best is drawn last
+    assert [each.name for each in found.coordinates] == [
+        "kernel_size",
+        "rate",
+        "filters",
+        "accuracy",
+    ]
+    kernel, rate, filters, accuracy = found.coordinates
+    assert kernel.places.tolist() == [0, 0, 1, 0]
+    # log10 of 0.01, none, 0.001, 0.1: none lies 0.15 x 2 below -3.
+    assert rate.places.tolist() == pytest.approx([-2, -3.3, -3, -1])
+    assert rate.ticks[0][1] == "none"
+    assert [name for _, name in rate.ticks[1:]] == ["0.001", "0.0032", "0.01", "0.032", "0.1"]
+    assert filters.ticks == ((0.0, "3/8"), (1.0, "12/32"))
+    assert accuracy.places.tolist() == [0.5, 0.6, 0.7, 0.8]
+
+
+def test_long_names_stay_different() -> None:
+    names = ["flip+transpose+rotation", "flip+transpose+zoom", "crop"]
+    assert style.distinct(names, 12) == ["flip+transp\u2026", "flip+trans\u20262", "crop"]
+
+
+def test_costs(tmp_path: Path) -> None:
+    trials, _ = frames(tmp_path)
+    rows = costs.data(trials).set_index("trial")
+    assert rows.index.tolist() == [0, 1, 2, 3, 4, 5]  # the running one has not ended
+    assert rows.loc[2, ["minutes", "seconds_per_epoch", "memory_gib"]].tolist() == [
+        1.0,
+        15.0,
+        0.75,
+    ]
+    assert math.isnan(rows["seconds_per_epoch"][5])  # no epoch
+    assert math.isnan(rows["memory_gib"][5])
+
+
+def test_one_seed_has_wilsons_interval(tmp_path: Path) -> None:
+    trials, _ = frames(tmp_path)
+    rows = intervals.searched(trials, 100, 2)
+    assert rows["trial"].tolist() == [2, 0]
+    # Wilson for 80 of 100 by hand: (p + z2/2n -+ z sqrt(pq/n + z2/4n2)) / (1 + z2/n), z 1.959964.
+    assert rows["low"][0] == pytest.approx(0.71117, abs=1e-5)
+    assert rows["high"][0] == pytest.approx(0.86663, abs=1e-5)
+    assert intervals.title(rows) == "validation accuracy, one seed"
+    assert intervals.searched(trials, None, 1)["low"].isna().all()
+
+
+def test_seeds_of_one_configuration_are_put_together() -> None:
+    trials = pd.DataFrame(
+        {
+            "trial": [0, 1, 2, 3, 4],
+            "status": ["completed"] * 4 + ["failed"],
+            "val_accuracy": [0.7, 0.8, 0.9, 0.85, float("nan")],
+            "config.a": [1, 1, 1, 2, 2],
+            "config.b": [float("nan")] * 5,
+        }
+    )
+    rows = intervals.seeded(trials, 5)
+    assert rows["label"].tolist() == ["trial 3", "trials 0-2"]
+    assert rows["n"].tolist() == [1, 3]
+    # 0.8 -+ t(0.975, 2) x 0.1 / sqrt 3, t = 4.302653
+    assert rows["low"][1] == pytest.approx(0.8 - 4.302653 * 0.1 / math.sqrt(3))
+    assert math.isnan(rows["low"][0])
+
+
+def test_numbers_in_a_row_become_ranges() -> None:
+    assert intervals.ranges([0, 1, 2, 5, 7, 8]) == "0-2, 5, 7-8"
+
+
+def test_confirmed_configurations_by_test_accuracy() -> None:
+    nothing = {"sd": None, "low": None, "high": None}
+    given = [
+        {"configuration": 1, "trials": [4], "test_accuracy": {"mean": 0.7, "n": 1, **nothing}},
+        {"configuration": 2, "trials": [5, 6], "published": True, "group": "ab",
+         "test_accuracy": {"mean": 0.8, "sd": 0.1, "low": 0.75, "high": 0.85, "n": 2}},
+    ]  # fmt: skip
+    rows = intervals.confirmed(given)
+    assert rows["label"].tolist() == ["configuration 2 (published)", "configuration 1"]
+    assert rows["group"].tolist() == ["ab", ""]
+    assert rows[["low", "high"]].to_numpy()[0].tolist() == [0.75, 0.85]
+    assert math.isnan(rows["high"][1])
+    assert intervals.title(rows) == "test accuracy"
+
+
+def test_the_gap_at_the_best_epoch(tmp_path: Path) -> None:
+    told = [
+        (2, 1, "train", 0.60, 0.55, 1.0),
+        (2, 2, "train", 0.90, 0.80, 1.0),
+        (2, 3, "train", 0.99, 0.80, 1.0),
+        (0, 1, "train", 0.10, 0.99, 1.0),
+    ]
+    found = gap.data(frames(tmp_path, told)[1], 2)
+    assert found is not None
+    assert found.rows["gap"].tolist() == pytest.approx([0.05, 0.1, 0.19])
+    assert found.best_epoch == 2  # the earliest of equals
+    assert found.at_best == pytest.approx(0.1)
+    assert gap.data(found.rows.assign(trial=2), 7) is None
+
+
+def test_confusion_leaves_out_classes_that_are_not_there() -> None:
+    labels, predicted = np.array([0, 0, 0, 3]), np.array([0, 0, 3, 3])
+    found = confusion.data(labels, predicted, ["a", "b", "c", "d"])
+    assert found.classes == ("a", "d")
+    assert found.counts.tolist() == [[2, 1], [0, 1]]
+    assert found.shares.ravel().tolist() == pytest.approx([2 / 3, 1 / 3, 0, 1])
+    assert found.accuracy == 0.75
+
+
+def test_mistakes_by_confidence() -> None:
+    probabilities = np.array(
+        [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7], [0.2, 0.8]], dtype=np.float32
+    )
+    rows = mistakes.data(probabilities, np.array([0, 0, 0, 1, 0]), ["x", "y"], most=2)
+    # 0 and 3 are right; 1 and 4 are equally wrong, the lower index first; 2 is less sure.
+    assert rows["image"].tolist() == [1, 4]
+    assert rows["predicted"].tolist() == ["y", "y"]
+    assert rows["truth"].tolist() == ["x", "x"]
+    assert rows["confidence"].tolist() == pytest.approx([0.8, 0.8])
+    assert rows["truth_probability"].tolist() == pytest.approx([0.2, 0.2])
+
+
+def test_stopping_saves_what_was_planned(tmp_path: Path) -> None:
+    told = [
+        (1, 1, "head", 0.5, 0.5, 2.0),
+        (1, 2, "finetune", 0.5, 0.5, 10.0),
+        (3, 1, "head", 0.5, 0.5, 4.0),
+    ]
+    trials, curves = frames(tmp_path, told)
+    planned = {0: 4, 1: 5, 2: 6, 3: 3}
+    found = savings.data(trials, curves, planned, "finetune")
+    assert found.rows["trial"].tolist() == [0, 1, 2, 3]
+    # Trial 2 was completed: what it did not do was no stopping. 1 did 2 of 5, 3 did 1 of 3.
+    assert found.rows["saved"].tolist() == [0, 3, 0, 2]
+    # At 10 s, the pace of its last stage, and at 4 s, the only one that trial 3 has.
+    assert found.rows["saved_s"].tolist() == [0, 30, 0, 8]
+    assert (found.epochs, found.saved, found.saved_s) == (11, 5, 38)
+    plain = savings.data(trials, curves, planned)
+    assert plain.rows["saved_s"].tolist() == [0, 18, 0, 8]
+
+
+def test_stored_activations_save_passes() -> None:
+    found = savings.Activations(images=200, epochs=10, images_per_epoch=100, seconds=20.0)
+    assert found.plain_images == 1000
+    assert found.saved_epochs == 8.0
+    assert found.saved_s == 80.0  # 0.1 s an image, 800 images
+    assert savings.Activations(0, 10, 100, None).saved_s is None

@@ -1,0 +1,207 @@
+"""Whole reports: of studies in every state, with text that would like to be a script."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from analysis import report
+from analysis.figures import mistakes, style
+from analysis.report import main, write_report
+from analysis.report_best_model import data_uri
+from analysis.report_gallery import NAMES
+from analysis.report_html import Html, table, tag
+from analysis.report_page import page
+from search.plan import Plan
+from tests.analysis_tests.written import (
+    TRIALS,
+    curves_text,
+    folder,
+    trials_text,
+    without_rendering,
+)
+from tests.search_tests.toy import begin, drive
+
+BAD = "<script>alert(1)</script>"
+CURVES = curves_text(
+    [(n, e, "train", 0.5 + e / 10, 0.4 + e / 20, 2.0) for n in (0, 1, 2, 3) for e in (1, 2)]
+)
+
+
+def quiet(_: str) -> None:
+    """Say nothing."""
+
+
+def made(root: Path) -> str:
+    return write_report(root, tell=quiet).read_text(encoding="utf-8")
+
+
+def text_of(root: Path) -> str:
+    return (root / "report.html").read_text(encoding="utf-8")
+
+
+def charts_of(text: str) -> dict[str, list[dict[str, Any]]]:
+    found = re.search(r'<script type="application/json" id="charts">(.*?)</script>', text)
+    assert found is not None
+    return dict(json.loads(found[1]))
+
+
+def drawn(root: Path) -> set[str]:
+    return {path.stem for path in (root / "figures").glob("*.png")}
+
+
+# --- a study with its journal
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("toy") / "toys"
+    opened = begin(Plan(trials=40, max_epochs=6), root)
+    drive(opened.book)
+    opened.close()
+    made(root)
+    return root
+
+
+def test_a_whole_study_has_every_figure_but_those_of_its_model(toy: Path) -> None:
+    text = text_of(toy)
+    assert drawn(toy) == set(NAMES) - {"confusion_matrix", "mistakes"}
+    assert {path.stem for path in (toy / "figures").glob("*.svg")} == drawn(toy)
+    assert "No confusion matrix and no pictures of mistakes: toy is not in this version" in text
+    assert "Embedded data, not the real beans" in text
+    assert "minutes since the study began" in text  # the journal knows
+    assert "completed trials: too few to rely on" in text
+    assert "Early stopping saved" in text
+
+
+def test_charts_are_what_plotly_takes(toy: Path) -> None:
+    charts = charts_of(text_of(toy))
+    assert len(charts) == len(drawn(toy))
+    count = 0
+    for each in (chart for charts_of_one in charts.values() for chart in charts_of_one):
+        go.Figure(
+            data=each["data"],
+            layout=json.loads(json.dumps(each["layout"]).replace("MUTED", "red")),
+        )
+        count += 1
+    assert count >= 10
+
+
+def test_a_report_loads_nothing(toy: Path) -> None:
+    text = text_of(toy)
+    assert text.count("</script>") == 3
+    page_alone = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    links = re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\') >]+)', page_alone)
+    assert links
+    assert not [link for link in links if not link.startswith(("#", "data:"))]
+
+
+def test_a_report_is_the_same_twice_but_for_its_time(toy: Path) -> None:
+    before = text_of(toy)
+    first, second = (re.sub(r"Made [\d: -]+ UTC", "", text) for text in (before, made(toy)))
+    assert first == second
+
+
+def test_of_a_torn_journal_the_rest_is_reported(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_rendering(monkeypatch)
+    root = tmp_path / "torn"
+    root.mkdir()
+    for name in ("study.json", "trials.csv", "curves.csv"):
+        (root / name).write_bytes((toy / name).read_bytes())
+    (root / "journal.log").write_text("no journal\nat all\n")
+    text = made(root)
+    assert "without the journal there are no times of day" in text
+    assert "Not computed: the journal cannot be read." in text
+    assert "minutes of training, summed over trials" in text
+
+
+# --- what users wrote
+
+
+def test_no_text_of_a_user_becomes_markup(tmp_path: Path) -> None:
+    rows = [
+        (0, "completed", 2, 0.7, 9.0, 100, "", 3, 0.1, BAD),
+        (1, "completed", 2, 0.6, 9.0, 100, "", 3, 0.1, "b</script>"),
+        (2, "failed", 0, "", 9.0, 100, BAD, 3, 0.1, "b&amp;"),
+    ]
+    data = {"kind": "folder", "dataset": BAD, "location": "/nowhere", "fingerprint": BAD,
+            "classes": [BAD, "$x$"], "sizes": {"train": 1, "validation": 9},
+            "notes": [BAD]}  # fmt: skip
+    root = folder(
+        tmp_path, trials_text(rows), CURVES, name="a<b>&\"'", data=data, experiment=BAD,
+        command=["python", BAD], git_commit=BAD, versions={BAD: BAD}, created=BAD,
+        machine={BAD: BAD}, space={"filters": BAD},
+    )  # fmt: skip
+    text = made(root)
+    assert "alert(1)" in text
+    assert "<script>alert" not in text
+    assert text.count("</script>") == 3
+    assert "<h1>a&lt;b&gt;&amp;&quot;&#x27;</h1>" in text
+    # plotly.js reads HTML in labels: it gets entities.
+    assert "<script>" not in json.dumps(charts_of(text))
+    assert "&lt;script&gt;" in json.dumps(charts_of(text))
+
+
+def test_html_is_escaped_once() -> None:
+    assert tag("p", "<", Html("<b>x</b>"), class_='"') == '<p class="&quot;">&lt;<b>x</b></p>'
+    assert tag("br") == "<br>"
+    assert "<td>&lt;i&gt;</td>" in table(["a"], [["<i>"]])
+
+
+def test_charts_cannot_end_their_element_and_have_no_nan() -> None:
+    text = page("t", [], {"a": [{"data": [{"x": [float("nan"), 1.0], "y": ["</script>&"]}]}]})
+    assert text.count("</script>") == 3
+    assert charts_of(text)["a"][0]["data"][0] == {"x": [None, 1.0], "y": ["</script>&"]}
+
+
+# --- pictures
+
+
+def test_pictures_of_mistakes_are_small_and_in_the_page() -> None:
+    big = np.zeros((300, 200, 3), dtype=np.uint8)
+    assert data_uri(big).startswith("data:image/jpeg;base64,")
+    assert data_uri(np.zeros((28, 28, 1), dtype=np.uint8)).startswith("data:image/png;base64,")
+    rows = mistakes.data(np.array([[0.9, 0.1]], dtype=np.float32), np.array([1]), ["x", "y"])
+    with style.style():
+        figure = mistakes.draw(rows, big[None])
+        assert "truth: y" in style.svg_of(figure)
+
+
+# --- the command
+
+
+def test_the_command_prints_the_path(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_rendering(monkeypatch)
+    root = folder(tmp_path, trials_text(TRIALS[:1]), CURVES)
+    assert main(["written", "--results-dir", str(tmp_path), "--without-model"]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{root / 'report.html'}\n"
+    assert "figure learning curves" in told.err
+    assert "left out by --without-model" in (root / "report.html").read_text()
+
+
+def test_what_cannot_be_written_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_rendering(monkeypatch)
+    folder(tmp_path, trials_text(TRIALS[:1]), CURVES)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report, "replace_text", full)
+    assert main(["written", "--results-dir", str(tmp_path), "--without-model"]) == 2
+    assert "cannot write the report of" in capsys.readouterr().err
+
+
+def test_a_wrong_study_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["nothing", "--results-dir", str(tmp_path)]) == 2
+    assert "no study 'nothing'" in capsys.readouterr().err

@@ -1,0 +1,113 @@
+"""Reports in a real browser: no error, no sideways scroll on a phone, light, dark and on paper."""
+
+from pathlib import Path
+
+import pytest
+
+from analysis.report import write_report
+from analysis.report_gallery import NAMES
+from search.catalog import find
+from search.domains import configuration
+from search.manifest import make_manifest
+from search.plan import Plan
+from search.study import begin
+from tests.analysis_tests.browser import chromium, look
+from tests.search_tests.toy import begin as begin_toy
+from tests.search_tests.toy import drive
+from trainables.budget import Budget, EpochResult
+from trainables.data import DataSpec, open_data
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(chromium() is None, reason="no Chromium: apt-get install chromium"),
+]
+STILLS = "getComputedStyle(document.querySelector('.drawn > .still')).display"
+BACK = "getComputedStyle(document.body).backgroundColor"
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of LeNet on the embedded leaves: two trials of two epochs, trained here."""
+    experiment, data = find("lenet_beans"), open_data(DataSpec("beans", "embedded"))
+    plan = Plan(trials=6, max_epochs=2, fixed={"image_size": 64, "augmentation": "none"})
+    root = tmp_path_factory.mktemp("embedded") / "leaves"
+    opened = begin(experiment, plan, root, make_manifest(experiment, plan, data, ["python"]))
+    book = opened.book
+    while (given := book.next()) is not None:
+        budget = Budget(2, seed=given.seed, folder=book.folder.trial(given.number), device="cpu")
+        assert configuration(experiment.space(), given.config) == given.config
+        for result in experiment.trainable()(given.config, data, budget):
+            if book.report(given.number, _row(result)):
+                break
+        book.end(given.number, "completed")
+    opened.close()
+    write_report(root)
+    return root
+
+
+def _row(result: EpochResult) -> dict[str, object]:
+    return vars(result) | {"peak_memory_mb": 100.0}
+
+
+def test_the_best_model_is_in_it(embedded: Path) -> None:
+    drawn = {path.stem for path in (embedded / "figures").glob("*.png")}
+    assert {"confusion_matrix", "overfitting", "parameters"} <= drawn
+    text = (embedded / "report.html").read_text()
+    assert "Most confident mistakes" in text
+    assert "Embedded data, not the real beans" in text
+
+
+@pytest.mark.parametrize(("width", "dark"), [(360, False), (360, True), (1200, False)])
+def test_a_page_as_readers_see_it(embedded: Path, width: int, dark: bool) -> None:
+    seen = look(embedded / "report.html", width, dark, ask=f"[{STILLS}, {BACK}]")
+    assert int(seen.ready) >= 8
+    assert seen.messages == []
+    assert (seen.scroll_width, seen.too_wide) == (width, [])
+    assert [each for each in seen.requests if not each.startswith(("file:", "data:"))] == []
+    assert seen.found == ["none", "rgb(15, 20, 25)" if dark else "rgb(243, 245, 248)"]
+
+
+def test_on_paper_there_are_drawings_on_white(embedded: Path) -> None:
+    seen = look(embedded / "report.html", 800, dark=True, media="print", ask=f"[{STILLS}, {BACK}]")
+    assert seen.messages == []
+    assert seen.found == ["block", "rgb(255, 255, 255)"]
+
+
+def test_a_thousand_trials_stay_readable(tmp_path: Path) -> None:
+    opened = begin_toy(Plan(trials=1000, max_epochs=12, sampler="random"), tmp_path / "many")
+    drive(opened.book)
+    opened.close()
+    path = write_report(tmp_path / "many")
+    drawn = {each.stem for each in (tmp_path / "many" / "figures").glob("*.png")}
+    assert drawn == set(NAMES) - {"confusion_matrix", "mistakes"}
+    assert path.stat().st_size < 10e6
+    seen = look(path, 360)
+    assert int(seen.ready) >= 10
+    assert (seen.messages, seen.scroll_width, seen.too_wide) == ([], 360, [])
+
+
+def test_scripts_of_users_do_not_run(tmp_path: Path) -> None:
+    opened = begin_toy(Plan(trials=8, max_epochs=2), tmp_path / "<img src=x onerror=alert(1)>")
+    drive(opened.book)
+    opened.close()
+    trials = opened.book.folder.root / "trials.csv"
+    bad = "<script>window.broken = 1</script><img src=x onerror=window.broken=1>"
+    trials.write_text(trials.read_text().replace("ValueError: no", bad).replace(",b,", f",{bad},"))
+    assert trials.read_text().count(bad) >= 2
+    seen = look(write_report(opened.book.folder.root), 1200, ask="String(window.broken)")
+    assert (seen.messages, seen.found) == ([], "undefined")
+    assert bad in seen.text
+
+
+def test_the_measure_finds_what_is_too_wide(tmp_path: Path) -> None:
+    page = tmp_path / "wide.html"
+    page.write_text(
+        "<!doctype html><meta name=viewport content='width=device-width'>"
+        "<div style='width:700px'>x</div><script>console.error('oh');"
+        "document.documentElement.dataset.ready = '0'</script>"
+    )
+    seen = look(page, 360)
+    assert seen.scroll_width >= 700
+    assert len(seen.too_wide) == 1
+    assert "oh" in seen.messages[0]
+    assert seen.ready == "0"
