@@ -4,7 +4,6 @@ Only where weights and data are at hand. Nothing is downloaded for a report, and
 stays closed.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.best_model import read_best
 from analysis.report_study import ReportedStudy
 from search.experiment import Experiment
 from trainables.errors import TrellisError
@@ -53,7 +53,9 @@ def evaluate(study: ReportedStudy, data_dir: Path | None = None) -> Evaluated:
     experiment = study.experiment
     if experiment is None:
         raise TrellisError(f"{study.manifest.get('experiment')} is not in this version's catalog")
-    best = _best(study.folder)
+    best = read_best(study.folder)
+    if not (study.folder / "best.pt").is_file():
+        raise TrellisError("there is no best.pt: a worker of another machine kept the weights")
     data = _data(study, data_dir)
     from search.model import split_of
 
@@ -75,16 +77,6 @@ def evaluate(study: ReportedStudy, data_dir: Path | None = None) -> Evaluated:
         labels=split.labels,
         probabilities=torch.softmax(logits, dim=1).numpy(),
     )
-
-
-def _best(folder: Path) -> Mapping[str, Any]:
-    if not (folder / "best.pt").is_file():
-        raise TrellisError("the study has no best.pt: no trial has finished, or workers kept it")
-    try:
-        best = json.loads((folder / "best.json").read_text(encoding="utf-8"))
-        return {"trial": best["trial"], "config": dict(best["config"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise TrellisError("best.json is missing or damaged") from None
 
 
 def _data(study: ReportedStudy, data_dir: Path | None) -> "Data":

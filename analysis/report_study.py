@@ -1,6 +1,5 @@
 """What a report is made from: all that a study's folder holds, read once."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from analysis.confirmed import JSON_NAME, read_confirmation
 from analysis.figures.savings import Activations
 from analysis.frames import CONFIG, CURVE_TYPES, config_names, read_curves, read_manifest
 from analysis.frames import read_trials as read_trial_rows
@@ -138,7 +138,7 @@ def read_study(folder: Path) -> ReportedStudy:
         trials=trials,
         curves=curves,
         journal=_journal(folder / "journal.log", notes),
-        confirmed=_confirmed(folder / "confirm.json"),
+        confirmed=_confirmed(folder),
         notes=tuple(notes),
     )
 
@@ -175,13 +175,8 @@ def _journal(path: Path, notes: list[str]) -> "tuple[FrozenTrial, ...]":
     return tuple(study.get_trials(deepcopy=False))
 
 
-def _confirmed(path: Path) -> Mapping[str, Any] | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise TrellisError(f"{path} is damaged: {error}") from None
-    if not isinstance(content, dict) or not content.get("configurations"):
-        raise TrellisError(f"{path} is damaged: it has no configurations")
+def _confirmed(folder: Path) -> Mapping[str, Any] | None:
+    content = read_confirmation(folder)
+    if content is not None and not content.get("configurations"):
+        raise TrellisError(f"{folder / JSON_NAME} is damaged: it has no configurations")
     return content
