@@ -170,8 +170,8 @@ def _confirmed(content: Mapping[str, Any], gallery: Gallery) -> list[Html]:
     said = (
         f"Retrained on {content.get('seeds')} fresh seeds each, then judged on "
         f"{content.get('test_images')} test images. Configurations that share a letter cannot be "
-        "told apart; of those the cheapest is recommended. Optimism is what the search had "
-        "promised beyond the confirmed validation accuracy."
+        "told apart. Recommended is the best mean, or a cheaper one that ties with it. Optimism "
+        "is what the search had promised beyond the confirmed validation accuracy."
     )
     looks = f"The test split was opened {len(opened)} times: {', '.join(opened)}."
     return [
