@@ -57,7 +57,7 @@ def test_it_serves_a_study_while_it_runs_and_when_it_has_ended(tmp_path: Path) -
     given = opened.book.next()
     assert given is not None
     with dashboard(opened.book.folder.journal) as url:
-        (study,) = ask(url)
+        (study,) = ask(url)["study_summaries"]
         assert study["directions"] == ["maximize"]
         (trial,) = ask(f"{url}/{study['study_id']}?after=0")["trials"]
         assert (trial["number"], trial["state"]) == (0, "Running")
@@ -67,7 +67,10 @@ def test_it_serves_a_study_while_it_runs_and_when_it_has_ended(tmp_path: Path) -
         drive(opened.book)
         opened.close()
         content = opened.book.folder.journal.read_bytes()
-        trials = ask(f"{url}/{study['study_id']}?after=0")["trials"]
+        trials: list[Any] = []
+        while len(trials) < 4 or any(trial["state"] == "Running" for trial in trials):
+            time.sleep(0.5)  # it looks at the journal every ten seconds; pytest's limit ends this
+            trials = ask(f"{url}/{study['study_id']}?after=0")["trials"]
     states = {
         "completed": {"Complete"},
         "stopped": {"Pruned"},
