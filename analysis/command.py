@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from search.command import Parser
+from search.command import Parser, printed
 from search.errors import exit_code
 from trainables.errors import TrellisError
 
@@ -20,10 +20,14 @@ def positive(text: str) -> int:
 
 def run(prog: str, work: Callable[[], None]) -> int:
     """Do `work` and return the exit code; a `TrellisError` is printed to stderr."""
-    try:
-        work()
-    except TrellisError as error:
-        for line in str(error).splitlines():
-            print(f"{prog}: {line}", file=sys.stderr)
-        return exit_code(error)
-    return 0
+
+    def told() -> int:
+        try:
+            work()
+        except TrellisError as error:
+            for line in str(error).splitlines():
+                print(f"{prog}: {line}", file=sys.stderr)
+            return exit_code(error)
+        return 0
+
+    return printed(prog, told)

@@ -12,12 +12,13 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from search.epochs import JudgedStudy, trial_epochs
+from search.epochs import trial_epochs
 from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.folder import StudyFolder
 from search.fresh import FreshTable
 from search.journal import StudyStorage
+from search.judge import Judge
 from search.plan import Plan, is_listed, listed, trial_seed
 from search.pruners import make_pruner
 from search.records import ROW_FIELDS, VERDICT, Record, best_of, epoch_key, record_of
@@ -54,7 +55,7 @@ class Book:
         self.folder = folder
         self._study = study
         self._storage = storage
-        self._pruner = make_pruner(plan.stopper, plan.rungs)
+        self._judge = Judge(experiment, study, make_pruner(plan.stopper, plan.rungs))
         self._listed = listed(experiment, plan)
         self._proposer = Proposer(
             experiment.space(), plan.fixed, plan.sampler, plan.seed, plan.repeats
@@ -160,6 +161,7 @@ class Book:
             )
         self.records[number] = record.with_row(kept)
         self.folder.append_curve(number, kept)
+        self._judge.learn(self._trial(number))
         if self._stops(number):
             self.end(number, "stopped")
             return True
@@ -170,10 +172,7 @@ class Book:
         epochs = len(self.records[number].rows)
         if not 0 < epochs < self.epochs_of(number):
             return False
-        judged = JudgedStudy(self.experiment, self._study)
-        trial = judged.judged(self._trial(number))
-        # A stand-in with all that pruners ask a study for.
-        return bool(trial.intermediate_values) and self._pruner.prune(judged, trial)  # type: ignore[arg-type]
+        return self._judge.stops(self._trial(number))
 
     def epochs_of(self, number: int) -> int:
         """Return how many epochs a trial has if it is not stopped."""
@@ -197,6 +196,7 @@ class Book:
         self.records[number] = record = record_of(trial)
         self._started.pop(number, None)
         self._proposer.add(trial)
+        self._judge.learn(trial)
         self.best = best_of([*filter(None, [self.best]), record])
         self.table.changed()
         self.folder.conclude(record, self.best)

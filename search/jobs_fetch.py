@@ -7,8 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from search.command import one_line
 from search.errors import StudyFailed, UsageError
 from search.jobs_client import Cluster
+from search.options import study_name
 from trainables.files import replace_file
 
 # Without these there is no study; the manifest is written last, so that all else is there with it.
@@ -19,11 +21,12 @@ def fetch(cluster: Cluster, details: Any, results: Path, tell: Callable[[str], N
     """Copy the files of a job's study, but for its trials' folders; return where they are.
 
     Raises:
-        UsageError: another study has the folder here, or this one went on here by itself.
+        UsageError: another study has the folder here, or this one went on here by itself; or its
+            name is none.
         StudyFailed: the job has written no study.
     """
+    folder = results / study_of(details)
     names = set(cluster.files(details)) if details.driver_node_id else set()
-    folder = results / str(details.metadata["trellis_study"])
     if not {_MANIFEST, _JOURNAL} <= names:
         raise StudyFailed(f"job {details.submission_id} has written no study: nothing to fetch")
     manifest = _bytes(cluster, details, _MANIFEST)
@@ -35,6 +38,21 @@ def fetch(cluster: Cluster, details: Any, results: Path, tell: Callable[[str], N
     replace_file(folder / _JOURNAL, lambda aside: aside.write_bytes(journal))
     replace_file(folder / _MANIFEST, lambda aside: aside.write_bytes(manifest))
     return folder
+
+
+def study_of(details: Any) -> str:
+    """Return the name of a job's study.
+
+    Raises:
+        UsageError: it is no plain name. The cluster's word is not to lead out of a folder here.
+    """
+    given = str(details.metadata["trellis_study"])
+    try:
+        return study_name(given)
+    except ValueError as error:
+        raise UsageError(
+            [one_line(f"job {details.submission_id}: study {given}: {error}")]
+        ) from None
 
 
 def _bytes(cluster: Cluster, details: Any, name: str) -> bytes:

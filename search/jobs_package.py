@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from search.manifest import COMMIT_NAME, git_commit
+
 _ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = ("analysis", "search", "spaces", "trainables")
 # Whatever else lies in the packages is no code: caches, notebooks, files of an editor.
@@ -14,7 +16,7 @@ _SUFFIXES = {".py", ".csv", ".html", ".css", ".js"}
 
 @contextmanager
 def package(root: Path = _ROOT) -> Iterator[Path]:
-    """Yield a folder with the packages' code alone, which goes when the block ends.
+    """Yield a folder with the packages' code and commit alone, which goes when the block ends.
 
     Ray sends a folder as it is. A copy of what belongs to the code stays small whatever lies
     beside it, and is right as well where the packages are installed without a checkout.
@@ -26,4 +28,7 @@ def package(root: Path = _ROOT) -> Iterator[Path]:
                     copy = Path(scratch, path.relative_to(root))
                     copy.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(path, copy)
+        commit = git_commit()
+        if commit is not None:
+            Path(scratch, COMMIT_NAME).write_text(commit, encoding="utf-8")
         yield Path(scratch)

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from trainables.budget import Weights
 from trainables.data import Data
 
 FORMAT = 1
+# Beside the packages in a job: which commit they are.
+COMMIT_NAME = "git_commit"
 # Parts of a plan that stand in study.json only where they say something.
 _LATER = ("warm_start",)
 # Parts that studies of earlier versions lack, and what they would have said.
@@ -85,14 +88,23 @@ def versions() -> dict[str, str]:
 def git_commit() -> str | None:
     """Return the commit of this code, with "+changes" where a file differs from it.
 
-    None without git, and where this code is not a checkout of its own: installed into an
-    environment inside another repository, say, whose commit would tell nothing.
+    A job's code has no checkout of its own, but brings the commit along in a file. None without
+    either, and for code that is installed into an environment inside another repository, say,
+    whose commit would tell nothing.
     """
     root = Path(__file__).resolve().parents[1]
     top, commit = _git(root, "rev-parse", "--show-toplevel"), _git(root, "rev-parse", "HEAD")
     if not top or not commit or Path(top).resolve() != root:
-        return None
+        return _sent_along(root / COMMIT_NAME)
     return f"{commit}+changes" if _git(root, "status", "--porcelain") else commit
+
+
+def _sent_along(path: Path) -> str | None:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+    return text if re.fullmatch(r"[0-9a-f]{40,64}(\+changes)?", text) else None
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -7,6 +7,7 @@ that and the verdict loses the decision. These derive the rungs from the reporte
 import math
 import zlib
 from collections.abc import Sequence
+from typing import Protocol
 
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.study import Study
@@ -26,6 +27,20 @@ def rungs(max_epochs: int, first: int) -> tuple[int, ...]:
     return tuple(steps)
 
 
+def falls(better: int, compared: int) -> bool:
+    """Tell whether a trial with `better` ones above it is not among the best third of `compared`.
+
+    It is itself one of those compared; one at least goes on.
+    """
+    return better >= max(1, compared // REDUCTION_FACTOR)
+
+
+class Named(Protocol):
+    """What brackets ask of a study."""
+
+    study_name: str
+
+
 class AshaPruner(BasePruner):
     """Asynchronous successive halving, the stopping variant.
 
@@ -37,6 +52,10 @@ class AshaPruner(BasePruner):
     def __init__(self, steps: Sequence[int]) -> None:
         """Compare at the epochs `steps`."""
         self.steps = tuple(steps)
+
+    def bracket(self, study: Named, number: int) -> int:
+        """Return how many of the lowest rungs a trial leaves out: none."""
+        return 0
 
     def peers(self, study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
         """Return the trials to compare with, `trial` itself aside."""
@@ -53,8 +72,7 @@ class AshaPruner(BasePruner):
             for t in self.peers(study, trial)
             if step in t.intermediate_values and t.state != TrialState.FAIL
         ]
-        kept = max(1, (len(known) + 1) // REDUCTION_FACTOR)
-        return sum(other > value for other in known) >= kept
+        return falls(sum(other > value for other in known), len(known) + 1)
 
 
 class HyperbandPruner(AshaPruner):
@@ -64,7 +82,7 @@ class HyperbandPruner(AshaPruner):
     HyperbandPruner weights it, so that every bracket gets about the same number of epochs.
     """
 
-    def bracket(self, study: Study, number: int) -> int:
+    def bracket(self, study: Named, number: int) -> int:
         """Return the bracket of a trial, 0 (all rungs) to len(steps) (none)."""
         count = len(self.steps) + 1
         weights = [math.ceil(count * REDUCTION_FACTOR**s / (s + 1)) for s in range(count)][::-1]

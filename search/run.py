@@ -1,9 +1,11 @@
 """`python -m search.run EXPERIMENT`: search the best configuration of an experiment."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 
 from search import options
+from search.command import printed
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError, exit_code
 from search.listing import listing
 from trainables.errors import TrellisError
@@ -12,6 +14,10 @@ from trainables.errors import TrellisError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parsed = options.build_parser().parse_args(arguments)
+    return printed("search.run", lambda: _run(parsed))
+
+
+def _run(parsed: argparse.Namespace) -> int:
     if parsed.list:
         print(listing())
         return EXIT_DONE

@@ -157,7 +157,9 @@ def _fetch(cluster: "Cluster", asked: argparse.Namespace) -> int:
 
 def _stop(cluster: "Cluster", asked: argparse.Namespace) -> int:
     details = cluster.job(asked.job)
-    study = details.metadata["trellis_study"]
+    from search.jobs_fetch import study_of
+
+    study = study_of(details)
     if not cluster.stop(asked.job):
         _say(f"job {asked.job} had ended: {details.status.value.lower()}")
         return EXIT_DONE

@@ -243,7 +243,7 @@ def test_a_stop_that_was_due_at_the_kill_is_taken_first(book: Book, tmp_path: Pa
     trained(book, 0.5, 0.5, 0.5, 0.5)
     given = book.next()
     assert given is not None
-    book._pruner = optuna.pruners.NopPruner()  # the kill comes before the verdict
+    book._judge._pruner = optuna.pruners.NopPruner()  # the kill comes before the verdict
     book.report(given.number, row(1, 0.1))
     resumed = again(book)
     assert resumed.records[1].status == "stopped"

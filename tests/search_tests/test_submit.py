@@ -15,8 +15,10 @@ import pytest
 
 from search import jobs_entry, jobs_scale
 from search.errors import StudyFailed, UsageError
+from search.jobs_fetch import fetch
 from search.jobs_options import Submission, check, submit_parser
 from search.jobs_package import package
+from search.manifest import git_commit
 from search.submit import main
 from tests.search_tests import nodes
 from tests.search_tests.bench import Bench, make_bench
@@ -387,3 +389,45 @@ def test_a_wrong_token_is_one_line(bench: Bench, cluster: Nodes, tmp_path: Path)
     assert done.returncode == 2
     assert done.stderr.startswith(f"search.submit: --cluster {cluster.url}: Authentication failed")
     assert done.stderr.count("\n") == 1
+
+
+class Job:
+    """What Ray tells of a job."""
+
+    def __init__(self, study: str) -> None:
+        self.submission_id = "job-1"
+        self.metadata = {"trellis_study": study}
+        self.driver_node_id = "node"
+
+
+class Tempting:
+    """A cluster that must not be asked for a file."""
+
+    def files(self, details: Job) -> list[str]:
+        raise AssertionError(details.metadata)
+
+
+@pytest.mark.parametrize("name", ["../up", "/etc/x", "a/b", "", "..", "x\x00y", "a" * 101, "é"])
+def test_a_study_whose_name_leads_elsewhere_is_not_fetched(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"job job-1: study .*: must be a plain name"):
+        fetch(Tempting(), Job(name), tmp_path, print)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_code_of_a_job_knows_its_commit(tmp_path: Path) -> None:
+    with package() as code:
+        brought = code / "git_commit"
+        known = git_commit()
+        assert (brought.read_text() if brought.exists() else None) == known
+        brought.write_text("0123456789abcdef0123456789abcdef01234567+changes")
+        ask = "from search.manifest import git_commit; print(git_commit())"
+        words = [sys.executable, "-c", ask]
+        environment = {**os.environ, "GIT_CEILING_DIRECTORIES": str(code.parent)}
+        told = [
+            subprocess.run(words, cwd=code, env=environment, capture_output=True, text=True).stdout
+        ]
+        brought.write_text("$(rm -rf ~)")
+        told.append(
+            subprocess.run(words, cwd=code, env=environment, capture_output=True, text=True).stdout
+        )
+    assert told == ["0123456789abcdef0123456789abcdef01234567+changes\n", "None\n"]

@@ -1,0 +1,61 @@
+"""Commands whose stdout cannot take what they print: one line, never a traceback."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from search.command import printed
+from tests.search_tests.toy import PRESETS, Plan, begin, drive
+
+ROOT = Path(__file__).resolve().parents[2]
+FULL = Path("/dev/full")  # a device on which nothing has room
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="only Linux has /dev/full")
+
+
+def into(output: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a module with its stdout in a file, or in a pipe that nobody reads."""
+    command = [sys.executable, "-m", *words]
+    if output == "pipe":
+        code = "import os, sys; r, w = os.pipe(); os.close(r); os.dup2(w, 1); os.close(w)\n"
+        code += "os.execv(sys.argv[1], sys.argv[1:])"
+        command = [sys.executable, "-c", code, *command]
+        return subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    with open(output, "w") as file:
+        return subprocess.run(
+            command, cwd=ROOT, stdout=file, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+
+@needs_full
+def test_a_full_disk_under_stdout_is_one_line() -> None:
+    done = into(str(FULL), "search.run", "--list")
+    assert done.returncode == 1
+    assert done.stderr == "search.run: cannot write to stdout: No space left on device\n"
+
+
+@needs_full
+def test_a_table_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    opened = begin(Plan(trials=2, max_epochs=PRESETS["quick"].max_epochs), tmp_path / "mine")
+    drive(opened.book)
+    opened.close()
+    words = ("analysis.table", "mine", "--results-dir", str(tmp_path))
+    assert into("/dev/null", *words).returncode == 0
+    done = into(str(FULL), *words)
+    assert done.returncode == 1
+    expected = "python -m analysis.table: cannot write to stdout: No space left on device\n"
+    assert done.stderr == expected
+
+
+def test_a_reader_that_has_gone_is_no_mistake_to_tell_of() -> None:
+    done = into("pipe", "search.run", "--list")
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_an_error_of_another_file_is_not_taken_for_one_of_stdout() -> None:
+    def work() -> int:
+        raise OSError(28, "No space left on device", "elsewhere")
+
+    with pytest.raises(OSError, match="elsewhere"):
+        printed("prog", work)
