@@ -6,12 +6,15 @@ A row counts once its line is whole: what a kill or a running write left of the 
 import difflib
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from search.errors import StudyFailed
+from search.options import study_name
+from search.places import above, check_place, is_remote, local_path
 from trainables.errors import TrellisError
 
 # Ended with a validation accuracy that may be compared.
@@ -94,23 +97,50 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def resolve_study(text: str, results_dir: Path) -> Path:
-    """Return the folder of the study `text`: its name under `results_dir`, else a path.
+def resolve_study(text: str, results_dir: Path | str, weights: bool = True) -> Path:
+    """Return the folder of the study `text`: its name under `results_dir`, else a path or a URI.
+
+    What lies in a store (`results_dir` or `text` is a URI) is fetched; its models if `weights`.
 
     Raises:
         TrellisError: neither is a folder with a study.json; the nearest names are listed.
     """
-    places = [results_dir / text, Path(text)] if text else []
-    for place in places:
-        if (place / "study.json").is_file():
-            return place
-    for place in places:
-        if place.is_dir():
-            raise TrellisError(f"{place} is not a study: it has no study.json")
-    known = sorted(path.parent.name for path in results_dir.glob("*/study.json"))
+    place, name = str(results_dir), text
+    if is_remote(text):
+        place, name = above(text)
+    if is_remote(place):
+        return _fetched(place, name, weights)
+    root = local_path(place)
+    places = [root / text, local_path(text)] if text else []
+    for each in places:
+        if (each / "study.json").is_file():
+            return each
+    for each in places:
+        if each.is_dir():
+            raise TrellisError(f"{each} is not a study: it has no study.json")
+    known = sorted(path.parent.name for path in root.glob("*/study.json"))
+    raise TrellisError(
+        f"no study {text!r} in {root}, and no such folder; {_near(text, known, root)}"
+    )
+
+
+def _fetched(place: str, name: str, weights: bool) -> Path:
+    from search.fetched import fetched, studies
+
+    try:
+        check_place(place)
+        study_name(name)
+    except ValueError as error:
+        raise TrellisError(f"study {name!r} in {place}: {error}") from None
+    found = fetched(place, name, weights)
+    if found is None:
+        raise TrellisError(f"no study {name!r} in {place}; {_near(name, studies(place), place)}")
+    return found
+
+
+def _near(text: str, known: Sequence[str], place: object) -> str:
     near = difflib.get_close_matches(text, known, n=3, cutoff=0.4) or known[-3:]
-    hint = f"nearest: {', '.join(near)}" if near else f"{results_dir} holds no studies"
-    raise TrellisError(f"no study {text!r} in {results_dir}, and no such folder; {hint}")
+    return f"nearest: {', '.join(near)}" if near else f"{place} holds no studies"
 
 
 def config_names(trials: pd.DataFrame) -> list[str]:

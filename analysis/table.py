@@ -117,7 +117,7 @@ def _print_csv(folder: Path, frame: pd.DataFrame) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    folder = resolve_study(arguments.study, arguments.results_dir)
+    folder = resolve_study(arguments.study, arguments.results_dir, weights=False)
     trials, by, top = read_finished(folder), arguments.by, arguments.top
     if arguments.csv:
         return _print_csv(folder, marginal(trials, by) if by else best(trials, top))
@@ -136,17 +136,16 @@ def _parser() -> Parser:
         description="Print the best configurations of a study, or what one hyperparameter does.",
         epilog=f"example: {PROG} lenet_beans-20261122-101500 --by kernel_size",
     )
-    parser.add_argument("study", metavar="STUDY", help="its name, or a path to its folder")
+    parser.add_argument("study", metavar="STUDY", help="its name, or a path or URI of its folder")
     parser.add_argument("--by", metavar="NAME", help="one row per value of this hyperparameter")
     parser.add_argument(
         "--top", metavar="N", type=positive, default=10, help="configurations (default: 10)"
     )
     parser.add_argument(
         "--results-dir",
-        metavar="DIR",
-        type=Path,
-        default=Path("results"),
-        help="where studies are looked for by name (default: results)",
+        metavar="DIR|URI",
+        default="results",
+        help="where studies are looked for by name (default: results), or s3://bucket/folder",
     )
     parser.add_argument("--csv", action="store_true", help="print CSV in full precision")
     return parser

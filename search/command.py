@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from search.errors import EXIT_FAILED, EXIT_USAGE
 
@@ -33,31 +33,51 @@ def printed(prog: str, work: Callable[[], int]) -> int:
     """Do `work`, which prints to stdout, and return its exit code.
 
     Where not all of it can be written, as on a full disk, that is told in one line, and the exit
-    code is 1. A reader that has had enough (`| head`) is no mistake.
+    code is 1. A reader that has had enough (`| head`) is not told of.
     """
+    stream = sys.stdout
+    sys.stdout = _Watched(stream)
     try:
         code = work()
         sys.stdout.flush()
-    except OSError as error:
-        if not _on_stdout():
-            raise
-        if isinstance(error, BrokenPipeError):
-            return EXIT_FAILED
-        print(f"{prog}: cannot write to stdout: {error.strerror}", file=sys.stderr)
+    except _NotPrinted as error:
+        _throw_away(stream)
+        if not isinstance(error.__cause__, BrokenPipeError):
+            print(f"{prog}: cannot write to stdout: {error.strerror}", file=sys.stderr)
         return EXIT_FAILED
+    finally:
+        sys.stdout = stream
     return code
 
 
-def _on_stdout() -> bool:
-    """Tell whether stdout is what failed; if so, throw away what it still holds.
+class _NotPrinted(OSError):
+    """Something could not be written to stdout, rather than to another file."""
 
-    Python would try once more when it ends, and tell of it in lines of its own.
-    """
-    try:
-        sys.stdout.flush()
-    except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-        return True
-    return False
+
+class _Watched:
+    """A stream whose own errors can be told from those of other files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return int(self._do(self._stream.write, text))
+
+    def flush(self) -> None:
+        self._do(self._stream.flush)
+
+    def _do(self, call: Callable[..., Any], *given: str) -> Any:
+        try:
+            return call(*given)
+        except OSError as error:
+            raise _NotPrinted(error.errno, error.strerror) from error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _throw_away(stream: TextIO) -> None:
+    """Drop what a stream still holds: Python would try again at its end, and tell of it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from search.records import CURVE_FIELDS, Record, best_of
 from trainables.files import replace_file, replace_text, stands_for
@@ -36,6 +36,19 @@ _TRIAL_FIELDS = (
 )
 
 
+class Elsewhere(Protocol):
+    """What mirrors a study's folder in a store: search.mirror."""
+
+    def changed(self) -> None:
+        """Hear that the study goes on."""
+
+    def bring(self, number: int, name: str) -> None:
+        """Fetch a file of a trial that was trained where this folder is not seen."""
+
+    def ended(self, number: int) -> None:
+        """Hear that a trial's folder is as it is to stay."""
+
+
 @dataclass(frozen=True)
 class StudyFolder:
     """The paths of one study and what is written there. `names` are its hyperparameters.
@@ -47,6 +60,7 @@ class StudyFolder:
     names: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)  # goes into best.json
     keeps: bool = False
+    mirror: Elsewhere | None = None
 
     @property
     def manifest(self) -> Path:
@@ -77,6 +91,8 @@ class StudyFolder:
         """Add one epoch to curves.csv, in the order of arrival."""
         with (self.root / "curves.csv").open("a", encoding="utf-8") as file:
             file.write(as_csv([curve_row(number, row)]))
+        if self.mirror is not None:
+            self.mirror.changed()
 
     def tidy(self, records: list[Record]) -> None:
         """Bring tables and best model up to date, and remove what ended trials leave.
@@ -104,14 +120,12 @@ class StudyFolder:
         """Remove an ended trial's folder, but for what stays of it."""
         folder = self.trial(record.number)
         stays = self._staying(record.status)
-        if not any((folder / name).exists() for name in stays):
-            shutil.rmtree(folder, ignore_errors=True)
-            return
-        for path in folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            elif path.name not in stays:
-                path.unlink()
+        if self.mirror is not None:
+            for name in stays:
+                self.mirror.bring(record.number, name)
+        _clear(folder, stays)
+        if self.mirror is not None:
+            self.mirror.ended(record.number)
 
     def _staying(self, status: str) -> tuple[str, ...]:
         """Return the files that stay of an ended trial: traceback, or weights to judge."""
@@ -124,6 +138,8 @@ class StudyFolder:
         path = self.root / "best.json"
         if not path.exists() or path.read_bytes() != text.encode():
             replace_text(path, text)
+        if self.mirror is not None:
+            self.mirror.bring(best.number, "best.pt")
         weights = self.trial(best.number) / "best.pt"
         if not weights.exists():
             return
@@ -131,6 +147,18 @@ class StudyFolder:
             replace_file(self.root / "best.pt", partial(shutil.copyfile, weights))
         else:
             os.replace(weights, self.root / "best.pt")
+
+
+def _clear(folder: Path, stays: Iterable[str]) -> None:
+    """Remove all of a trial's folder but the files that stay."""
+    if not any((folder / name).exists() for name in stays):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name not in stays:
+            path.unlink()
 
 
 def numbered(root: Path) -> Iterator[Path]:

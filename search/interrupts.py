@@ -38,6 +38,10 @@ class Interrupts:
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise EndEarly("time budget reached", asked_for=True)
 
+    def end(self, reason: str) -> None:
+        """Let the next `check` end the search; may be called from another thread."""
+        self._reason = reason
+
     def install(self) -> None:
         """Set the handlers; again where a library has put its own in their place."""
         for number in self._handled:

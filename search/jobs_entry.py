@@ -12,6 +12,7 @@ from pathlib import Path
 
 from search.errors import EXIT_USAGE, exit_code
 from search.jobs_scale import bring_up
+from search.places import working_folder
 from trainables.errors import TrellisError
 
 # Below the folder of logs; then the job's name.
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from search.run import main as run
 
     results = place_of(asked.results)
-    share(asked.job, Path(results, asked.study))
+    share(asked.job, working_folder(results) / asked.study)
     address = own_ray()
     try:
         bring_up(address, asked.cpus, asked.gpus, _say)
@@ -71,7 +72,10 @@ def _unfit() -> str:
 
 
 def place_of(given: str | None) -> str:
-    """Return where studies lie: as given, else $TRELLIS_RESULTS, else a folder in the home."""
+    """Return where studies lie: as given, else $TRELLIS_RESULTS, else a folder in the home.
+
+    A path, or a URI.
+    """
     return os.path.expanduser(given or os.environ.get("TRELLIS_RESULTS") or _DEFAULT)
 
 

@@ -1,7 +1,6 @@
 """Copies the study of a job from the cluster into a folder here, each file whole or not at all."""
 
 import io
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from search.command import one_line
 from search.errors import StudyFailed, UsageError
 from search.jobs_client import Cluster
+from search.manifest import created_of
 from search.options import study_name
 from trainables.files import replace_file
 
@@ -70,15 +70,8 @@ def _check_same(folder: Path, manifest: bytes, journal: bytes) -> None:
     """Refuse to write over anything but an earlier state of the same study."""
     if not (folder / _MANIFEST).exists():
         return
-    created = [_created(text) for text in ((folder / _MANIFEST).read_bytes(), manifest)]
+    created = [created_of(text) for text in ((folder / _MANIFEST).read_bytes(), manifest)]
     if created[0] != created[1]:
         raise UsageError([f"{folder} is another study; give another --results-dir"])
     if not journal.startswith((folder / _JOURNAL).read_bytes()):
         raise UsageError([f"{folder} went on here by itself; give another --results-dir"])
-
-
-def _created(manifest: bytes) -> Any:
-    try:
-        return json.loads(manifest)["created"]
-    except (ValueError, KeyError, TypeError):
-        return None

@@ -1,7 +1,6 @@
 """The command lines of search.submit, and what is wrong with them before anything is sent."""
 
 import argparse
-import os
 import re
 import secrets
 import time
@@ -15,6 +14,7 @@ from search.catalog import EXPERIMENTS
 from search.command import Parser
 from search.errors import UsageError
 from search.options import Mistakes
+from search.places import check_place, is_remote, local_path
 from search.request import check as check_request
 
 _PROGRAM = "python -m search.submit"
@@ -57,8 +57,8 @@ class Submission:
     experiment: str
     words: tuple[str, ...]
     cluster: str
-    results: Path  # here
-    cluster_results: str | None  # there; None for what the cluster itself says
+    results: Path | None  # here; None where the study stays in a store
+    cluster_results: str | None  # there, or a URI; None for what the cluster itself says
     cluster_cpus: int  # to be there before the study begins; 0 for what there is
     cluster_gpus: int
     detach: bool
@@ -74,8 +74,8 @@ def submit_parser() -> Parser:
     add("--cluster", metavar="URL", help="dashboard of the cluster: http://127.0.0.1:8265")
     add(
         "--cluster-results-dir",
-        metavar="DIR",
-        help="where studies lie on the cluster, a folder that all nodes share; "
+        metavar="DIR|URI",
+        help="where studies lie on the cluster, a folder that all nodes share or s3://...; "
         "default: $TRELLIS_RESULTS there, else ~/trellis-results",
     )
     for unit in ("cpus", "gpus"):
@@ -130,9 +130,7 @@ def check(arguments: argparse.Namespace, words: Sequence[str]) -> Submission:
         wrong.append(f"--address {arguments.address}: a job runs on the Ray of its own cluster")
     if arguments.resume and arguments.study is None:
         wrong.append("--resume needs --study NAME")
-    place = arguments.cluster_results_dir
-    if place is not None and not place.startswith(("/", "~")):
-        wrong.append(f"--cluster-results-dir {place}: must be an absolute path on the cluster")
+    place = _cluster_place(arguments, wrong)
     whole = options.at_least(1)
     cpus = wrong.parse("--cluster-cpus", arguments.cluster_cpus, whole)
     gpus = wrong.parse("--cluster-gpus", arguments.cluster_gpus, whole)
@@ -146,12 +144,33 @@ def check(arguments: argparse.Namespace, words: Sequence[str]) -> Submission:
         experiment=arguments.experiment,
         words=tuple(_ours().parse_known_args(list(words))[1]),
         cluster=cluster,
-        results=Path(os.path.expanduser(arguments.results_dir)).absolute(),
+        results=None
+        if is_remote(arguments.results_dir)
+        else local_path(arguments.results_dir).absolute(),
         cluster_results=place,
         cluster_cpus=cpus or 0,
         cluster_gpus=gpus or 0,
         detach=arguments.detach,
     )
+
+
+def _cluster_place(arguments: argparse.Namespace, wrong: Mistakes) -> str | None:
+    """Return where the study is to lie on the cluster; mistakes go to `wrong`."""
+    here, place = arguments.results_dir, arguments.cluster_results_dir
+    if is_remote(here):
+        wrong.parse("--results-dir", here, check_place)
+        if place is not None:
+            wrong.append(f"--cluster-results-dir {place}: the study lies in --results-dir {here}")
+        return str(here)
+    if place is None:
+        return None
+    if is_remote(place) or place.lower().startswith("file://"):
+        wrong.parse("--cluster-results-dir", place, check_place)
+    elif not place.startswith(("/", "~")):
+        wrong.append(
+            f"--cluster-results-dir {place}: must be an absolute path on the cluster, or a URI"
+        )
+    return str(place)
 
 
 def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
@@ -164,6 +183,9 @@ def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
     if arguments.resume:
         wrong.parse("--study", arguments.study, options.study_name)
         asked.study = None
+    if is_remote(arguments.results_dir):  # which the cluster must reach, but not this machine
+        wrong.parse("--study", arguments.study, options.study_name)
+        asked.study, asked.results_dir = None, "results"
     asked.warm_start = None
     asked.tensorboard, asked.mlflow = False, None  # whose packages are wanted there
     if re.fullmatch(r"folder:.+", arguments.data or ""):

@@ -28,7 +28,7 @@ def package(root: Path = _ROOT) -> Iterator[Path]:
                     copy = Path(scratch, path.relative_to(root))
                     copy.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(path, copy)
-        commit = git_commit()
+        commit = git_commit(root)
         if commit is not None:
             Path(scratch, COMMIT_NAME).write_text(commit, encoding="utf-8")
         yield Path(scratch)

@@ -85,14 +85,14 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **found}
 
 
-def git_commit() -> str | None:
-    """Return the commit of this code, with "+changes" where a file differs from it.
+def git_commit(root: Path | None = None) -> str | None:
+    """Return the commit of this code, or that in `root`; with "+changes" where a file differs.
 
     A job's code has no checkout of its own, but brings the commit along in a file. None without
     either, and for code that is installed into an environment inside another repository, say,
     whose commit would tell nothing.
     """
-    root = Path(__file__).resolve().parents[1]
+    root = root or Path(__file__).resolve().parents[1]
     top, commit = _git(root, "rev-parse", "--show-toplevel"), _git(root, "rev-parse", "HEAD")
     if not top or not commit or Path(top).resolve() != root:
         return _sent_along(root / COMMIT_NAME)
@@ -123,12 +123,22 @@ def read_manifest(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: it is missing, damaged, or of another version.
     """
-    damaged = UsageError([f"{path} is damaged; the study cannot go on without it"])
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version = content["format"]
+        return parse_manifest(path.read_bytes(), str(path))
     except OSError as error:
         raise UsageError([f"{path} cannot be read: {error.strerror}"]) from None
+
+
+def parse_manifest(text: bytes, path: str) -> dict[str, Any]:
+    """Return the content of a study.json that lies at `path`.
+
+    Raises:
+        UsageError: it is damaged, or of another version.
+    """
+    damaged = UsageError([f"{path} is damaged; the study cannot go on without it"])
+    try:
+        content = json.loads(text)
+        version = content["format"]
     except (ValueError, KeyError, TypeError):
         raise damaged from None
     if version != FORMAT:
@@ -142,6 +152,14 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if weights is not None and not (isinstance(weights, dict) and set(_WEIGHTS) <= set(weights)):
         raise damaged
     return dict(content)
+
+
+def created_of(text: bytes) -> Any:
+    """Return when the study of a study.json was begun; None if it does not tell."""
+    try:
+        return json.loads(text)["created"]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

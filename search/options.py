@@ -42,7 +42,12 @@ def build_parser() -> Parser:
     add("--preset", metavar="|".join(PRESETS), help="trials and epochs by name (standard)")
     add("--study", metavar="NAME", help="default EXPERIMENT-YYYYmmdd-HHMMSS")
     add("--resume", action="store_true", help="continue study NAME")
-    add("--results-dir", metavar="DIR", default="results", help="default results/")
+    add(
+        "--results-dir",
+        metavar="DIR|URI",
+        default="results",
+        help="default results/; or shared storage, such as s3://bucket/folder or file:///folder",
+    )
     add("--data", metavar="tfds|embedded|folder:PATH", help="default tfds")
     add("--data-dir", metavar="DIR", help="default $TFDS_DATA_DIR, else ~/tensorflow_datasets")
     add(

@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from search import options
@@ -67,7 +66,7 @@ def read_plan(
 def _warm_start(
     arguments: argparse.Namespace, experiment: Experiment, plan: Plan, wrong: Mistakes
 ) -> tuple[Inherited, ...]:
-    results = Path(arguments.results_dir).expanduser()
+    results = arguments.results_dir
     words = arguments.warm_start
     return read_warm_start(words, results, experiment, plan.fixed, plan.trials, wrong)
 

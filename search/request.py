@@ -1,8 +1,6 @@
 """From the words of a command line to a checked request: experiment, plan, data, place."""
 
 import argparse
-import os
-import stat
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +14,12 @@ from search.catalog import find
 from search.data_option import absolute, data_spec
 from search.errors import ResumeRefused, UsageError
 from search.experiment import Experiment
-from search.folder import is_blank, numbered
 from search.options import Mistakes
+from search.places import below, check_place
 from search.plan import Plan
 from search.read_plan import read_plan
 from search.resources import Asked, Resources, allot, mistakes, this_machine
+from search.shelf import Shelf
 from search.weights import read_weights
 from trainables.data.source import DataSpec
 
@@ -53,6 +52,17 @@ class Request:
     tensorboard: bool = False
     mlflow: str | None = None  # a tracking URI
     again: tuple[str, ...] = ()
+    store: str | None = None  # the URI of the place that `folder` mirrors
+
+    @property
+    def uri(self) -> str | None:
+        """The URI of the study, if it lies in a store."""
+        return below(self.store, self.folder.name) if self.store else None
+
+    @property
+    def shown(self) -> str:
+        """Where the user finds the study."""
+        return self.uri or str(self.folder)
 
 
 def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = None) -> Request:
@@ -86,9 +96,10 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
     data = _data(arguments, old.get("data", {}), experiment, wrong)
     plan = read_plan(arguments, old.get("budget", {}), experiment, wrong)
     weights = read_weights(arguments.weights, old.get("weights"), experiment, wrong)
-    folder = _folder(arguments, experiment, wrong)
-    if wrong or experiment is None or plan is None or data is None or folder is None:
+    place = _folder(arguments, experiment, wrong)
+    if wrong or experiment is None or plan is None or data is None or place is None:
         raise UsageError(wrong)
+    folder, store = place
     if other:
         raise ResumeRefused(f"study {folder.name} was made with other settings:\n{other}")
     asked = Asked(cpus, gpus, concurrent, memory)
@@ -108,6 +119,7 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
         timeout_s or _TRIAL_TIMEOUT_S,
         arguments.tensorboard,
         arguments.mlflow,
+        store=store,
     )
 
 
@@ -149,36 +161,22 @@ def _data(
 
 def _folder(
     arguments: argparse.Namespace, experiment: Experiment | None, wrong: Mistakes
-) -> Path | None:
-    results = Path(os.path.expanduser(arguments.results_dir))
+) -> tuple[Path, str | None] | None:
+    """Return the study's folder, and the URI of its place if that is in a store."""
     name = wrong.parse("--study", arguments.study, options.study_name)
     if arguments.resume and arguments.study is None:
         wrong.append("--resume needs --study NAME")
-    if not _writable(results):
-        wrong.append(f"--results-dir {results}: not a folder that can be written to")
-    elif name and not arguments.resume and _taken(results / name):
+    place = wrong.parse("--results-dir", arguments.results_dir, check_place)
+    if place is None:
+        return None
+    shelf = Shelf(place)
+    if mistake := shelf.mistake():
+        wrong.append(f"--results-dir {mistake}")
+    elif name and not arguments.resume and shelf.taken(name):
         wrong.append(f"--study {name}: exists already; go on with it by --resume")
-    elif name and arguments.resume and not (results / name / "study.json").is_file():
-        wrong.append(f"--study {name}: no such study in {results}; nothing to resume")
+    elif name and arguments.resume and not shelf.has(name):
+        wrong.append(f"--study {name}: no such study in {place}; nothing to resume")
     if name is None and experiment is not None and not wrong:
-        default = results / f"{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        return next(path for path in numbered(default) if not _taken(path)).absolute()
-    return (results / name).absolute() if name else None
-
-
-def _writable(folder: Path) -> bool:
-    """Tell whether the folder, or the nearest that exists above it, can be written to."""
-    nearest = folder.absolute()
-    while True:
-        try:
-            mode = nearest.stat().st_mode
-        except FileNotFoundError:
-            nearest = nearest.parent
-        except (OSError, ValueError):  # a name too long, a file for a folder, a NUL
-            return False
-        else:
-            return stat.S_ISDIR(mode) and os.access(nearest, os.W_OK | os.X_OK)
-
-
-def _taken(folder: Path) -> bool:
-    return os.path.lexists(folder) and not (folder.is_dir() and is_blank(folder))
+        default = f"{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        return shelf.free(default), shelf.uri
+    return (shelf.folder / name, shelf.uri) if name else None

@@ -1,12 +1,15 @@
 """Runs a study's trials on Ray: starts or joins a Ray, assembles the Tuner, follows it."""
 
+import atexit
 import contextlib
 import logging
 import math
 import os
 import socket
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from search import access
 from search.beside import Beside
 from search.book import Book
 from search.disk import causes
-from search.errors import StudyFailed
+from search.errors import EXIT_FAILED, StudyFailed
 from search.interrupts import EndEarly, Interrupts
 from search.kills import Kills
 from search.progress import Progress, say
@@ -22,6 +25,7 @@ from search.request import Request
 from search.resources import Resources, usable_cpus
 from search.retries import Death
 from search.shares import Shares
+from search.server import ServerWatch
 from search.threads import FOR_RAY, room_for
 from search.watch import Watch
 from trainables.budget import Weights
@@ -60,6 +64,7 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
+    server = ServerWatch(None, interrupts.end)
     try:
         try:
             _check_reachable(request.address)
@@ -69,9 +74,40 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
         interrupts.install()  # ray.init puts a handler of its own in the place of ours
         if context.dashboard_url:
             say(access.dashboard_line(context.dashboard_url, request.address))
-        yield
+        server = ServerWatch(_server(), interrupts.end)
+        try:
+            yield
+        except EndEarly as end:
+            if server.lost:
+                raise StudyFailed(end.reason) from None
+            raise
     finally:
-        ray.shutdown()
+        server.over()
+        if server.lost:
+            atexit.register(_leave)
+        else:
+            ray.shutdown()
+
+
+def _leave() -> None:
+    """End this process and a Ray without its control server: Ray's own way takes a minute."""
+    from ray._private import worker
+
+    if worker._global_node is not None:
+        worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(EXIT_FAILED)
+
+
+def _server() -> subprocess.Popen[bytes] | None:
+    """Return the process without which the Ray that was started here cannot go on."""
+    from ray._private import ray_constants, worker
+
+    node = worker._global_node
+    found = node.all_processes.get(ray_constants.PROCESS_TYPE_GCS_SERVER) if node else None
+    return found[0].process if found else None
 
 
 def _check_reachable(address: str) -> None:
@@ -118,8 +154,12 @@ def job(
     data: Data,
     precision: str,
     weights: Weights | None,
+    store: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return what all trials of the study share; plain and small, Ray copies it per trial."""
+    """Return what all trials of the study share; plain and small, Ray copies it per trial.
+
+    `store` is what `search.mirror.Mirror.for_workers` returns.
+    """
     return {
         "experiment": request.experiment.name,
         "folder": str(request.folder),
@@ -130,6 +170,7 @@ def job(
         "precision": precision,
         "weights": weights,
         "keep_last": request.plan.repeats,
+        "store": store,
     }
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import os
 import shlex
 import time
 import traceback
@@ -18,13 +17,17 @@ from search.book import Book
 from search.disk import is_full, what_to_free
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, StudyFailed, UsageError
 from search.interrupts import EndEarly, Interrupts
-from search.manifest import command_line, make_manifest, read_manifest
+from search.manifest import command_line, make_manifest
+from search.mirror import Mirror
 from search.options import study_name
+from search.places import check_place
 from search.plan import image_sizes, published
 from search.progress import DataProgress, say
 from search.request import Request, check
 from search.resources import Resources
 from search.sharing import add_work
+from search.shelf import Shelf
+from search.stored import mirrored
 from search.study import OpenStudy
 from search.telling import announce, say_resources, show_result
 from search.weights import complete_best, find_weights_of
@@ -52,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     interrupts = Interrupts(request.time_budget_s)
     with interrupts.caught():
         try:
-            return Session(request, interrupts, old).run()
+            with mirrored(request) as mirror:
+                return Session(request, interrupts, old, mirror).run()
         except (EndEarly, KeyboardInterrupt) as end:
             reason = end.reason if isinstance(end, EndEarly) else "interrupted"
             say(f"{reason} before the study began; nothing was written")
@@ -63,11 +67,10 @@ def _old_manifest(arguments: argparse.Namespace) -> Mapping[str, Any] | None:
     if not arguments.resume or arguments.study is None:
         return None
     try:
-        folder = Path(os.path.expanduser(arguments.results_dir), study_name(arguments.study))
+        name = study_name(arguments.study)
+        return Shelf(check_place(arguments.results_dir)).manifest(name)
     except ValueError:
         return None  # told with the other mistakes
-    path = folder / "study.json"
-    return read_manifest(path) if path.is_file() else None
 
 
 def take_over(arguments: argparse.Namespace, old: Mapping[str, Any] | None) -> None:
@@ -86,8 +89,8 @@ def resume_command(request: Request) -> str:
         return shlex.join(request.again)
     folder, name = request.folder, request.experiment.name
     words = ["python", "-m", "search.run", name, "--study", folder.name, "--resume"]
-    if folder.parent != Path("results").absolute():
-        words += ["--results-dir", str(folder.parent)]
+    if request.store or folder.parent != Path("results").absolute():
+        words += ["--results-dir", request.store or str(folder.parent)]
     if request.address != "local":
         words += ["--address", request.address]
     words += ["--tensorboard"] if request.tensorboard else []
@@ -99,10 +102,15 @@ class Session:
     """A request on its way: data, study, Ray, result."""
 
     def __init__(
-        self, request: Request, interrupts: Interrupts, old: Mapping[str, Any] | None
+        self,
+        request: Request,
+        interrupts: Interrupts,
+        old: Mapping[str, Any] | None,
+        mirror: Mirror | None = None,
     ) -> None:
-        """Start the clock."""
+        """Start the clock. `mirror` holds a study that lies in a store."""
         self._request = request
+        self._mirror = mirror
         self._interrupts = interrupts
         self._opened: study.OpenStudy | None = None
         self._weights: Weights | None = None
@@ -201,8 +209,11 @@ class Session:
                 content["resources"]["memory_per_trial"] = resources.memory_mb
                 self._open(study.begin, content, named=request.named)
             say_resources(request, resources)
-            say(f"study: {self._request.folder}")
-            shared = job(self._request, resources, data, self._precision, self._weights)
+            say(f"study: {self._request.shown}")
+            # Told now: where Ray itself breaks, it may end this process with no word of ours.
+            say(f"  if anything ends it: {resume_command(self._request)}")
+            store = self._mirror.for_workers if self._mirror else None
+            shared = job(self._request, resources, data, self._precision, self._weights, store)
             run_trials(
                 self._book,
                 resources,
@@ -242,6 +253,8 @@ class Session:
         finally:
             # However the search ended: what is kept of the best must be of use.
             self._opened.close(partial(_complete, self._request, self._book, self._weights))
+            if self._mirror is not None:
+                self._mirror.close()
 
     @property
     def _book(self) -> Book:
@@ -251,13 +264,22 @@ class Session:
     def _open(self, how: Callable[..., OpenStudy], content: dict[str, Any], **more: Any) -> None:
         request = self._request
         with self._interrupts.deferred():
-            opened = how(request.experiment, request.plan, request.folder, content, **more)
+            opened = how(
+                request.experiment,
+                request.plan,
+                request.folder,
+                content,
+                mirror=self._mirror,
+                **more,
+            )
         self._opened = opened
         # A name that nobody chose may have been taken meanwhile: then it got a number.
         self._request = replace(request, folder=opened.book.folder.root)
         if opened.note:
             say(opened.note)
         self._beside = started(opened.book, request.tensorboard, request.mlflow, say)
+        if self._mirror is not None:
+            self._mirror.start()
 
 
 def _complete(request: Request, book: Book, weights: Weights | None) -> None:

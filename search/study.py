@@ -10,7 +10,7 @@ from typing import Any
 from search.book import Book
 from search.errors import ResumeRefused, StudyFailed, StudyTaken, UsageError
 from search.experiment import Experiment
-from search.folder import StudyFolder, is_blank, numbered
+from search.folder import Elsewhere, StudyFolder, is_blank, numbered
 from search.journal import mend, open_journal, own
 from search.manifest import differences, read_manifest
 from search.plain import check_plain
@@ -68,17 +68,24 @@ def _exists(root: Path) -> StudyTaken:
     return StudyTaken([f"--study {root.name}: exists already; go on with it by --resume"])
 
 
-def study_folder(root: Path, content: Mapping[str, Any]) -> StudyFolder:
+def study_folder(
+    root: Path, content: Mapping[str, Any], mirror: Elsewhere | None = None
+) -> StudyFolder:
     """Return the folder object that goes with a manifest."""
     data = content["data"]
     about = {"experiment": content["experiment"], "data": f"{data['kind']}:{data['dataset']}"}
     budget = content["budget"]
     keeps = budget.get("seeds", 1) > 1 or bool(budget.get("configurations"))
-    return StudyFolder(root, tuple(content["space"]), about, keeps)
+    return StudyFolder(root, tuple(content["space"]), about, keeps, mirror)
 
 
 def begin(
-    experiment: Experiment, plan: Plan, root: Path, content: dict[str, Any], named: bool = True
+    experiment: Experiment,
+    plan: Plan,
+    root: Path,
+    content: dict[str, Any],
+    named: bool = True,
+    mirror: Elsewhere | None = None,
 ) -> OpenStudy:
     """Make the folder and the manifest of a new study, and open it.
 
@@ -89,24 +96,36 @@ def begin(
         UsageError: the folder cannot be made.
     """
     if named:
-        return _begin(experiment, plan, root, content)
+        return _begin(experiment, plan, root, content, mirror)
     for path in numbered(root):
         with contextlib.suppress(StudyTaken):
-            return _begin(experiment, plan, path, content)
+            return _begin(experiment, plan, path, content, mirror)
     raise AssertionError("names do not run out")
 
 
-def _begin(experiment: Experiment, plan: Plan, root: Path, content: dict[str, Any]) -> OpenStudy:
+def _begin(
+    experiment: Experiment,
+    plan: Plan,
+    root: Path,
+    content: dict[str, Any],
+    mirror: Elsewhere | None,
+) -> OpenStudy:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError([f"cannot make the folder {root}: {error.strerror}"]) from None
     if not is_blank(root):
         raise _exists(root)
-    return OpenStudy(experiment, plan, study_folder(root, content), content)
+    return OpenStudy(experiment, plan, study_folder(root, content, mirror), content)
 
 
-def go_on(experiment: Experiment, plan: Plan, root: Path, content: dict[str, Any]) -> OpenStudy:
+def go_on(
+    experiment: Experiment,
+    plan: Plan,
+    root: Path,
+    content: dict[str, Any],
+    mirror: Elsewhere | None = None,
+) -> OpenStudy:
     """Open a study that exists, if the manifest it would get now is the one it has.
 
     Raises:
@@ -121,4 +140,4 @@ def go_on(experiment: Experiment, plan: Plan, root: Path, content: dict[str, Any
         raise ResumeRefused(
             "\n".join([f"study {root.name} was made with other settings:", *changed])
         )
-    return OpenStudy(experiment, plan, study_folder(root, old))
+    return OpenStudy(experiment, plan, study_folder(root, old, mirror))

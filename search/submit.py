@@ -14,7 +14,7 @@ from search.errors import (
     UsageError,
     exit_code,
 )
-from search.jobs_options import check, check_cluster, command_parser, submit_parser
+from search.jobs_options import Submission, check, check_cluster, command_parser, submit_parser
 from search.options import Mistakes
 from trainables.errors import TrellisError
 
@@ -56,11 +56,12 @@ def _submit(words: list[str]) -> int:
         print(submission.job)
         _say(f"follow it by  {_command('logs', submission.job, cluster)} --follow")
         return EXIT_DONE
-    return _to_the_end(cluster, submission.job, submission.results)
+    return _to_the_end(cluster, submission)
 
 
-def _to_the_end(cluster: "Cluster", job: str, results: Path) -> int:
+def _to_the_end(cluster: "Cluster", submission: Submission) -> int:
     """Follow a job and fetch its study; Ctrl-C leaves the job running."""
+    job, results = submission.job, submission.results
     try:
         details = cluster.follow(job, sys.stderr)
     except KeyboardInterrupt:
@@ -70,6 +71,8 @@ def _to_the_end(cluster: "Cluster", job: str, results: Path) -> int:
             _say(f"  {_command(command, job, cluster)}{more}")
         return EXIT_INTERRUPTED
     code = _ended(details)
+    if results is None:  # its own output says where the study is
+        return code
     from search.jobs_fetch import fetch
 
     try:

@@ -46,13 +46,13 @@ def show_result(request: Request, book: Book, code: int, elapsed_s: float) -> No
     records = list(book.records.values())
     if any(record.counts for record in records):
         print(render_best(request.folder, 5))
-        print(f"study: {request.folder}")
+        print(f"study: {request.shown}")
         _say_times(records, elapsed_s)
         say_saved(book, request.folder)
     elif code == EXIT_DONE and not book.unfinished:
         raise StudyFailed(
             f"none of {len(records)} trials finished; the last error: {records[-1].error} "
-            f"(all of them in {request.folder / 'trials.csv'})"
+            f"(all of them in {request.shown}/trials.csv)"
         )
 
 

@@ -31,7 +31,7 @@ class Inherited:
 
 def read_warm_start(
     words: Sequence[str],
-    results: Path,
+    results: Path | str,
     experiment: Experiment,
     fixed: Mapping[str, Any],
     trials: int,
@@ -42,8 +42,8 @@ def read_warm_start(
     The studies take turns, each with its best first: accuracies on different data do not compare.
 
     Args:
-        words: Studies, by name under `results` or as paths.
-        results: Where studies lie.
+        words: Studies, by name under `results` or as paths or URIs.
+        results: Where studies lie, a folder or a URI.
         experiment: Of the new study.
         fixed: What the new study holds.
         trials: Its trials in all, the published one included.
@@ -66,7 +66,7 @@ def _key(config: Mapping[str, Any]) -> str:
 
 def _usable(
     word: str,
-    results: Path,
+    results: Path | str,
     experiment: Experiment,
     fixed: Mapping[str, Any],
     wrong: Mistakes,

@@ -17,8 +17,10 @@ from search.catalog import find
 from search.disk import is_full
 from search.doing import Doing
 from search.folder import ERROR_NAME
+from search.remote import StoreFailed
 from search.searcher import MEMORY
 from search.stopper import NO_ROOM, NOTES, OUTCOME, RUNNING
+from search.trial_files import TrialFiles
 from trainables.budget import Budget, Diverged, EpochResult, TooLarge
 
 
@@ -56,6 +58,7 @@ class Worker(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Take a trial."""
         self._assigned = config
+        self._files = TrialFiles(config["job"], config["number"])
         self._results: Iterator[EpochResult] | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -67,6 +70,7 @@ class Worker(tune.Trainable):
     def cleanup(self) -> None:
         """Drop what the trial held; GPU memory goes back to the device."""
         self._results = None
+        self._files.end()
         torch = sys.modules.get("torch")  # whose import takes seconds, of every worker at once
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -82,6 +86,7 @@ class Worker(tune.Trainable):
             if self._results is None:
                 self._results = self._begin()
             result = next(self._results, None)
+            self._files.keep(last=result is None)
         except Diverged as error:
             return _ended("infeasible", f"diverged: {error}")
         except TooLarge as error:
@@ -89,7 +94,7 @@ class Worker(tune.Trainable):
         except Exception as error:
             if _is_out_of_memory(error):
                 return _ended("infeasible", f"out of memory: {_line(error)}")
-            if is_full(error):
+            if is_full(error) or isinstance(error, StoreFailed):
                 return _ended(NO_ROOM, _line(error))
             self._keep_traceback()
             if "CUDA error" in str(error):
@@ -105,14 +110,18 @@ class Worker(tune.Trainable):
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
             (self._folder / ERROR_NAME).write_text(traceback.format_exc(), encoding="utf-8")
+            with contextlib.suppress(StoreFailed):
+                self._files.keep(last=True)
 
     @property
     def _folder(self) -> Path:
-        return Path(self._assigned["job"]["folder"]) / "trials" / str(self._assigned["number"])
+        return self._files.path
 
     def _begin(self) -> Iterator[EpochResult]:
         job = self._assigned["job"]
+        self._files.begin()
         kills.note(self._folder, _node())
+        self._files.keep()
         budget = Budget(
             epochs=job["max_epochs"],
             seed=self._assigned["seed"],
@@ -123,7 +132,7 @@ class Worker(tune.Trainable):
             keep_above=self._assigned["keep_above"],
             weights=job["weights"],
             keep_last=job["keep_last"],
-            progress=Doing(self._folder),
+            progress=self._files.telling(Doing(self._folder)),
             memory_mb=self._assigned[MEMORY],
         )
         trainable = find(job["experiment"]).trainable()

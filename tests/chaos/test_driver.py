@@ -192,3 +192,28 @@ def _drain(terminal: int) -> None:
     os.set_blocking(terminal, False)
     with contextlib.suppress(BlockingIOError):
         os.read(terminal, 65536)
+
+
+def test_a_killed_control_server_ends_the_study_with_the_way_to_go_on(
+    bench: Bench, calm: Path, tally: Counter[str]
+) -> None:
+    process = start(bench, "no-server", "--concurrent", "1", *PLAN)
+    wait_for_epochs(bench, "no-server", 4, process)
+    started = descendants(process.pid)
+    (server,) = [each for each in started if b"gcs_server" in command_of(each)]
+    os.kill(server, signal.SIGKILL)
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1, output
+    assert "broke off: Ray's control server died (signal 9)" in output
+    assert "--study no-server --resume" in output.splitlines()[-1]
+    wait_until_gone(started)
+    resumed = bench.run("--study", "no-server", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    compare(bench.results / "no-server", calm, tally)
+
+
+def command_of(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[0]
+    except OSError:
+        return b""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from search import request
+from search import request, shelf
 from search.catalog import EXPERIMENTS
 from search.errors import ResumeRefused, UsageError, exit_code
 from search.experiment import Experiment, Preset
@@ -174,7 +174,7 @@ def test_a_read_only_results_directory(here: Path) -> None:
 
 
 def test_a_results_directory_that_may_not_be_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request.os, "access", lambda *_: False)
+    monkeypatch.setattr(shelf.os, "access", lambda *_: False)
     assert wrong("lenet_beans --results-dir x/y") == (
         "--results-dir x/y: not a folder that can be written to",
     )

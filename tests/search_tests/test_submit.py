@@ -53,7 +53,7 @@ def test_all_mistakes_are_told_together_before_anything_is_sent() -> None:
         "--cluster 127.0.0.1:8265: must be the URL of a Ray dashboard, such as http://",
         "--address 10.0.0.1:6379: a job runs on the Ray of its own cluster",
         "--resume needs --study NAME",
-        "--cluster-results-dir there: must be an absolute path on the cluster",
+        "--cluster-results-dir there: must be an absolute path on the cluster, or a URI",
         "--cluster-gpus some: must be a whole number of at least 1",
     ):
         assert part in text, text

@@ -1,0 +1,219 @@
+"""A study whose results lie in a store: its driver works in a folder here, and this mirrors it.
+
+In one thread, at most every few seconds, so that trials do not wait. In the store, too, the
+journal comes before all that follows from it: no table there tells more than the journal does.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from search.errors import StudyFailed
+from search.lease import Lease
+from search.remote import Remote, StoreFailed
+from search.snapshot import Stamp, snapshot, upload
+from search.trial_files import MARK, NOTES, OWNER, is_marked, trial_place
+
+EVERY_S = 5.0
+# Of a slow connection, copying takes at most this part of the time: the rest is the trials'.
+_SHARE = 0.25
+# At the end, and where the driver itself waits, a store may be out of reach for so long.
+PATIENCE_S = 60.0
+_PAUSE_S = 2.0
+
+
+class Mirror:
+    """Keeps `remote` as `folder` is, from `start` until `close`. The lease is taken already.
+
+    `elsewhere` says that workers may run on machines that do not see the folder; these keep their
+    trials' folders in the store themselves.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        remote: Remote,
+        lease: Lease,
+        say: Callable[[str], None],
+        elsewhere: bool,
+        known: dict[str, Stamp],
+    ) -> None:
+        """Begin with `known`, the files of which the store holds what is here."""
+        self.folder = folder
+        self.token = secrets.token_hex(8)
+        self.remote = remote
+        self.elsewhere = elsewhere
+        self._lease = lease
+        self._say = say
+        self._known = dict(known)
+        self._noted: dict[str, object] = {}
+        self._ended: list[int] = []
+        self._failure: StudyFailed | None = None
+        self._over, self._closed = threading.Event(), False
+        self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
+
+    def start(self) -> None:
+        """Put what there is, so that a study that has begun can be found; then follow it.
+
+        Raises:
+            StudyFailed: the store cannot be written to.
+        """
+        (self.folder / OWNER).write_text(self.token, encoding="utf-8")
+        self._round()
+        self._thread.start()
+
+    @property
+    def for_workers(self) -> dict[str, str] | None:
+        """What workers that may not see the folder here need to know; None if all see it."""
+        return {"uri": self.remote.uri, "token": self.token} if self.elsewhere else None
+
+    def changed(self) -> None:
+        """Look, whenever there is something new, whether this driver may go on.
+
+        Raises:
+            StudyFailed: another driver has taken the study over.
+        """
+        if self._failure is not None:
+            raise self._failure
+
+    def bring(self, number: int, name: str) -> None:
+        """Fetch a file of a trial that ran on a machine which does not see the folder here.
+
+        Raises:
+            StudyFailed: the store does not answer for a minute.
+        """
+        if not self.elsewhere:
+            return
+        place = trial_place(number)
+
+        def fetch() -> None:
+            if self.remote.entry(f"{place}/{MARK}") is not None:
+                self.remote.fetch(f"{place}/{name}", self.folder / place / name)
+
+        patiently(fetch)
+
+    def ended(self, number: int) -> None:
+        """Note that a trial's folder here is as it is to stay: the store's is to become so."""
+        if self.elsewhere:
+            self._ended.append(number)
+
+    def close(self) -> None:
+        """Put all that is left, and give the study up.
+
+        Raises:
+            StudyFailed: not all of it could be put; it stays in the folder here.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._over.set()
+        if self._thread.ident is None:  # nothing has begun
+            return self._lease.release()
+        self._thread.join()
+        self.changed()
+        try:
+            patiently(self._last_round)
+            patiently(self._lease.release)
+        except StoreFailed as error:
+            left = [
+                name for name, stamp in snapshot(self.folder) if self._known.get(name) != stamp
+            ]
+            raise StudyFailed(
+                f"{error}; {len(left)} files of the study are in {self.folder} alone: --resume on "
+                "this machine puts them there"
+            ) from error
+
+    def _work(self) -> None:
+        failing = False
+        while not self._over.is_set():
+            began = time.monotonic()
+            try:
+                self._lease.renew()
+                self._round()
+                if failing:
+                    self._say(f"{self.remote.uri} can be written to again")
+                failing = False
+            except StoreFailed as error:
+                if not failing:
+                    self._say(f"cannot write to {error}; trying again, trials go on")
+                failing = True
+            except StudyFailed as error:  # taken over by another
+                self._failure = error
+                self._say(str(error))
+                return
+            except OSError as error:  # this machine's: told by who writes there
+                self._say(f"cannot copy {error.filename}: {error.strerror}; trying again")
+            took = time.monotonic() - began
+            self._over.wait(max(EVERY_S, took * (1 / _SHARE - 1)))
+
+    def _last_round(self) -> None:
+        if not self._round():
+            raise StoreFailed(f"{self.remote.uri}: files of the study change while they are put")
+
+    def _round(self) -> bool:
+        """Put what has changed, then remove what has gone; return whether all of it was put."""
+        ended, found = list(self._ended), snapshot(self.folder)
+        whole = True
+        for name, stamp in found:
+            if self._known.get(name) != stamp and not self._is_elsewhere(name):
+                self._lease.renew()
+                if upload(self.remote, self.folder, name, stamp):
+                    self._known[name] = stamp
+                else:
+                    whole = False
+        self._lease.renew()
+        if whole:  # what a trial leaves is not removed before the best model is there
+            self._remove(set(self._known) - {name for name, _ in found}, ended)
+        if self.elsewhere:
+            self._take_notes()
+        return whole
+
+    def _remove(self, gone: set[str], ended: list[int]) -> None:
+        for name in gone:
+            if not self._is_elsewhere(name):
+                self.remote.remove(name)
+            del self._known[name]
+        for number in ended:
+            self._clear(number)
+        del self._ended[: len(ended)]
+
+    def _is_elsewhere(self, name: str) -> bool:
+        """Tell whether a trial's file is kept in the store by a worker: ours is an older one."""
+        return self.elsewhere and is_marked(self.remote, name)
+
+    def _clear(self, number: int) -> None:
+        """Remove of an ended trial in the store what is not kept here."""
+        place = trial_place(number)
+        for name in self.remote.entries(place):
+            if not (self.folder / name).exists():
+                self.remote.remove(name)
+
+    def _take_notes(self) -> None:
+        """Fetch what workers elsewhere say of their trials: what they do, and on which machine."""
+        entries = self.remote.entries("trials")
+        for name, entry in entries.items():
+            place, _, base = name.rpartition("/")
+            if base not in NOTES or f"{place}/{MARK}" not in entries:
+                continue
+            if self._noted.get(name) != entry and self.remote.fetch(name, self.folder / name):
+                self._noted[name] = entry
+
+
+def patiently(work: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+    """Do `work`, again and again while the store does not answer.
+
+    Raises:
+        StoreFailed: what it raised last, after `patience_s`.
+    """
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            work()
+        except StoreFailed:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return

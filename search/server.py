@@ -1,0 +1,53 @@
+"""Watches the one process of a local Ray without which nothing can go on.
+
+Where its control server (gcs_server) is gone, Ray ends the driver after a minute, from C++ and
+with no word: no table would be brought up to date, and no user told how to go on.
+"""
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable
+
+from search.errors import EXIT_FAILED
+from search.progress import say
+
+_EVERY_S = 1.0
+# For closing the study; Ray itself gives 60 from the death on.
+_PATIENCE_S = 45.0
+
+
+class ServerWatch:
+    """Calls `end` with a reason when `server` dies; None is not watched."""
+
+    def __init__(
+        self, server: "subprocess.Popen[bytes] | None", end: Callable[[str], None]
+    ) -> None:
+        """Watch from now on, in a thread."""
+        self.lost = False
+        self._server = server
+        self._end = end
+        self._over = threading.Event()
+        if server is not None:
+            threading.Thread(target=self._watch, name="server", daemon=True).start()
+
+    def over(self) -> None:
+        """Watch no more: the study is left, or about to be."""
+        self._over.set()
+
+    def _watch(self) -> None:
+        assert self._server is not None
+        while self._server.poll() is None:
+            if self._over.wait(_EVERY_S):
+                return
+        self.lost = True
+        reason = f"Ray's control server died ({_how(self._server.returncode)})"
+        self._end(reason)
+        # A driver that hangs in Ray hears of nothing. The study is whole on disk at any moment.
+        if not self._over.wait(_PATIENCE_S):
+            say(f"{reason}, and nothing answers; the command to go on stands above")
+            os._exit(EXIT_FAILED)
+
+
+def _how(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

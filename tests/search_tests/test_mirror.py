@@ -1,0 +1,416 @@
+"""A study that lies in a store: mirrored, fetched again, trained where its folder is not seen."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+import pytest
+
+from search import mirror as mirrors
+from search import study, trial_files
+from search.book import Book
+from search.errors import StudyFailed
+from search.fetched import fetched, studies
+from search.lease import Lease
+from search.mirror import Mirror
+from search.plan import Plan
+from search.remote import Remote, StoreFailed
+from search.study import OpenStudy
+from search.take_in import take_in
+from search.trial_files import TrialFiles
+from tests.search_tests.stores import s3
+from tests.search_tests.toy import EXPERIMENT, drive, events, manifest
+
+PLAN = Plan(trials=6, max_epochs=4, seed=3)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[dict[str, str]]:
+    with s3() as environment:
+        yield environment
+
+
+@pytest.fixture
+def remote(server: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Remote:
+    for name, value in {**server, "TRELLIS_CACHE": str(tmp_path / "cache")}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(mirrors, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(trial_files, "_PAUSE_S", 0.01)
+    return Remote(f"s3://bucket/{uuid4().hex}/mine")
+
+
+def begun(
+    remote: Remote, folder: Path, elsewhere: bool = False, said: list[str] | None = None
+) -> tuple[Mirror, OpenStudy]:
+    """Begin a study, or go on with the one that the store has."""
+    lease, there = Lease(remote), remote.entry("study.json") is not None
+    lease.take()
+    known = take_in(remote, folder)[0] if there else {}
+    hear = (said if said is not None else []).append
+    mirror = Mirror(folder, remote, lease, hear, elsewhere, known)
+    how = study.go_on if there else study.begin
+    return mirror, how(EXPERIMENT, PLAN, folder, manifest(PLAN), mirror=mirror)
+
+
+def forget(mirror: Mirror, opened: OpenStudy) -> None:
+    """End as a kill does: nothing more is written, the lease is of a dead process."""
+    mirror._over.set()
+    if mirror._thread.ident is not None:
+        mirror._thread.join()
+    mirror.remote.remove(mirror._lease._name)
+    opened.close()
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".driver")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def stored(remote: Remote) -> dict[str, bytes | None]:
+    return {name: remote.read(name) for name in remote.entries()}
+
+
+def results(folder: Path) -> list[object]:
+    """What came out, times aside."""
+    lines = [line.split(",") for line in (folder / "trials.csv").read_text().splitlines()]
+    wall = lines[0].index("wall_s")
+    rows = [[*line[:wall], *line[wall + 1 :]] for line in lines]
+    best = json.loads((folder / "best.json").read_text())
+    return [rows, (folder / "curves.csv").read_text(), best, (folder / "best.pt").read_text()]
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    folder = tmp_path_factory.mktemp("calm") / "mine"
+    opened = study.begin(EXPERIMENT, PLAN, folder, manifest(PLAN))
+    drive(opened.book)
+    opened.close()
+    return results(folder)
+
+
+def test_a_study_lies_whole_in_the_store(
+    remote: Remote, tmp_path: Path, calm: list[object]
+) -> None:
+    mirror, opened = begun(remote, tmp_path / "mine")
+    mirror.start()
+    drive(opened.book)
+    opened.close()
+    mirror.close()
+    assert stored(remote) == content(tmp_path / "mine")
+    assert {"study.json", "journal.log", "best.pt", "trials.csv"} <= stored(remote).keys()
+    assert results(tmp_path / "mine") == calm
+
+
+class Cut(Exception):
+    """The process ends here."""
+
+
+def cut_after(puts: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let so many files be put, then none; return the names of those put."""
+    put, names = Remote.put, list[str]()
+
+    def counted(self: Remote, name: str, source: BinaryIO, size: int) -> None:
+        if not name.startswith("driver-"):
+            if len(names) >= puts:
+                raise Cut
+            names.append(name)
+        put(self, name, source, size)
+
+    monkeypatch.setattr(Remote, "put", counted)
+    return names
+
+
+def test_study_and_journal_come_before_what_follows_from_them(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = cut_after(1000, monkeypatch)
+    mirror, opened = begun(remote, tmp_path / "mine")
+    drive_some(opened.book, 9)
+    mirror._round()
+    opened.close()
+    assert names[:2] == ["study.json", "journal.log"]
+    assert names.index("trials/2/best.pt") < names.index("trials/2/checkpoint.pt")
+    mirror._lease.release()
+
+
+def drive_some(book: Book, reports: int) -> None:
+    """Train one trial at a time until so many epochs have been reported."""
+    while reports > 0 and (given := book.next()) is not None:
+        for event in events(given, book.folder.trial(given.number), PLAN.max_epochs):
+            if "outcome" in event:
+                book.end(given.number, event["outcome"], event["error"])
+                break
+            reports -= 1
+            if book.report(given.number, event) or not reports:
+                break
+
+
+@pytest.mark.parametrize("puts", range(2, 15))
+def test_whatever_was_put_before_a_kill_another_machine_goes_on(
+    puts: int,
+    remote: Remote,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    calm: list[object],
+) -> None:
+    mirror, opened = begun(remote, tmp_path / "first")
+    with monkeypatch.context() as patch:
+        cut_after(puts, patch)
+        names = cut_after(puts, patch)
+        with pytest.raises(Cut):
+            search_and_put(mirror, opened.book)
+    forget(mirror, opened)
+    assert len(names) == puts
+    journal = (remote.read("journal.log") or b"").decode()
+    for seed in seeds(remote.read("trials.csv")):  # no table tells of more than the journal
+        assert seed in journal
+    mirror, opened = begun(remote, tmp_path / "second")
+    mirror.start()
+    drive(opened.book)
+    opened.close()
+    mirror.close()
+    assert results(tmp_path / "second") == calm
+    assert stored(remote) == content(tmp_path / "second")
+
+
+def search_and_put(mirror: Mirror, book: Book) -> None:
+    for reports in (2, 3, 4, 5, 6):
+        drive_some(book, reports)
+        mirror._round()
+
+
+def seeds(table: bytes | None) -> list[str]:
+    if table is None:
+        return []
+    header, *rows = [line.split(",") for line in table.decode().splitlines()]
+    return [row[header.index("seed")] for row in rows]
+
+
+def test_what_a_killed_driver_had_not_put_yet_is_kept_on_its_machine(
+    remote: Remote, tmp_path: Path, calm: list[object]
+) -> None:
+    folder = tmp_path / "mine"
+    mirror, opened = begun(remote, folder)
+    drive_some(opened.book, 4)
+    mirror._round()
+    drive_some(opened.book, 4)
+    trials = len(opened.book.records)
+    forget(mirror, opened)
+    assert trials > len((remote.read("trials.csv") or b"").splitlines()) - 1
+    mirror, opened = begun(remote, folder)
+    assert len(opened.book.records) == trials
+    mirror.start()
+    drive(opened.book)
+    opened.close()
+    mirror.close()
+    assert results(folder) == calm
+    assert stored(remote) == content(folder)
+
+
+def test_what_is_behind_the_store_is_fetched_anew(remote: Remote, tmp_path: Path) -> None:
+    mirror, opened = begun(remote, tmp_path / "mine")
+    drive_some(opened.book, 3)
+    mirror._round()
+    forget(mirror, opened)
+    shutil.copytree(tmp_path / "mine", tmp_path / "old")
+    mirror, opened = begun(remote, tmp_path / "other")
+    drive(opened.book)
+    opened.close()
+    mirror._round()
+    mirror._lease.release()
+    known, note = take_in(remote, tmp_path / "old")
+    assert note == f"{tmp_path / 'old'} was behind {remote.uri}: it is fetched anew"
+    assert content(tmp_path / "old") == stored(remote)
+    assert known.keys() == stored(remote).keys()
+    assert take_in(remote, tmp_path / "old") == ({}, "")
+
+
+def test_a_store_out_of_reach_is_told_of_once_and_all_is_there_later(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirrors, "EVERY_S", 0.02)
+    said: list[str] = []
+    mirror, opened = begun(remote, tmp_path / "mine", said=said)
+    mirror.start()
+    with monkeypatch.context() as patch:
+        failures: list[int] = []
+
+        def broken(self: Remote, name: str, source: BinaryIO, size: int) -> None:
+            failures.append(size)
+            raise StoreFailed("s3://x: no network")
+
+        patch.setattr(Remote, "put", broken)
+        drive(opened.book)
+        while len(failures) < 3:
+            mirror.changed()
+    while len(said) < 2:
+        mirror.changed()
+    opened.close()
+    mirror.close()
+    assert said == [
+        "cannot write to s3://x: no network; trying again, trials go on",
+        f"{remote.uri} can be written to again",
+    ]
+    assert stored(remote) == content(tmp_path / "mine")
+
+
+def test_an_end_without_the_store_says_what_is_here_alone(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror, opened = begun(remote, tmp_path / "mine")
+    mirror.start()
+    monkeypatch.setattr(mirrors, "PATIENCE_S", 0.05)
+    with monkeypatch.context() as patch:
+
+        def broken(*_: object) -> None:
+            raise StoreFailed("s3://x: no network")
+
+        patch.setattr(Remote, "put", broken)
+        drive(opened.book)
+        opened.close()
+        with pytest.raises(
+            StudyFailed, match=r"no network; [3-9] files of the study are in .*mine"
+        ):
+            mirror.close()
+    assert (tmp_path / "mine" / "best.pt").exists()
+
+
+def test_a_driver_whose_study_was_taken_over_stops_and_puts_nothing(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirrors, "EVERY_S", 0.02)
+    monkeypatch.setattr("search.lease.RENEW_S", 0.0)
+    mirror, opened = begun(remote, tmp_path / "mine")
+    mirror.start()
+    remote.remove(mirror._lease._name)  # as another does that finds it old
+    mirror._thread.join()
+    before = stored(remote)
+    with pytest.raises(StudyFailed, match=r"another driver took .* over"):
+        drive(opened.book)
+    opened.close()
+    with pytest.raises(StudyFailed, match=r"another driver took .* over"):
+        mirror.close()
+    assert stored(remote) == before
+
+
+def job(mirror: Mirror) -> dict[str, object]:
+    return {"folder": str(mirror.folder), "store": mirror.for_workers}
+
+
+def test_a_worker_that_sees_the_drivers_folder_works_in_it(remote: Remote, tmp_path: Path) -> None:
+    mirror, opened = begun(remote, tmp_path / "mine", elsewhere=True)
+    mirror.start()
+    files = TrialFiles(job(mirror), 0)
+    files.begin()
+    files.path.mkdir(parents=True)
+    (files.path / "best.pt").write_text("x")
+    files.keep()
+    files.end()
+    assert (tmp_path / "mine" / "trials" / "0" / "best.pt").read_text() == "x"
+    opened.close()
+    mirror.close()
+
+
+def test_a_trial_elsewhere_moves_by_way_of_the_store(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror, opened = begun(remote, tmp_path / "mine", elsewhere=True)
+    mirror.start()
+    given = opened.book.next()
+    assert given is not None
+    known = job(mirror)
+
+    def on_node(name: str) -> TrialFiles:
+        monkeypatch.setenv("TRELLIS_CACHE", str(tmp_path / name))
+        files = TrialFiles({**known, "folder": "/nowhere/mine"}, given.number)
+        files.begin()
+        return files
+
+    first = on_node("node1")
+    coming = events(given, first.path, PLAN.max_epochs)
+    for _ in range(2):
+        row = next(coming)
+        first.keep()
+        opened.book.report(given.number, row)
+    (first.path / "doing.txt").write_text("store activations: 5 of 9")
+    first.keep()
+    mirror._round()  # what the driver shows of trials comes along
+    doing = mirror.folder / "trials" / "0" / "doing.txt"
+    assert doing.read_text() == "store activations: 5 of 9"
+    assert not (mirror.folder / "trials" / "0" / "best.pt").exists()
+    second = on_node("node2")  # the first is lost
+    assert (second.path / "checkpoint.pt").read_text() == "2"
+    assert (second.path / "best.pt").read_text() == "[0, 2]"
+    for event in list(coming)[:-1]:
+        opened.book.report(given.number, event)
+    shutil.copytree(first.path, second.path, dirs_exist_ok=True)
+    second.keep(last=True)
+    opened.book.end(given.number, "completed")
+    second.end()
+    assert not second.path.exists()
+    assert (mirror.folder / "best.pt").read_text() == "[0, 4]"
+    opened.close()
+    mirror.close()
+    assert stored(remote) == content(mirror.folder)
+    assert not any(name.startswith("trials/") for name in stored(remote))
+
+
+def test_a_trial_that_comes_back_from_elsewhere_goes_on_from_there(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror, opened = begun(remote, tmp_path / "mine", elsewhere=True)
+    given = opened.book.next()
+    assert given is not None
+    mirror.start()
+    here = mirror.folder / "trials" / "0"
+    known, coming = job(mirror), events(given, here, PLAN.max_epochs)
+    next(coming)
+    mirror._round()
+    away = TrialFiles({**known, "folder": "/nowhere/mine"}, 0)
+    away.begin()
+    assert (away.path / "checkpoint.pt").read_text() == "1"
+    (away.path / "checkpoint.pt").write_text("7")
+    away.keep()
+    next(coming)  # a late write of the one that is lost does not reach the store
+    mirror._round()
+    assert remote.read("trials/0/checkpoint.pt") == b"7"
+    forget(mirror, opened)
+    mirror, opened = begun(remote, mirror.folder, elsewhere=True)
+    assert (here / "checkpoint.pt").read_text() == "7"
+    assert remote.entry("trials/0/elsewhere") is None
+    TrialFiles(job(mirror), 0).begin()
+    assert (here / "checkpoint.pt").read_text() == "7"
+    opened.close()
+    mirror._lease.release()
+
+
+def test_reading_fetches_tables_and_only_what_has_changed(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror, opened = begun(remote, tmp_path / "mine")
+    mirror.start()
+    drive(opened.book)
+    opened.close()
+    mirror.close()
+    place = remote.uri.removesuffix("/mine")
+    assert studies(place) == ["mine"]
+    assert fetched(place, "none") is None
+    folder = fetched(place, "mine", weights=False)
+    assert folder is not None
+    expected = content(tmp_path / "mine")
+    assert content(folder) == {n: c for n, c in expected.items() if n != "best.pt"}
+    fetches: list[str] = []
+    fetch = Remote.fetch
+
+    def counted(self: Remote, name: str, path: Path) -> bool:
+        fetches.append(name)
+        return fetch(self, name, path)
+
+    monkeypatch.setattr(Remote, "fetch", counted)
+    remote.write("trials.csv", b"new")
+    assert fetched(place, "mine") == folder
+    assert fetches == ["best.pt", "trials.csv"]
+    assert (folder / "trials.csv").read_bytes() == b"new"

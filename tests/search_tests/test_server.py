@@ -1,0 +1,68 @@
+"""The one process of Ray that must not die is watched."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from search import server
+from search.errors import EXIT_FAILED
+from search.interrupts import EndEarly, Interrupts
+from search.server import ServerWatch
+
+
+@pytest.fixture
+def process() -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+
+
+def test_its_death_ends_the_search_with_the_reason(
+    process: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_EVERY_S", 0.01)
+    heard, interrupts = threading.Event(), Interrupts()
+
+    def end(reason: str) -> None:
+        interrupts.end(reason)
+        heard.set()
+
+    watch = ServerWatch(process, end)
+    interrupts.check()
+    assert not watch.lost
+    process.kill()
+    assert heard.wait(20)
+    assert watch.lost
+    with pytest.raises(EndEarly, match=r"^Ray's control server died \(signal 9\)$"):
+        interrupts.check()
+    watch.over()
+
+
+def test_a_driver_that_hears_of_nothing_is_ended(
+    process: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_EVERY_S", 0.01)
+    monkeypatch.setattr(server, "_PATIENCE_S", 0.01)
+    ended, codes = threading.Event(), list[int]()
+
+    def leave(code: int) -> None:
+        codes.append(code)
+        ended.set()
+
+    monkeypatch.setattr(os, "_exit", leave)
+    ServerWatch(process, lambda reason: None)
+    process.communicate(b"\n")
+    assert ended.wait(20)
+    assert codes == [EXIT_FAILED]
+
+
+def test_an_end_as_it_should_be_is_no_loss(process: "subprocess.Popen[bytes]") -> None:
+    watch = ServerWatch(process, lambda reason: pytest.fail(reason))
+    watch.over()
+    process.communicate(b"\n")
+    for thread in threading.enumerate():
+        if thread.name == "server":
+            thread.join(20)
+    assert not watch.lost
+    ServerWatch(None, lambda reason: None).over()

@@ -1,0 +1,162 @@
+"""Whole runs of search.run whose results lie in a store: killed, resumed elsewhere, read."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from search.places import mirror_of
+from search.remote import Remote
+from tests.search_tests.bench import Bench, make_bench
+from tests.search_tests.stores import s3
+
+pytestmark = pytest.mark.slow
+PLACE = "s3://bucket/results"
+PLAN = ("--trials", "5", "--max-epochs", "4", "--seed", "3", "--concurrent", "1")
+HELD = ("--fix", "behaviour=learn", "--fix", "pause_s=0.3")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored(Bench):
+    """A bench whose studies lie in a store; `keys` lead to it."""
+
+    keys: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def command(self, *words: str, experiment: str = "formula") -> list[str]:
+        data = [] if "--resume" in words else ["--data", f"folder:{self.images}"]
+        place = ["--results-dir", PLACE]
+        return [sys.executable, "-m", "search.run", experiment, *data, *place, *words]
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), **self.keys}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
+    folder = tmp_path_factory.mktemp("stored")
+    plain = make_bench(folder)
+    with s3() as keys, pytest.MonkeyPatch.context() as patch:
+        keys = {**keys, "TRELLIS_CACHE": str(folder / "cache")}
+        for name, value in keys.items():  # for the tests' own looks into the store
+            patch.setenv(name, value)
+        yield Stored(plain.root, plain.images, mirror_of(PLACE), keys)
+
+
+def table(text: bytes | None) -> list[list[str]]:
+    """Return the rows of trials.csv, times and memory aside."""
+    header, *rows = [line.split(",") for line in (text or b"").decode().splitlines()]
+    timed = {header.index(name) for name in ("wall_s", "peak_memory_mb")}
+    return [[cell for n, cell in enumerate(row) if n not in timed] for row in (header, *rows)]
+
+
+def read(bench: Stored, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "analysis.table", *words],
+        cwd=bench.root,
+        env=bench.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_killed_here_and_resumed_without_its_folder_equals_the_undisturbed_one(
+    bench: Stored,
+) -> None:
+    done = bench.run("--study", "calm", *PLAN, *HELD)
+    assert done.returncode == 0, done.stderr
+    assert f"study: {PLACE}/calm" in done.stdout
+    calm = Remote(f"{PLACE}/calm")
+    assert {"study.json", "journal.log", "trials.csv", "curves.csv", "best.json", "best.pt"} <= (
+        calm.entries().keys()
+    )
+    assert not [name for name in calm.entries() if name.startswith(("driver-", "trials/"))]
+
+    process = bench.start("--study", "torn", *PLAN, *HELD)
+    bench.wait_for("torn", 6, process)
+    second = bench.run("--study", "torn", "--resume")
+    assert second.returncode == 2
+    assert f"study torn is being run by process {process.pid} on" in second.stderr
+    time.sleep(6)  # a copy at least
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    torn = Remote(f"{PLACE}/torn")
+    assert [name for name in torn.entries() if name.startswith("driver-")]
+    shutil.rmtree(bench.results / "torn")
+    resumed = bench.run("--study", "torn", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert table(torn.read("trials.csv")) == table(calm.read("trials.csv"))
+    assert len(table(torn.read("trials.csv"))) == 6
+    assert torn.read("best.pt") == calm.read("best.pt")
+    best = [json.loads(each.read("best.json") or b"") for each in (torn, calm)]
+    assert best[0] == best[1]
+
+    shown = read(bench, "torn", "--results-dir", PLACE)
+    assert shown.returncode == 0, shown.stderr
+    assert "study torn of formula" in shown.stdout
+    assert read(bench, f"{PLACE}/torn").stdout == shown.stdout
+    unknown = read(bench, "tron", "--results-dir", PLACE)
+    assert unknown.returncode == 2
+    assert unknown.stderr.endswith("nearest: torn\n") or "nearest: torn" in unknown.stderr
+
+
+def test_an_interrupted_study_is_whole_in_the_store_and_says_how_to_go_on(bench: Stored) -> None:
+    process = bench.start("--study", "stopped", *PLAN, *HELD)
+    bench.wait_for("stopped", 3, process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert f"--study stopped --resume --results-dir {PLACE}" in output
+    entries = Remote(f"{PLACE}/stopped").entries()
+    assert not [name for name in entries if name.startswith("driver-")]
+    here = {
+        path.relative_to(bench.results / "stopped").as_posix()
+        for path in (bench.results / "stopped").rglob("*")
+        if path.is_file() and path.name != ".driver"
+    }
+    assert entries.keys() == here
+
+
+def test_mistakes_about_the_place_are_told_with_the_others(bench: Stored) -> None:
+    words = ("formula", "--trials", "0", "--results-dir")
+    for place, why in (
+        ("s3://none/x", "--results-dir s3://none/x: there is no bucket none"),
+        ("s3://k:s@bucket/x", "holds a key"),
+        ("file://host/x", "must be file:// and an absolute path"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "search.run", *words, place],
+            cwd=bench.root,
+            env=bench.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert why in done.stderr
+        assert "--trials 0" in done.stderr
+
+
+def test_a_file_uri_is_the_folder_itself(bench: Stored, tmp_path: Path) -> None:
+    plain = Bench(bench.root, bench.images, tmp_path)
+    words = plain.command("--study", "shared", "--trials", "1", "--max-epochs", "1", *HELD)
+    words[words.index("--results-dir") + 1] = f"file://{tmp_path}"
+    done = subprocess.run(
+        words,
+        cwd=bench.root,
+        env=bench.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "shared" / "best.pt").exists()
