@@ -1,9 +1,12 @@
 """A study whose results lie in a store: its driver works in a folder here, and this mirrors it.
 
 In one thread, at most every few seconds, so that trials do not wait. In the store, too, the
-journal comes before all that follows from it: no table there tells more than the journal does.
+journal comes before all that follows from it: no table there tells more than the journal does. And
+weights come before the journal that tells how good they are: whenever a kill comes, the best
+trial's are there.
 """
 
+import json
 import secrets
 import threading
 import time
@@ -13,9 +16,10 @@ from pathlib import Path
 from search.errors import StudyFailed
 from search.lease import Lease
 from search.remote import Remote, StoreFailed
-from search.snapshot import Stamp, snapshot, upload
+from search.snapshot import JOURNAL, Stamp, snapshot, stamp_of, upload, whole_lines
 from search.trial_files import MARK, NOTES, OWNER, is_marked, trial_place
 
+BEST = "best.pt"
 EVERY_S = 5.0
 # Of a slow connection, copying takes at most this part of the time: the rest is the trials'.
 _SHARE = 0.25
@@ -47,7 +51,8 @@ class Mirror:
         self.elsewhere = elsewhere
         self._lease = lease
         self._say = say
-        self._known = dict(known)
+        self._known = {name: stamp for name, stamp in known.items() if name != JOURNAL}
+        self._journal = -1  # bytes of it in the store
         self._noted: dict[str, object] = {}
         self._ended: list[int] = []
         self._failure: StudyFailed | None = None
@@ -117,11 +122,10 @@ class Mirror:
             patiently(self._last_round)
             patiently(self._lease.release)
         except StoreFailed as error:
-            left = [
-                name for name, stamp in snapshot(self.folder) if self._known.get(name) != stamp
-            ]
+            now = snapshot(self.folder, trials=False) | snapshot(self.folder, trials=True)
+            left = sum(self._known.get(name) != stamp for name, stamp in now.items())
             raise StudyFailed(
-                f"{error}; {len(left)} files of the study are in {self.folder} alone: --resume on "
+                f"{error}; {left} files of the study are in {self.folder} alone: --resume on "
                 "this machine puts them there"
             ) from error
 
@@ -154,21 +158,62 @@ class Mirror:
 
     def _round(self) -> bool:
         """Put what has changed, then remove what has gone; return whether all of it was put."""
-        ended, found = list(self._ended), snapshot(self.folder)
-        whole = True
-        for name, stamp in found:
-            if self._known.get(name) != stamp and not self._is_elsewhere(name):
-                self._lease.renew()
-                if upload(self.remote, self.folder, name, stamp):
-                    self._known[name] = stamp
-                else:
-                    whole = False
-        self._lease.renew()
+        ended = list(self._ended)
+        others = snapshot(self.folder, trials=False)  # the moments matter: tables first,
+        journal = whole_lines(self.folder / JOURNAL)  # then the journal that they follow from,
+        trials = snapshot(self.folder, trials=True)  # then the weights that it tells of
+        manifest = {name: stamp for name, stamp in others.items() if name == "study.json"}
+        whole = self._put(manifest) and self._put(trials)
+        staged = self._stage_best(trials)
+        if staged is None:  # a new best is on its way through the folder: once more, later
+            return False
+        if journal is not None and len(journal) != self._journal:
+            self._lease.renew()
+            self.remote.write(JOURNAL, journal)
+            self._journal = len(journal)
+        if staged:
+            self.remote.copy(staged, BEST)
+            self._known[BEST] = self._known[staged]
+        whole = self._put(others) and whole
         if whole:  # what a trial leaves is not removed before the best model is there
-            self._remove(set(self._known) - {name for name, _ in found}, ended)
+            self._lease.renew()
+            self._remove(self._known.keys() - others.keys() - trials.keys(), ended)
         if self.elsewhere:
             self._take_notes()
         return whole
+
+    def _put(self, found: dict[str, Stamp]) -> bool:
+        """Put files that are new or have changed; return False if one changed once more."""
+        whole = True
+        for name, stamp in found.items():
+            if self._known.get(name) != stamp and not self._is_elsewhere(name):
+                self._lease.renew()
+                if upload(self.remote, self.folder / name, name, stamp):
+                    self._known[name] = stamp
+                else:
+                    whole = False
+        return whole
+
+    def _stage_best(self, trials: dict[str, Stamp]) -> str | None:
+        """Put a new best.pt under its trial's name; return that name, "" if there is no new one.
+
+        A driver that ends before the journal is put has no such best trial yet; after one that
+        ends later, a resume finds the weights with the trial, as on a disk. None: not to be had.
+        """
+        path = self.folder / BEST
+        try:
+            stamp = stamp_of(path)
+            number = json.loads((self.folder / "best.json").read_bytes())["trial"]
+        except FileNotFoundError:
+            return ""
+        name = f"{trial_place(number)}/{BEST}"
+        if self._known.get(BEST) == stamp or name in trials:
+            return ""
+        self._lease.renew()
+        if (self.folder / name).exists() or not upload(self.remote, path, name, stamp):
+            return None
+        self._known[name] = stamp
+        return name
 
     def _remove(self, gone: set[str], ended: list[int]) -> None:
         for name in gone:
@@ -201,13 +246,13 @@ class Mirror:
                 self._noted[name] = entry
 
 
-def patiently(work: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+def patiently(work: Callable[[], object]) -> None:
     """Do `work`, again and again while the store does not answer.
 
     Raises:
-        StoreFailed: what it raised last, after `patience_s`.
+        StoreFailed: what it raised last, after `PATIENCE_S`.
     """
-    until = time.monotonic() + patience_s
+    until = time.monotonic() + PATIENCE_S
     while True:
         try:
             work()

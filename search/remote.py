@@ -153,6 +153,11 @@ class Remote:
             return False
         return True
 
+    def copy(self, name: str, to: str) -> None:
+        """Put a file a second time, from the store itself."""
+        with self._told():
+            self._files.copy_file(f"{self._root}/{name}", f"{self._root}/{to}")
+
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
         with self._told(), contextlib.suppress(FileNotFoundError):

@@ -1,7 +1,4 @@
-"""What a study's folder holds at one moment, and putting it into a store as it was then.
-
-The moment comes before the journal is read: so no table, and no best model, is ahead of it there.
-"""
+"""What a study's folder holds at one moment, and putting a file into a store as it was then."""
 
 import contextlib
 import os
@@ -13,10 +10,11 @@ from search.trial_files import OWNER
 from trainables.files import stands_for
 
 JOURNAL = "journal.log"
+TRIALS = "trials"
 # Written to at their ends: what was there at the moment is still there later.
 _GROWING = ("curves.csv",)
-# Of all others, weights go before the checkpoint that says that they are there.
-_ORDER = {"study.json": 0, JOURNAL: 1, "checkpoint.pt": 3}
+# Of a trial, weights go before the checkpoint that says that they are there.
+_ORDER = {"study.json": 0, "checkpoint.pt": 2}
 
 
 class Stamp(NamedTuple):
@@ -27,36 +25,42 @@ class Stamp(NamedTuple):
     changed_ns: int
 
 
-def snapshot(folder: Path) -> list[tuple[str, Stamp]]:
-    """Return all files of a study, by names relative to `folder`, in the order to be put."""
-    found = []
-    for place, _, names in os.walk(folder):
+def snapshot(folder: Path, trials: bool) -> dict[str, Stamp]:
+    """Return the files of a study by name, in the order to be put.
+
+    Either those of its trials, or all others but the journal: the two belong to different moments.
+    """
+    found = {}
+    for place, folders, names in os.walk(folder / TRIALS if trials else folder):
+        if Path(place) == folder:
+            folders[:] = [each for each in folders if each != TRIALS]
         for name in names:
             path = Path(place, name)
-            if name == OWNER or stands_for(name) is not None:
+            if path in (folder / OWNER, folder / JOURNAL) or stands_for(name) is not None:
                 continue
             with contextlib.suppress(FileNotFoundError):  # gone meanwhile
-                found.append((path.relative_to(folder).as_posix(), stamp_of(path)))
-    return sorted(found, key=lambda each: (_ORDER.get(Path(each[0]).name, 2), each[0]))
+                found[path.relative_to(folder).as_posix()] = stamp_of(path)
+    return dict(sorted(found.items(), key=lambda each: (_ORDER.get(Path(each[0]).name, 1), each)))
 
 
-def upload(remote: Remote, folder: Path, name: str, stamp: Stamp) -> bool:
-    """Put a file as it was at the moment of `stamp`; False if that is no more to be had.
-
-    Of a journal all whole lines are put, those since then too.
-    """
-    base = Path(name).name
+def whole_lines(path: Path) -> bytes | None:
+    """Return all whole lines of a file; None if there is none."""
     try:
-        file = (folder / name).open("rb")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return content[: content.rfind(b"\n") + 1]
+
+
+def upload(remote: Remote, path: Path, name: str, stamp: Stamp) -> bool:
+    """Put a file as it was at the moment of `stamp`; False if that is no more to be had."""
+    try:
+        file = path.open("rb")
     except FileNotFoundError:
         return False
     with file:
-        if base == JOURNAL:
-            content = file.read()
-            remote.write(name, content[: content.rfind(b"\n") + 1])
-            return True
         now = _stamp(os.fstat(file.fileno()))
-        grown = base in _GROWING and now.inode == stamp.inode and now.size >= stamp.size
+        grown = path.name in _GROWING and now.inode == stamp.inode and now.size >= stamp.size
         if now != stamp and not grown:
             return False
         remote.put(name, file, stamp.size)

@@ -57,7 +57,7 @@ def test_the_second_driver_is_refused_until_the_first_has_ended(remote: Remote) 
 
 def test_of_two_that_come_at_once_one_at_most_goes_on(remote: Remote) -> None:
     for _ in range(5):
-        both, taken = threading.Barrier(2), []
+        both, taken = threading.Barrier(2), list[Lease]()
 
         def come(both: threading.Barrier = both, taken: list[Lease] = taken) -> None:
             mine = Lease(Remote(remote.uri))
