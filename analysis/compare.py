@@ -18,6 +18,7 @@ from analysis.comparison import Comparison, Side, compare
 from analysis.frames import resolve_study
 from analysis.layout import Column, Section, plain
 from search.errors import UsageError
+from search.places import place
 from search.progress import say, settings
 from search.statistics import Summary
 from trainables.errors import TrellisError
@@ -107,7 +108,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--results-dir",
         metavar="DIR",
-        type=Path,
+        type=place,
         default=Path("results"),
         help="where studies are looked for by name (default: results)",
     )

@@ -17,6 +17,7 @@ from analysis.report_html import tag
 from analysis.report_model import Evaluated, evaluate
 from analysis.report_page import contents, page
 from analysis.report_study import ReportedStudy, read_study
+from search.places import place
 from search.progress import say
 from trainables.errors import TrellisError
 from trainables.files import replace_text
@@ -131,7 +132,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--results-dir",
         metavar="DIR",
-        type=Path,
+        type=place,
         default=Path("results"),
         help="where studies are looked for by name (default: results)",
     )

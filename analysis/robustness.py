@@ -28,6 +28,7 @@ from analysis.robustness_data import (
 from analysis.table import data_kind
 from search.errors import UsageError
 from search.judging import OPENED_NAME
+from search.places import place
 from search.progress import DataProgress, say
 from trainables.errors import TrellisError
 from trainables.files import replace_file, replace_text
@@ -153,7 +154,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--results-dir",
         metavar="DIR",
-        type=Path,
+        type=place,
         default=Path("results"),
         help="where studies are looked for by name (default: results)",
     )

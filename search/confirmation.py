@@ -23,11 +23,13 @@ from search.judging import Court, discard_weights, judge, keep_recommended, open
 from search.manifest import read_manifest
 from search.options import Mistakes
 from search.past import read_records
+from search.places import is_remote
 from search.plan import Plan
 from search.progress import DataProgress, say
 from search.records import Record
 from search.request import Request, check
-from search.session import Session, take_over
+from search.resuming import take_over
+from search.session import Session
 from search.verdict import JSON_NAME, verdict
 from search.weights import find_weights_of
 from trainables.data import Data, open_data, prepare
@@ -48,6 +50,10 @@ def confirm(arguments: argparse.Namespace) -> int:
     wrong = Mistakes()
     top = wrong.parse("--top", arguments.top, options.at_least(1))
     seeds = wrong.parse("--seeds", arguments.seeds, options.at_least(1))
+    if is_remote(arguments.results_dir) or is_remote(arguments.study):
+        wrong.append(
+            f"{arguments.study}: a study in a store cannot be confirmed there; copy it here"
+        )
     if wrong:
         raise UsageError(wrong)
     root = resolve_study(arguments.study, Path(os.path.expanduser(arguments.results_dir)))

@@ -48,6 +48,15 @@ def local_path(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
+def place(text: str) -> Path | str:
+    """Read a place of studies for a reading command: a path, or the URI of a store.
+
+    Raises:
+        ValueError: see `check_place`.
+    """
+    return text if is_remote(check_place(text)) else local_path(text)
+
+
 def below(uri: str, name: str) -> str:
     """Return the URI of `name` in a place; what follows a ? stays at the end."""
     path, mark, settings = uri.partition("?")

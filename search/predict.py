@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.command import Parser, one_line
 from search.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, exit_code
+from search.places import place
 from search.progress import DataProgress, say
 from trainables.errors import TrellisError
 
@@ -41,7 +42,7 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--results-dir",
         metavar="DIR",
-        type=Path,
+        type=place,
         default=Path("results"),
         help="where studies are looked for by name (default: results)",
     )

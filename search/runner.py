@@ -24,8 +24,8 @@ from search.progress import Progress, say
 from search.request import Request
 from search.resources import Resources, usable_cpus
 from search.retries import Death
-from search.shares import Shares
 from search.server import ServerWatch
+from search.shares import Shares
 from search.threads import FOR_RAY, room_for
 from search.watch import Watch
 from trainables.budget import Weights

@@ -2,13 +2,11 @@
 
 import argparse
 import contextlib
-import shlex
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from search import study
@@ -19,14 +17,12 @@ from search.errors import EXIT_DONE, EXIT_INTERRUPTED, StudyFailed, UsageError
 from search.interrupts import EndEarly, Interrupts
 from search.manifest import command_line, make_manifest
 from search.mirror import Mirror
-from search.options import study_name
-from search.places import check_place
 from search.plan import image_sizes, published
 from search.progress import DataProgress, say
 from search.request import Request, check
 from search.resources import Resources
+from search.resuming import old_manifest, resume_command, take_over
 from search.sharing import add_work
-from search.shelf import Shelf
 from search.stored import mirrored
 from search.study import OpenStudy
 from search.telling import announce, say_resources, show_result
@@ -37,11 +33,6 @@ from trainables.cpu import resolve_precision
 from trainables.data import Data, open_data, prepare
 from trainables.errors import TrellisError
 
-# Options that a resumed study takes over from study.json where they are not given anew.
-_TAKEN_OVER = ("cpus_per_trial", "gpus_per_trial", "concurrent")
-# Given anew, they give each trial another part of the memory.
-_DIVIDERS = (*_TAKEN_OVER, "memory_per_trial")
-
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the arguments ask for; return the exit code.
@@ -49,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TrellisError: bad input, a refused resume, or a study that could not do its job.
     """
-    old = _old_manifest(arguments)
+    old = old_manifest(arguments)
     take_over(arguments, old)
     request = check(arguments, old)
     interrupts = Interrupts(request.time_budget_s)
@@ -61,41 +52,6 @@ def run(arguments: argparse.Namespace) -> int:
             reason = end.reason if isinstance(end, EndEarly) else "interrupted"
             say(f"{reason} before the study began; nothing was written")
             return EXIT_INTERRUPTED
-
-
-def _old_manifest(arguments: argparse.Namespace) -> Mapping[str, Any] | None:
-    if not arguments.resume or arguments.study is None:
-        return None
-    try:
-        name = study_name(arguments.study)
-        return Shelf(check_place(arguments.results_dir)).manifest(name)
-    except ValueError:
-        return None  # told with the other mistakes
-
-
-def take_over(arguments: argparse.Namespace, old: Mapping[str, Any] | None) -> None:
-    """Let resources that are not given be those that a study has had."""
-    # Kept as it was found: with another limit, batches would be split otherwise.
-    divided_anew = any(getattr(arguments, name) is not None for name in _DIVIDERS)
-    for name in _TAKEN_OVER if divided_anew else _DIVIDERS:
-        kept = (old or {}).get("resources", {}).get(name)
-        if getattr(arguments, name) is None and kept is not None:
-            setattr(arguments, name, str(kept))
-
-
-def resume_command(request: Request) -> str:
-    """Return the command that goes on with the request's study."""
-    if request.again:
-        return shlex.join(request.again)
-    folder, name = request.folder, request.experiment.name
-    words = ["python", "-m", "search.run", name, "--study", folder.name, "--resume"]
-    if request.store or folder.parent != Path("results").absolute():
-        words += ["--results-dir", request.store or str(folder.parent)]
-    if request.address != "local":
-        words += ["--address", request.address]
-    words += ["--tensorboard"] if request.tensorboard else []
-    words += ["--mlflow", request.mlflow] if request.mlflow else []
-    return shlex.join(words)
 
 
 class Session:

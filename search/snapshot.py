@@ -12,7 +12,7 @@ from trainables.files import stands_for
 JOURNAL = "journal.log"
 TRIALS = "trials"
 # Written to at their ends: what was there at the moment is still there later.
-_GROWING = ("curves.csv",)
+_GROWING = ("curves.csv", "tfevents")
 # Of a trial, weights go before the checkpoint that says that they are there.
 _ORDER = {"study.json": 0, "checkpoint.pt": 2}
 
@@ -60,7 +60,11 @@ def upload(remote: Remote, path: Path, name: str, stamp: Stamp) -> bool:
         return False
     with file:
         now = _stamp(os.fstat(file.fileno()))
-        grown = path.name in _GROWING and now.inode == stamp.inode and now.size >= stamp.size
+        grown = (
+            any(each in path.name for each in _GROWING)
+            and now.inode == stamp.inode
+            and now.size >= stamp.size
+        )
         if now != stamp and not grown:
             return False
         remote.put(name, file, stamp.size)

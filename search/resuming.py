@@ -1,0 +1,57 @@
+"""Going on with a study: what it was made with stands in for what is not given anew."""
+
+import argparse
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from search.options import study_name
+from search.places import check_place
+from search.request import Request
+from search.shelf import Shelf
+
+# Options that a resumed study takes over from study.json where they are not given anew.
+_TAKEN_OVER = ("cpus_per_trial", "gpus_per_trial", "concurrent")
+# Given anew, they give each trial another part of the memory.
+_DIVIDERS = (*_TAKEN_OVER, "memory_per_trial")
+
+
+def old_manifest(arguments: argparse.Namespace) -> Mapping[str, Any] | None:
+    """Return study.json of the study to go on with; None if there is none.
+
+    Raises:
+        UsageError: it is damaged, or of another version.
+    """
+    if not arguments.resume or arguments.study is None:
+        return None
+    try:
+        name = study_name(arguments.study)
+        return Shelf(check_place(arguments.results_dir)).manifest(name)
+    except ValueError:
+        return None  # told with the other mistakes
+
+
+def take_over(arguments: argparse.Namespace, old: Mapping[str, Any] | None) -> None:
+    """Let resources that are not given be those that a study has had."""
+    # Kept as it was found: with another limit, batches would be split otherwise.
+    divided_anew = any(getattr(arguments, name) is not None for name in _DIVIDERS)
+    for name in _TAKEN_OVER if divided_anew else _DIVIDERS:
+        kept = (old or {}).get("resources", {}).get(name)
+        if getattr(arguments, name) is None and kept is not None:
+            setattr(arguments, name, str(kept))
+
+
+def resume_command(request: Request) -> str:
+    """Return the command that goes on with the request's study."""
+    if request.again:
+        return shlex.join(request.again)
+    folder, name = request.folder, request.experiment.name
+    words = ["python", "-m", "search.run", name, "--study", folder.name, "--resume"]
+    if request.store or folder.parent != Path("results").absolute():
+        words += ["--results-dir", request.store or str(folder.parent)]
+    if request.address != "local":
+        words += ["--address", request.address]
+    words += ["--tensorboard"] if request.tensorboard else []
+    words += ["--mlflow", request.mlflow] if request.mlflow else []
+    return shlex.join(words)
