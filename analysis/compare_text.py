@@ -3,9 +3,11 @@
 import math
 
 from analysis.comparison import CONVERGED, Difference, Side
-from search.statistics import Summary, student_interval
+from search.statistics import SIGNIFICANCE, Summary, student_interval
 
 SECONDS = "seconds are of training alone: what trials share, such as stored activations, is not in"
+
+ROUNDING = 1e-9  # accuracies closer than this are the same number
 
 
 def measures(side: Side) -> dict[str, Summary | float]:
@@ -34,6 +36,17 @@ def cell(name: str, value: Summary | float) -> str:
     return f"{form.format(value.mean)} ({form.format(value.low)} to {form.format(value.high)})"
 
 
+def _too_equal(each: Difference) -> bool:
+    """Tell whether all paired differences are one number and too few: counts do that by chance.
+
+    2 of the 2^n ways to give n differences their signs, as `search.statistics.pairwise_p` has it.
+    """
+    low, high, n = each.summary.low, each.summary.high, each.summary.n
+    if each.how != "paired" or low is None or high is None or high - low > ROUNDING:
+        return False
+    return bool(2.0 ** (1 - n) >= SIGNIFICANCE)
+
+
 def told(each: Difference) -> str:
     """Return a difference in one line."""
     mean, low, high = each.summary.mean, each.summary.low, each.summary.high
@@ -44,5 +57,5 @@ def told(each: Difference) -> str:
         "paired": f"paired over {each.summary.n} seeds",
         "Welch": "unpaired, Welch: the seeds differ",
     }[each.how]
-    apart = "" if low > 0 or high < 0 else ": cannot be told apart"
+    apart = "" if (low > 0 or high < 0) and not _too_equal(each) else ": cannot be told apart"
     return f"{head} (95 % {low:+.4f} to {high:+.4f}, {how}){apart}"

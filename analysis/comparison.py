@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.confirmed import is_confirmed, read_confirmation, read_confirmed
+from analysis.confirmed import read_confirmation, read_confirmed
 from analysis.frames import read_curves, read_manifest, read_trials
 from analysis.pool import config_of, same
 from analysis.summary import best, counts, finished
@@ -80,7 +80,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
         StudyFailed: no trial of one has finished.
         TrellisError: a file of one is damaged.
     """
-    closed = [folder.resolve().name for folder in folders if not is_confirmed(folder)]
+    closed = [folder.resolve().name for folder in folders if _recommended(folder) is None]
     split = "validation" if closed else "test"
     sides = [read_side(folder, split) for folder in folders]
     warnings = [f"{side.name}: {side.warning}" for side in sides if side.warning]
@@ -105,7 +105,8 @@ def read_side(folder: Path, split: str) -> Side:
         TrellisError: a file is damaged.
     """
     manifest, (_, warning) = read_manifest(folder), data_kind(folder)
-    rows, place = _confirmed(folder) if is_confirmed(folder) else (_best(folder), folder)
+    chosen = _recommended(folder)
+    rows, place = (_best(folder), folder) if chosen is None else _confirmed(folder, chosen)
     trials = rows["trial"].tolist()
     curves = read_curves(place)
     curves = _timed(curves[curves["trial"].isin(trials)])
@@ -137,10 +138,18 @@ def _column(split: str) -> str:
     return "test_accuracy" if split == "test" else "val_accuracy"
 
 
-def _confirmed(folder: Path) -> tuple[pd.DataFrame, Path]:
-    """Return the rows of the recommended configuration, and the folder that has their curves."""
-    rows, told = read_confirmed(folder), read_confirmation(folder) or {}
-    chosen = int(told.get("recommended", 1))
+def _recommended(folder: Path) -> int | None:
+    """Return the configuration that confirming recommends; None without one.
+
+    A confirm.csv alone is of a judging that was interrupted: rows are missing, nothing is chosen.
+    """
+    chosen = (read_confirmation(folder) or {}).get("recommended")
+    return None if chosen is None else int(chosen)
+
+
+def _confirmed(folder: Path, chosen: int) -> tuple[pd.DataFrame, Path]:
+    """Return the rows of a configuration, and the folder that has their curves."""
+    rows = read_confirmed(folder)
     nested = folder / "confirm"
     place = nested if (nested / "trials.csv").is_file() else folder
     return rows[rows["configuration"] == chosen].reset_index(drop=True), place

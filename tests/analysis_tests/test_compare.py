@@ -105,6 +105,34 @@ def test_confirmed_studies_with_the_same_seeds_are_paired(tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.parametrize(("seeds", "apart"), [(2, False), (5, False), (6, True)])
+def test_one_difference_again_and_again_is_chance_with_few_seeds(
+    seeds: int, apart: bool, tmp_path: Path
+) -> None:
+    """2 of the 2^n ways to give n differences their signs: 1/16 for 5, 1/32 for 6."""
+    one = opened(lenet(tmp_path), "lenet_beans", dict.fromkeys(range(seeds), 0.50))
+    two = opened(inception(tmp_path), "inception_beans", dict.fromkeys(range(seeds), 0.51))
+    (each,) = compare([one, two]).differences
+    assert told(each).endswith("cannot be told apart") is not apart
+
+
+@pytest.mark.parametrize("json_text", [None, {"recommended": None}])
+def test_a_judging_that_was_interrupted_is_no_confirmation(
+    json_text: dict[str, Any] | None, tmp_path: Path
+) -> None:
+    one = opened(lenet(tmp_path), "lenet_beans", {7: 0.70, 8: 0.72})
+    two = opened(inception(tmp_path), "inception_beans", {7: 0.88, 8: 0.90})
+    told_by = one / "confirm.json"
+    if json_text is None:
+        told_by.unlink()
+    else:
+        told_by.write_text(json.dumps({**json.loads(told_by.read_text()), **json_text}))
+    found = compare([one, two])
+    assert found.split == "validation"
+    assert dict(found.sides[0].accuracy) == {5: 0.85}  # the best of the search
+    assert found.warnings[0].startswith("not confirmed: lenet.")
+
+
 def test_other_seeds_are_compared_unpaired(tmp_path: Path) -> None:
     one = opened(lenet(tmp_path), "lenet_beans", {1: 0.70, 2: 0.80})
     two = opened(inception(tmp_path), "inception_beans", {3: 0.75, 4: 0.85})
