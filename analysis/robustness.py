@@ -27,7 +27,7 @@ from analysis.robustness_data import (
 )
 from analysis.table import data_kind
 from search.errors import UsageError
-from search.judging import OPENED_NAME
+from search.judging import OPENED_NAME, openings
 from search.places import place
 from search.progress import DataProgress, say
 from trainables.errors import TrellisError
@@ -112,9 +112,11 @@ def _open_test(folder: Path) -> None:
         raise UsageError(
             [f"--test: the test split of {folder.name} is closed; search.confirm opens it"]
         )
-    say(f"note: the test split was opened before: {', '.join(told['opened'])}")
-    told["opened"] = [*told["opened"], datetime.now(UTC).isoformat(timespec="seconds")]
-    replace_text(folder / OPENED_NAME, json.dumps(told["opened"]) + "\n")  # search.confirm's
+    # search.confirm's own list is written first: it may know of a look that never ended.
+    before = openings(folder / OPENED_NAME) or told["opened"]
+    say(f"note: the test split was opened before: {', '.join(before)}")
+    told["opened"] = [*before, datetime.now(UTC).isoformat(timespec="seconds")]
+    replace_text(folder / OPENED_NAME, json.dumps(told["opened"]) + "\n")
     replace_text(folder / JSON_NAME, json.dumps(told, indent=2) + "\n")
 
 

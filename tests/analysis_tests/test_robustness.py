@@ -228,6 +228,17 @@ def test_an_opened_test_split_and_one_more_look(
     assert opened[0] == "2026-11-22T12:00:00+00:00" < opened[1]
 
 
+def test_a_look_that_never_ended_is_not_forgotten(mnist: Path) -> None:
+    """search.confirm writes its list before it reads, confirm.json at the end."""
+    confirm(mnist, "mnist_cnn", [{}])
+    begun = ["2026-11-22T12:00:00+00:00", "2026-11-22T12:30:00+00:00"]
+    (mnist / "test_opened.json").write_text(json.dumps(begun))
+    assert main([str(mnist), "--test"]) == 0
+    opened = json.loads((mnist / "test_opened.json").read_text())
+    assert opened[:2] == begun
+    assert len(opened) == 3
+
+
 def test_data_that_changed(
     mnist: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
