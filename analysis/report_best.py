@@ -29,7 +29,8 @@ def interval(low: Any, high: Any) -> str:
     """Return the ends of an interval of accuracies; "-" where there is none."""
     if low is None or high is None or pd.isna(low) or pd.isna(high):
         return "-"
-    return f"{float(low):.1%} to {float(high):.1%}"
+    # Of few seeds that differ much the interval of the mean passes what an accuracy can be.
+    return f"{max(0.0, float(low)):.1%} to {min(1.0, float(high)):.1%}"
 
 
 def tiles(study: ReportedStudy) -> Html:

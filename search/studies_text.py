@@ -112,4 +112,6 @@ def interval(summary: Mapping[str, Any]) -> str:
     mean, n = f"{summary['mean']:.4f}", summary["n"]
     if summary.get("low") is None:
         return f"{mean} (n = {n}: no interval)"
-    return f"{mean} (95 % interval {summary['low']:.4f} to {summary['high']:.4f}, n = {n} seeds)"
+    # Of few seeds that differ much the interval of the mean passes what an accuracy can be.
+    low, high = max(0.0, summary["low"]), min(1.0, summary["high"])
+    return f"{mean} (95 % interval {low:.4f} to {high:.4f}, n = {n} seeds)"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from analysis.report import write_report
+from analysis.report_best import interval
 from analysis.report_study import read_study
 from search.errors import StudyFailed
 from tests.analysis_tests.written import (
@@ -148,6 +149,12 @@ def test_a_confirmed_study(tmp_path: Path) -> None:
     assert "The test split was opened 2 times: 2026-01-01, 2026-01-02." in text
     assert text.index("recommended</span>") < text.index("published</span>")
     assert "expect less on new images" not in text
+
+
+def test_an_interval_ends_where_accuracies_do() -> None:
+    """Of two seeds that differ, Student's t passes what an accuracy can be."""
+    assert interval(-0.1995, 1.2829) == "0.0% to 100.0%"
+    assert interval(0.775, 0.825) == "77.5% to 82.5%"
 
 
 def test_a_damaged_confirmation_is_told(tmp_path: Path) -> None:

@@ -166,6 +166,11 @@ def test_show_tells_what_was_confirmed(results: Path, capsys: pytest.CaptureFixt
     assert "confirm.json is damaged: it has no configurations" in out
 
 
+def test_an_interval_ends_where_accuracies_do() -> None:
+    summary = {"mean": 0.5417, "low": -0.1995, "high": 1.2829, "n": 2}
+    assert interval(summary) == "0.5417 (95 % interval 0.0000 to 1.0000, n = 2 seeds)"
+
+
 def test_one_seed_has_no_interval() -> None:
     summary = {"mean": 0.7, "sd": None, "low": None, "high": None, "n": 1}
     assert interval(summary) == "0.7000 (n = 1: no interval)"
