@@ -96,5 +96,7 @@ footer { color: var(--muted); font-size: 13.5px; padding-bottom: 40px; }
   nav { display: none; }
   .drawn > .still, .still { display: block !important; } .live { display: none !important; }
   main, header > div, footer { max-width: none; padding: 0; } .scroll { overflow: visible; }
-  table { font-size: 8.5pt; } th, td { padding-right: 7px; white-space: normal; } }
+  table { font-size: 6.8pt; }
+  th, td, td:first-child { padding-right: 6px; white-space: normal; overflow-wrap: anywhere; }
+  td.number { white-space: nowrap; } }
 """

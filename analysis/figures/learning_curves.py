@@ -182,8 +182,9 @@ def draw(curves: Curves) -> "Figure":
         _add_lines(axes, lines, str(status), len(rows) > _MANY)
     ends = rows[rows["last"] & (rows["status"] == "stopped")]
     axes.scatter(ends["x"], ends["val_accuracy"], s=20, color=style.ORANGE, marker="v", zorder=3)
-    for number, group in rows[rows["rank"] > 0].groupby("trial"):
-        rank = int(group["rank"].iloc[0])
+    for rank in sorted(set(rows["rank"].tolist()) - {0}):
+        group = rows[rows["rank"] == rank]
+        number = group["trial"].iloc[0]
         axes.plot(
             group["x"], group["val_accuracy"], color=style.GREEN, linewidth=_WEIGHT[rank],
             linestyle=_dash(rank)[1], label=f"#{rank}: trial {number}", zorder=4,
@@ -196,6 +197,7 @@ def draw(curves: Curves) -> "Figure":
             va="bottom",
         )  # fmt: skip
     axes.set_xlabel(_title(curves))
+    axes.locator_params(axis="x", integer=True)
     axes.set_ylabel("validation accuracy")
     style.percent(axes.yaxis)
     style.legend(axes, columns=6)

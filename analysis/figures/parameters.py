@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _ACROSS = 3  # drawings in a row
 _SPREAD = 0.5  # of the room of a choice: points of one choice are drawn apart
+_WIDE = 20  # characters of all choices from which they are written smaller
 _LONG = 9  # characters from which names of choices stand at the side
 
 
@@ -149,10 +150,12 @@ def _draw_one(cell: "Axes", axis: ParameterAxis) -> None:
     own, accuracy = (cell.yaxis, cell.xaxis) if turned else (cell.xaxis, cell.yaxis)
     style.percent(accuracy)
     if axis.scale == "log":
+        ticks = decades(axis.rows["place"].min(), axis.rows["place"].max())
         cell.set_xscale("log")
+        cell.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        cell.minorticks_off()
     if axis.scale == "choices":
-        size = 6.5 if turned else 8.5
+        size = 6.5 if turned or len("".join(axis.choices)) > _WIDE else 8.0
         own.set_ticks(range(len(axis.choices)), style.distinct(axis.choices, 18), fontsize=size)
         limits = (-0.5, len(axis.choices) - 0.5)
         cell.set(**{"ylim" if turned else "xlim": limits})
-    cell.tick_params(axis="x", labelsize=8)

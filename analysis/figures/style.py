@@ -95,9 +95,7 @@ def new_figure(width: float = 7.4, height: float = 3.6) -> "Figure":
 
 def percent(axis: Any) -> None:
     """Label an axis of accuracies in [0, 1] with percents."""
-    from matplotlib.ticker import PercentFormatter
-
-    axis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axis.set_major_formatter(lambda value, _: f"{round(100 * value, 2):g}%")
 
 
 def legend(axes: "Axes", columns: int = 5) -> None:

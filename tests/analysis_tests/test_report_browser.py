@@ -27,14 +27,16 @@ BACK = "getComputedStyle(document.body).backgroundColor"
 
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of LeNet on the embedded leaves: two trials of two epochs, trained here."""
+    """A study of LeNet on the embedded leaves: three trials of an epoch, trained here."""
     experiment, data = find("lenet_beans"), open_data(DataSpec("beans", "embedded"))
-    plan = Plan(trials=6, max_epochs=2, fixed={"image_size": 64, "augmentation": "none"})
+    small = {"image_size": 64, "augmentation": "none", "filters": "3/8/60", "kernel_size": 3}
+    plan = Plan(trials=3, max_epochs=1, fixed=small)
     root = tmp_path_factory.mktemp("embedded") / "leaves"
     opened = begin(experiment, plan, root, make_manifest(experiment, plan, data, ["python"]))
     book = opened.book
     while (given := book.next()) is not None:
-        budget = Budget(2, seed=given.seed, folder=book.folder.trial(given.number), device="cpu")
+        folder = book.folder.trial(given.number)
+        budget = Budget(1, seed=given.seed, threads=1, device="cpu", folder=folder)
         assert configuration(experiment.space(), given.config) == given.config
         for result in experiment.trainable()(given.config, data, budget):
             if book.report(given.number, _row(result)):
@@ -71,6 +73,7 @@ def test_on_paper_there_are_drawings_on_white(embedded: Path) -> None:
     seen = look(embedded / "report.html", 800, dark=True, media="print", ask=f"[{STILLS}, {BACK}]")
     assert seen.messages == []
     assert seen.found == ["block", "rgb(255, 255, 255)"]
+    assert (seen.scroll_width, seen.too_wide) == (800, [])
 
 
 def test_a_thousand_trials_stay_readable(tmp_path: Path) -> None:

@@ -194,4 +194,4 @@ def test_every_state_can_be_rendered(tmp_path: Path, rows: Any) -> None:
     assert "</html>" in made(root)
     pictures = list((root / "figures").glob("*.png"))
     assert all(path.stat().st_size > 1000 for path in pictures)
-    assert bool(pictures) == bool(rows)
+    assert bool(pictures) == any(row[1] != "running" for row in rows)  # CURVES has none of 6
