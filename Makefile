@@ -8,12 +8,15 @@ SHELL := bash
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+# The benchmark's own environment: the lock and the tools that Trellis is compared with.
+BENCH := .venv-bench
+PEERS := benchmarks/peers
 # What mypy checks; ruff checks every file.
 TYPED := analysis search spaces trainables tools $(if $(wildcard benchmarks/*.py),benchmarks)
 # Further arguments: make search ARGS="--trials 4", make test ARGS="-k lenet -x"
 ARGS ?=
 
-.PHONY: help install search test slow lint format lock clean distclean remake
+.PHONY: help install search test slow lint bench format lock clean distclean remake
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +42,15 @@ lint: $(STAMP) ## check style, format and types
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy $(TYPED)
 
+bench: $(BENCH)/.installed ## compare with other tools: ARGS="lenet_beans --quick --data-dir DIR" takes minutes
+	$(BENCH)/bin/python -m benchmarks.peers $(ARGS)
+
+$(BENCH)/.installed: requirements.lock $(PEERS)/requirements.txt $(PEERS)/requirements-alone.txt
+	"$$(PYTHON="$(PYTHON)" tools/find_python.sh)" -m venv --clear $(BENCH)
+	$(BENCH)/bin/python -m pip --disable-pip-version-check install -r $(PEERS)/requirements.txt
+	$(BENCH)/bin/python -m pip --disable-pip-version-check install --no-deps -r $(PEERS)/requirements-alone.txt
+	touch $@
+
 format: $(STAMP) ## format the code and mend what ruff can mend
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
@@ -52,7 +64,7 @@ lock: ## rewrite requirements.lock with the newest versions inside pyproject.tom
 
 clean: ## remove caches and build outputs; .venv and results stay
 	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache
-	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+	find . \( -path ./$(VENV) -o -path ./$(BENCH) \) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
-distclean: clean ## remove .venv too
-	rm -rf $(VENV)
+distclean: clean ## remove .venv and .venv-bench too
+	rm -rf $(VENV) $(BENCH)

@@ -91,6 +91,15 @@ class TfdsSource:
         for index, record in self._records(stored, indices):
             yield self._decode(record["image"], channels, stored, index), int(record["label"])
 
+    def encoded(self, split: str) -> Iterator[tuple[bytes, int]]:
+        """Yield (the JPEG or PNG file that is stored, label), in the order of `images`.
+
+        Raises:
+            DataError: a record is damaged; the message names its file.
+        """
+        for _, record in self._records(*self._members[split]):
+            yield record["image"], int(record["label"])
+
     def _all_members(self) -> Iterator[tuple[str, tuple[str, NDArray[np.intp]]]]:
         """Yield (our split, (TFDS's split, ascending indices into it))."""
         stored = self._builder.info.splits
