@@ -140,6 +140,8 @@ def _export(given: argparse.Namespace) -> int:
     if given.to is None and not targets:
         raise UsageError(["export needs --to DIR, --csv FILE or --parquet FILE"])
     folder = resolve_study(given.study, given.results_dir)
+    if len(targets) > 1 and targets[0].resolve() == targets[1].resolve():
+        raise UsageError([f"--csv and --parquet both name {targets[0]}: name two files"])
     for path in targets:
         check_target(path)
     written: list[Path] = []

@@ -59,8 +59,9 @@ def load_image(path: Path, shape: Shape) -> NDArray[np.uint8] | Unreadable:
     """
     try:
         if not path.is_file():  # a pipe would never end
-            what = "is a folder" if path.is_dir() else "there is no such file"
-            return Unreadable(what)
+            if not path.exists():
+                return Unreadable("there is no such file")
+            return Unreadable("is a folder" if path.is_dir() else "is no regular file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow warns of, `decode` refuses
             return fitted(decode(path.read_bytes()), shape)

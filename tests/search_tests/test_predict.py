@@ -149,7 +149,7 @@ def test_bad_images_are_told_and_skipped(
     assert "torn.png: not an image that can be read, skipped: " in err
     assert "text.jpg: not an image that can be read, skipped: no kind of image" in err
     assert "empty: not an image that can be read, skipped: is a folder" in err
-    assert "pipe.png: not an image that can be read, skipped: there is no such file" in err
+    assert "pipe.png: not an image that can be read, skipped: is no regular file" in err
     assert "none\\n.png" in err
     assert "5 of 6 could not be read and were skipped" in err
 

@@ -278,6 +278,7 @@ def test_tables_for_other_programs(
     [
         ([], r"export needs --to DIR, --csv FILE or --parquet FILE"),
         (["--csv", "none/out.csv"], r"there is no folder none"),
+        (["--csv", "t", "--parquet", "./t"], r"--csv and --parquet both name t: name two files"),
         (["--csv", "."], r"\. is a folder: name a file"),
     ],
 )
