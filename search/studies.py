@@ -7,6 +7,7 @@ from pathlib import Path
 
 from search.command import Parser
 from search.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, UsageError, exit_code
+from search.places import place
 from search.progress import say
 from trainables.errors import TrellisError
 
@@ -35,25 +36,25 @@ def build_parser() -> Parser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    place = Parser(add_help=False)
-    place.add_argument(
+    where = Parser(add_help=False)
+    where.add_argument(
         "--results-dir",
         metavar="DIR",
-        type=Path,
+        type=place,
         default=Path("results"),
         help="where studies lie (default: results)",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("list", parents=[place], help="a table of all studies")
-    show = commands.add_parser("show", parents=[place], help="all about one study")
+    commands.add_parser("list", parents=[where], help="a table of all studies")
+    show = commands.add_parser("show", parents=[where], help="all about one study")
     show.add_argument("study", metavar="STUDY", help="its name, or a path to its folder")
-    gone = commands.add_parser("remove", parents=[place], help="remove studies; it asks first")
+    gone = commands.add_parser("remove", parents=[where], help="remove studies; it asks first")
     gone.add_argument("studies", metavar="STUDY", nargs="+")
     gone.add_argument("--yes", action="store_true", help="do not ask")
     _add_export(
         commands.add_parser(
             "export",
-            parents=[place],
+            parents=[where],
             help="write the best model (--to), or the tables (--csv, --parquet)",
             epilog=_EXPORT_EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -84,15 +85,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
+def _local(given: argparse.Namespace) -> Path:
+    """Return --results-dir as a folder.
+
+    Raises:
+        UsageError: it is the URI of a store, which cannot be listed or removed from.
+    """
+    if isinstance(given.results_dir, Path):
+        return given.results_dir
+    raise UsageError(
+        [f"--results-dir {given.results_dir}: {given.command} takes a folder; show and export "
+         "take a store, too"]
+    )  # fmt: skip
+
+
 def _list(given: argparse.Namespace) -> int:
     from search.overview import overview, study_folders
     from search.studies_text import list_text
 
-    if not given.results_dir.is_dir():
-        raise UsageError([f"--results-dir {given.results_dir}: there is no such folder"])
-    found = [overview(folder) for folder in study_folders(given.results_dir)]
+    results = _local(given)
+    if not results.is_dir():
+        raise UsageError([f"--results-dir {results}: there is no such folder"])
+    found = [overview(folder) for folder in study_folders(results)]
     if not found:
-        say(f"{given.results_dir} holds no studies")
+        say(f"{results} holds no studies")
         return EXIT_DONE
     print(list_text(found), end="")
     return EXIT_DONE
@@ -111,7 +127,7 @@ def _remove(given: argparse.Namespace) -> int:
     from search.removal import find_removable, remove
     from search.studies_text import list_text
 
-    folders = find_removable(given.studies, given.results_dir)
+    folders = find_removable(given.studies, _local(given))
     if not given.yes and not _agreed(list_text([overview(folder) for folder in folders])):
         say("nothing was removed")
         return EXIT_FAILED

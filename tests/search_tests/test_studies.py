@@ -139,6 +139,25 @@ def test_nothing_to_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert list_text([]).startswith("study  experiment")
 
 
+@pytest.mark.parametrize("words", [("list",), ("show", "done"), ("remove", "done", "--yes")])
+def test_studies_by_uri_of_a_folder(
+    words: tuple[str, ...], results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, *words, "--results-dir", results.as_uri())
+    assert code == 0
+    assert "done" in out + err
+    assert (results / "done").exists() == (words[0] != "remove")
+
+
+@pytest.mark.parametrize("words", [("list",), ("remove", "done", "--yes")])
+def test_a_store_is_neither_listed_nor_removed_from(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(capsys, *words, "--results-dir", "s3://bucket/results")
+    assert code == 2
+    assert f"--results-dir s3://bucket/results: {words[0]} takes a folder; show and" in err
+
+
 def test_show_tells_what_a_study_is(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "show", "done", "--results-dir", results)
     assert code == 0
