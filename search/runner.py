@@ -64,7 +64,7 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-    server = ServerWatch(None, interrupts.end)
+    server = ServerWatch(None, interrupts.end, _leave)
     try:
         try:
             _check_reachable(request.address)
@@ -74,7 +74,7 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
         interrupts.install()  # ray.init puts a handler of its own in the place of ours
         if context.dashboard_url:
             say(access.dashboard_line(context.dashboard_url, request.address))
-        server = ServerWatch(_server(), interrupts.end)
+        server = ServerWatch(_server(), interrupts.end, _leave)
         try:
             yield
         except EndEarly as end:

@@ -4,12 +4,10 @@ Where its control server (gcs_server) is gone, Ray ends the driver after a minut
 with no word: no table would be brought up to date, and no user told how to go on.
 """
 
-import os
 import subprocess
 import threading
 from collections.abc import Callable
 
-from search.errors import EXIT_FAILED
 from search.progress import say
 
 _EVERY_S = 1.0
@@ -18,15 +16,22 @@ _PATIENCE_S = 45.0
 
 
 class ServerWatch:
-    """Calls `end` with a reason when `server` dies; None is not watched."""
+    """Calls `end` with a reason when `server` dies; None is not watched.
+
+    Where the driver has not left its study some time later, `leave` ends the process.
+    """
 
     def __init__(
-        self, server: "subprocess.Popen[bytes] | None", end: Callable[[str], None]
+        self,
+        server: "subprocess.Popen[bytes] | None",
+        end: Callable[[str], None],
+        leave: Callable[[], None],
     ) -> None:
         """Watch from now on, in a thread."""
         self.lost = False
         self._server = server
         self._end = end
+        self._leave = leave
         self._over = threading.Event()
         if server is not None:
             threading.Thread(target=self._watch, name="server", daemon=True).start()
@@ -46,7 +51,7 @@ class ServerWatch:
         # A driver that hangs in Ray hears of nothing. The study is whole on disk at any moment.
         if not self._over.wait(_PATIENCE_S):
             say(f"{reason}, and nothing answers; the command to go on stands above")
-            os._exit(EXIT_FAILED)
+            self._leave()
 
 
 def _how(code: int) -> str:

@@ -204,8 +204,9 @@ def test_a_killed_control_server_ends_the_study_with_the_way_to_go_on(
     os.kill(server, signal.SIGKILL)
     output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1, output
-    assert "broke off: Ray's control server died (signal 9)" in output
-    assert "--study no-server --resume" in output.splitlines()[-1]
+    assert "Ray's control server died (signal 9)" in output  # in time, or once nothing answers
+    assert "--study no-server --resume" in output
+    assert "Traceback" not in output
     wait_until_gone(started)
     resumed = bench.run("--study", "no-server", "--resume")
     assert resumed.returncode == 0, resumed.stderr

@@ -1,6 +1,5 @@
 """The one process of Ray that must not die is watched."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -8,7 +7,6 @@ import threading
 import pytest
 
 from search import server
-from search.errors import EXIT_FAILED
 from search.interrupts import EndEarly, Interrupts
 from search.server import ServerWatch
 
@@ -28,7 +26,7 @@ def test_its_death_ends_the_search_with_the_reason(
         interrupts.end(reason)
         heard.set()
 
-    watch = ServerWatch(process, end)
+    watch = ServerWatch(process, end, lambda: None)
     interrupts.check()
     assert not watch.lost
     process.kill()
@@ -44,25 +42,19 @@ def test_a_driver_that_hears_of_nothing_is_ended(
 ) -> None:
     monkeypatch.setattr(server, "_EVERY_S", 0.01)
     monkeypatch.setattr(server, "_PATIENCE_S", 0.01)
-    ended, codes = threading.Event(), list[int]()
-
-    def leave(code: int) -> None:
-        codes.append(code)
-        ended.set()
-
-    monkeypatch.setattr(os, "_exit", leave)
-    ServerWatch(process, lambda reason: None)
+    ended = threading.Event()
+    ServerWatch(process, lambda reason: None, ended.set)
+    assert not ended.wait(0.1)
     process.communicate(b"\n")
     assert ended.wait(20)
-    assert codes == [EXIT_FAILED]
 
 
 def test_an_end_as_it_should_be_is_no_loss(process: "subprocess.Popen[bytes]") -> None:
-    watch = ServerWatch(process, lambda reason: pytest.fail(reason))
+    watch = ServerWatch(process, pytest.fail, pytest.fail)
     watch.over()
     process.communicate(b"\n")
     for thread in threading.enumerate():
         if thread.name == "server":
             thread.join(20)
     assert not watch.lost
-    ServerWatch(None, lambda reason: None).over()
+    ServerWatch(None, pytest.fail, pytest.fail).over()

@@ -21,7 +21,7 @@ from tests.search_tests.stores import s3
 pytestmark = pytest.mark.slow
 PLACE = "s3://bucket/results"
 PLAN = ("--trials", "5", "--max-epochs", "4", "--seed", "3", "--concurrent", "1")
-HELD = ("--fix", "behaviour=learn", "--fix", "pause_s=0.3")
+HELD = ("--fix", "behaviour=learn", "--fix", "pause_s=0.8")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
 
 def table(text: bytes | None) -> list[list[str]]:
     """Return the rows of trials.csv, times and memory aside."""
-    header, *rows = [line.split(",") for line in (text or b"").decode().splitlines()]
+    if text is None:
+        return []
+    header, *rows = [line.split(",") for line in text.decode().splitlines()]
     timed = {header.index(name) for name in ("wall_s", "peak_memory_mb")}
     return [[cell for n, cell in enumerate(row) if n not in timed] for row in (header, *rows)]
 
@@ -81,14 +83,12 @@ def test_killed_here_and_resumed_without_its_folder_equals_the_undisturbed_one(
     assert not [name for name in calm.entries() if name.startswith(("driver-", "trials/"))]
 
     process = bench.start("--study", "torn", *PLAN, *HELD)
-    bench.wait_for("torn", 6, process)
-    second = bench.run("--study", "torn", "--resume")
-    assert second.returncode == 2
-    assert f"study torn is being run by process {process.pid} on" in second.stderr
-    time.sleep(6)  # a copy at least
+    torn = Remote(f"{PLACE}/torn")
+    while len(table(torn.read("trials.csv"))) < 3:  # the second trial has come as far as the store
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    torn = Remote(f"{PLACE}/torn")
     assert [name for name in torn.entries() if name.startswith("driver-")]
     shutil.rmtree(bench.results / "torn")
     resumed = bench.run("--study", "torn", "--resume")
@@ -106,6 +106,22 @@ def test_killed_here_and_resumed_without_its_folder_equals_the_undisturbed_one(
     unknown = read(bench, "tron", "--results-dir", PLACE)
     assert unknown.returncode == 2
     assert unknown.stderr.endswith("nearest: torn\n") or "nearest: torn" in unknown.stderr
+
+
+def test_the_second_driver_is_refused_and_a_killed_one_is_no_hindrance(bench: Stored) -> None:
+    endless = ("--trials", "1", "--fix", "behaviour=learn", "--fix", "pause_s=60")
+    process = bench.start("--study", "held", *endless)
+    held = Remote(f"{PLACE}/held")
+    while held.entry("journal.log") is None:
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    second = bench.run("--study", "held", "--resume")
+    assert second.returncode == 2
+    assert f"study held is being run by process {process.pid} on" in second.stderr
+    process.kill()
+    process.communicate()
+    third = bench.run("--study", "held", "--resume", "--dry-run")
+    assert third.returncode == 0, third.stderr
 
 
 def test_an_interrupted_study_is_whole_in_the_store_and_says_how_to_go_on(bench: Stored) -> None:
