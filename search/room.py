@@ -12,7 +12,7 @@ _MIB = 2**20
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
 _MEMINFO = Path("/proc/meminfo")
-# The driver and Ray's own processes: benchmarks/README.md has what they were measured to take.
+# The driver and Ray's own processes: 980 MB at most, 750 MB later (benchmarks/README.md).
 OURS_MB = 1200
 # Ray's memory monitor kills a trial when less than this part of the machine's memory is left.
 _MONITOR = 0.05

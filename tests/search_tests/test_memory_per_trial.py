@@ -1,0 +1,101 @@
+"""Memory limits of trials as a user meets them: LeNet where it ran out of memory."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from search.options import build_parser
+from search.session import _take_over
+from tests.search_tests.bench import Bench, make_bench
+
+# The published study ran out of memory here.
+LARGEST = (
+    *("--fix", "filters=12/32/240", "--fix", "image_size=299", "--fix", "batch_size=32"),
+    *("--trials", "1", "--max-epochs", "1", "--precision", "float32", "--stopper", "none"),
+)
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    found = make_bench(tmp_path_factory.mktemp("bench"))
+    draws = np.random.default_rng(1)
+    for path in found.images.glob("*/*.png"):
+        side = 60 if path.parent.name == "left" else 240
+        pixels = draws.integers(0, side, (299, 299, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    for number in range(10, 40):
+        Image.fromarray(draws.integers(0, 60, (299, 299, 3), dtype=np.uint8)).save(
+            found.images / "left" / f"{number}.png"
+        )
+    return found
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_the_network_that_ran_out_of_memory_trains_on_a_small_device(bench: Bench) -> None:
+    losses, peaks = {}, {}
+    for name, more in {"whole": (), "parts": ("--memory-per-trial", "1900M")}.items():
+        done = bench.run("--study", name, *LARGEST, *more, experiment="lenet_beans")
+        assert done.returncode == 0, done.stderr
+        assert ("go through the network" in done.stderr) == (name == "parts"), done.stderr
+        (trial,) = rows(bench.results / name / "trials.csv")
+        assert trial["status"] == "completed"
+        curves = rows(bench.results / name / "curves.csv")
+        names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
+        losses[name] = [float(row[each]) for row in curves for each in names]
+        peaks[name] = float(trial["peak_memory_mb"])
+    assert peaks["parts"] < min(1900, peaks["whole"] - 200)
+    assert len(losses["whole"]) == 4
+    assert losses["parts"] == pytest.approx(losses["whole"], rel=1e-5)
+    kept = json.loads((bench.results / "parts" / "study.json").read_text())["resources"]
+    assert kept["memory_per_trial"] == 1900
+    # Divided from what the machine has: the same after a resume.
+    found = json.loads((bench.results / "whole" / "study.json").read_text())["resources"]
+    assert found["memory_per_trial"] > 1900
+
+
+@pytest.mark.slow
+def test_what_cannot_fit_is_infeasible_before_it_starts(bench: Bench) -> None:
+    words = ("--study", "small", *LARGEST, "--memory-per-trial", "1G")
+    for more in ((), ("--resume",)):
+        done = bench.run(*words, *more, experiment="lenet_beans")
+        assert done.returncode == 1
+        (trial,) = rows(bench.results / "small" / "trials.csv")
+        assert trial["status"] == "infeasible"
+        assert trial["error"].startswith("predicted: needs about 1,")
+        assert "MB with one image at a time in stage train, has 1,024 MB; " in trial["error"]
+        assert "none of 1 trials finished; the last error: predicted: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "memory"),
+    [
+        ("", "777.0"),
+        ("--memory-per-trial auto", "auto"),
+        ("--memory-per-trial 2G", "2G"),
+        ("--concurrent 1", None),  # as many share the machine anew
+        ("--cpus-per-trial 1", None),
+    ],
+)
+def test_a_resumed_study_keeps_its_limit(words: str, memory: str | None) -> None:
+    given = build_parser().parse_args(["x", "--resume", *words.split()])
+    old = {"resources": {"memory_per_trial": 777.0, "concurrent": 2, "cpus_per_trial": None}}
+    _take_over(given, old)
+    assert given.memory_per_trial == memory
+    assert given.concurrent == ("1" if "concurrent" in words else "2")
+
+
+def test_a_study_from_before_there_were_limits_gets_one_now() -> None:
+    given = build_parser().parse_args(["x", "--resume"])
+    _take_over(given, {"resources": {"concurrent": 2}})
+    assert given.memory_per_trial is None
