@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from search.options import build_parser
-from search.session import _take_over
+from search.resuming import take_over
 from tests.search_tests.bench import Bench, make_bench
 
 # The published study ran out of memory here.
@@ -90,12 +90,12 @@ def test_what_cannot_fit_is_infeasible_before_it_starts(bench: Bench) -> None:
 def test_a_resumed_study_keeps_its_limit(words: str, memory: str | None) -> None:
     given = build_parser().parse_args(["x", "--resume", *words.split()])
     old = {"resources": {"memory_per_trial": 777.0, "concurrent": 2, "cpus_per_trial": None}}
-    _take_over(given, old)
+    take_over(given, old)
     assert given.memory_per_trial == memory
     assert given.concurrent == ("1" if "concurrent" in words else "2")
 
 
 def test_a_study_from_before_there_were_limits_gets_one_now() -> None:
     given = build_parser().parse_args(["x", "--resume"])
-    _take_over(given, {"resources": {"concurrent": 2}})
+    take_over(given, {"resources": {"concurrent": 2}})
     assert given.memory_per_trial is None
