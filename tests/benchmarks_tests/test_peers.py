@@ -99,7 +99,10 @@ def test_syne_tune_draws_from_the_same_domains(experiment: str) -> None:
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_keras_tuner_draws_from_the_same_domains(experiment: str) -> None:
+def test_keras_tuner_draws_from_the_same_domains(
+    experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     keras_tuner = pytest.importorskip("keras_tuner", reason="the peers are not installed")
     known = domains(find(experiment).space(), find(experiment).defaults())
     seen = set()
