@@ -17,6 +17,7 @@ from analysis.frames import read_manifest
 from search.catalog import find
 from search.errors import StudyFailed
 from search.experiment import Experiment
+from search.folder import chosen
 from search.progress import DataProgress
 from trainables.data.source import DataSpec, Progress
 from trainables.errors import TrellisError
@@ -75,7 +76,7 @@ def read_best(folder: Path) -> dict[str, Any]:
         StudyFailed: there is none.
         TrellisError: it is damaged.
     """
-    path = folder / "best.json"
+    path = chosen(folder)[0]
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {**content, "config": dict(content["config"])}
@@ -97,7 +98,7 @@ def _predictor(
     from trainables.data import Split
     from trainables.metrics import split_logits
 
-    path = folder / "best.pt"
+    path = chosen(folder)[1]
     if not path.is_file():
         raise StudyFailed(f"{folder} has no best.pt: a worker of another machine kept the weights")
     height, width, channels = split.images.shape[1:]

@@ -14,7 +14,7 @@ def render(content: Mapping[str, Any], width: int = 110) -> str:
     )
     kind = "" if content["real_data"] else f" ({content['data']}: not the real data)"
     title = (
-        f"study {content['study']} of {content['experiment']}{kind}: {content['seeds']} fresh "
+        f"study {content['study']} of {content['experiment']}{kind}: {content['seeds']} "
         f"seeds, {content['test_images']} test images"
     )
     return plain([title, *blocks([_numbers(order), _configs(order)], width), *_notes(content)])

@@ -23,7 +23,7 @@ from search.judging import Court, discard_weights, judge, keep_recommended, open
 from search.manifest import read_manifest
 from search.options import Mistakes
 from search.past import read_records
-from search.places import is_remote
+from search.places import is_remote, local_path
 from search.plan import Plan
 from search.progress import DataProgress, say
 from search.records import Record
@@ -56,7 +56,7 @@ def confirm(arguments: argparse.Namespace) -> int:
         )
     if wrong:
         raise UsageError(wrong)
-    root = resolve_study(arguments.study, Path(os.path.expanduser(arguments.results_dir)))
+    root = resolve_study(arguments.study, local_path(arguments.results_dir))
     root = root.absolute()
     manifest = read_manifest(root / "study.json")
     experiment = find(manifest["experiment"])
@@ -83,7 +83,8 @@ def _confirm_sweep(
     if left and not arguments.partial:
         raise StudyFailed(
             f"{left} of {budget['trials']} trials of {root.name} are still to come: finish it by "
-            f"search.run {experiment.name} --study {root.name} --resume, or give --partial"
+            f"search.run {experiment.name} --study {root.name} --resume "
+            f"--results-dir {root.parent}, or give --partial"
         )
     request, interrupts = _request(arguments, root.parent, root.name, manifest, resume=True)
     chosen = listed_contenders(experiment, budget["fixed"], [r.config for r in records])
@@ -106,6 +107,9 @@ def _confirm_search(
     records = read_records(root)
     if not any(record.counts for record in records):
         raise StudyFailed(f"{root.name} has no trial that finished: there is nothing to confirm")
+    left = budget["trials"] - sum(record.status != "running" for record in records)
+    if left and not resume:
+        say(f"note: {left} of {budget['trials']} trials of the search are still to come")
     chosen = best_contenders(experiment, budget["fixed"], records, top or _TOP)
     if old is not None:
         chosen = _as_begun(old, chosen, top, seeds, experiment, records, nested)
@@ -119,7 +123,7 @@ def _confirm_search(
     request = replace(request, again=tuple(words))
     with interrupts.caught():
         code = Session(request, interrupts, old).run()
-        if code != EXIT_DONE or _unfinished(nested, request.plan):
+        if code != EXIT_DONE or unfinished(read_records(nested), request.plan):
             return code
         return _judged(request, root, nested, manifest, chosen, interrupts)
 
@@ -152,7 +156,7 @@ def _as_begun(
     """Return the contenders that the confirmation was begun with, if they are those asked for."""
     configs = old["budget"]["configurations"]
     had = {key(config) for config in configs}
-    anew = f"remove {nested} to begin anew (the test split would be opened again)"
+    anew = f"remove {nested} to begin anew (the test split may then be opened once more)"
     if seeds not in (None, old["budget"]["seeds"]):
         raise ResumeRefused(
             f"--seeds {seeds}: it was begun with {old['budget']['seeds']} seeds; {anew}"
@@ -161,6 +165,8 @@ def _as_begun(
         raise ResumeRefused(f"--top {top}: it was begun with {len(had)} configurations; {anew}")
     every = best_contenders(experiment, old["budget"]["fixed"], records, len(records))
     searched = {key(each.config): each for each in every}
+    if not had <= set(searched):
+        raise ResumeRefused(f"it was begun with configurations that the search has not; {anew}")
     return [
         replace(searched[key(config)], number=number) for number, config in enumerate(configs, 1)
     ]
@@ -181,10 +187,9 @@ def _request(
     return request, Interrupts(request.time_budget_s)
 
 
-def _unfinished(folder: Path, plan: Plan) -> bool:
-    records = read_records(folder)
-    ended = sum(record.status != "running" for record in records)
-    return ended < plan.trials
+def unfinished(records: Sequence[Record], plan: Plan) -> int:
+    """Return how many of the plan's trials are still to come, or running."""
+    return plan.trials - sum(record.status != "running" for record in records)
 
 
 def _judged(
@@ -244,8 +249,9 @@ def _judge_rest(
     _say_missing(records)
     content = verdict(chosen, rows, _about(court, request, records))
     replace_text(court.root / JSON_NAME, json.dumps(content, indent=2) + "\n")
-    keep_recommended(court, rows, content["recommended"])
-    discard_weights(court, rows)
+    keep_recommended(court, rows, records, content["recommended"])
+    if not unfinished(records, request.plan):  # or another may be recommended then
+        discard_weights(court, rows)
     from analysis.confirm_table import render
 
     print(render(content))

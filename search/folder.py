@@ -19,6 +19,8 @@ from trainables.files import replace_file, replace_text, stands_for
 ERROR_NAME = "error.txt"
 # Of a completed trial, where weights are kept: those of its best and of its last epoch.
 KEPT_NAMES = ("best.pt", "last.pt")
+# What search.confirm chose, and its weights; before it, best.json and best.pt of the search.
+CHOSEN = ("confirm_best.json", "confirm.pt")
 _TRIAL_FIELDS = (
     "trial",
     "status",
@@ -159,6 +161,17 @@ def _clear(folder: Path, stays: Iterable[str]) -> None:
             shutil.rmtree(path, ignore_errors=True)
         elif path.name not in stays:
             path.unlink()
+
+
+def chosen(root: Path) -> tuple[Path, Path]:
+    """Return the files of the model to use: what it is, and its weights.
+
+    What `search.confirm` recommends, once it has; else the best of the search.
+    """
+    confirmed = root / CHOSEN[0], root / CHOSEN[1]
+    if all(path.is_file() for path in confirmed):
+        return confirmed
+    return root / "best.json", root / "best.pt"
 
 
 def numbered(root: Path) -> Iterator[Path]:

@@ -15,7 +15,7 @@ from typing import Any
 from search.contenders import Contender, key
 from search.errors import StudyFailed
 from search.experiment import Experiment
-from search.folder import KEPT_NAMES, as_csv
+from search.folder import CHOSEN, KEPT_NAMES, as_csv, best_as_json
 from search.model import restored, split_of
 from search.records import Record
 from trainables.budget import Weights
@@ -24,7 +24,6 @@ from trainables.files import replace_file, replace_text
 
 CSV_NAME = "confirm.csv"
 OPENED_NAME = "test_opened.json"
-RECOMMENDED_NAME = "confirm.pt"
 _AVERAGES = tuple(
     f"{name}_{average}"
     for name in ("f1", "precision", "recall")
@@ -96,9 +95,15 @@ def judge(
         StudyFailed: weights of a trial are missing: its worker kept them on another machine.
     """
     numbers = {key(each.config): each for each in contenders}
-    rows = {int(row["trial"]): row for row in read_rows(court.csv)}
-    todo = [r for r in records if r.status == "completed" and r.number not in rows]
-    todo = [r for r in todo if key(r.config) in numbers]
+    done_already = {int(row["trial"]): row for row in read_rows(court.csv)}
+    judged = [r for r in records if r.status == "completed" and key(r.config) in numbers]
+    # A row of another confirmation, whose folder was removed, is not one of these trials.
+    rows = {
+        r.number: done_already[r.number]
+        for r in judged
+        if r.number in done_already and _is_of(done_already[r.number], r)
+    }
+    todo = [r for r in judged if r.number not in rows]
     _check_weights(court, todo)
     if todo:
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -118,12 +123,20 @@ def _in_order(rows: Iterable[dict[str, str]]) -> list[dict[str, str]]:
     return sorted(rows, key=lambda row: (int(row["configuration"]), int(row["trial"])))
 
 
+def _is_of(row: Mapping[str, str], record: Record) -> bool:
+    """Tell whether a row is of this trial: its seed and every hyperparameter."""
+    config = {f"config.{name}": str(value) for name, value in record.config.items()}
+    names = {name for name in row if name.startswith("config.") and row[name] != ""}
+    return row["seed"] == str(record.seed) and config == {name: row[name] for name in names}
+
+
 def _check_weights(court: Court, todo: Sequence[Record]) -> None:
     missing = [r.number for r in todo if not court.weights_of(r.number, "best.pt").exists()]
     if missing:
         raise StudyFailed(
             f"trials {', '.join(map(str, missing))} have no weights in {court.trials / 'trials'}: "
-            "on a cluster the results must lie on storage that all nodes share"
+            "on a cluster the results must lie on storage that all nodes share; those of judged "
+            f"trials are removed, and {CSV_NAME} has their rows"
         )
 
 
@@ -183,10 +196,16 @@ def _write(path: Path, rows: Iterable[Mapping[str, str]], names: Sequence[str]) 
     replace_text(path, as_csv([header, *lines]))
 
 
-def keep_recommended(court: Court, rows: Sequence[Mapping[str, str]], number: int | None) -> None:
-    """Write the whole network of configuration `number`: of its best seed on validation.
+def keep_recommended(
+    court: Court,
+    rows: Sequence[Mapping[str, str]],
+    records: Iterable[Record],
+    number: int | None,
+) -> None:
+    """Write the whole network of configuration `number`, and what it is: its best seed's.
 
-    Nothing is written where that trial's weights are gone: its file was written before.
+    By validation accuracy, so that the test split chooses nothing. Where that trial's weights
+    are gone they were written before: judging once more changes no row.
     """
     own = [row for row in rows if int(row["configuration"]) == number]
     if not own:
@@ -202,7 +221,15 @@ def keep_recommended(court: Court, rows: Sequence[Mapping[str, str]], number: in
     saved = load_weights(path)
     if court.weights is not None:
         saved["model"] = court.experiment.module().whole_state(saved["model"], court.weights)
-    replace_file(court.root / RECOMMENDED_NAME, lambda aside: torch.save(saved, aside))
+    (record,) = (each for each in records if each.number == int(best["trial"]))
+    about = {
+        "experiment": court.experiment.name,
+        "data": f"{court.data.spec.kind}:{court.data.spec.dataset}",
+        "confirmed": True,
+        "configuration": number,
+    }
+    replace_file(court.root / CHOSEN[1], lambda aside: torch.save(saved, aside))
+    replace_text(court.root / CHOSEN[0], json.dumps(best_as_json(record, about), indent=2) + "\n")
 
 
 def discard_weights(court: Court, rows: Sequence[Mapping[str, str]]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from search.catalog import find
 from search.errors import StudyFailed
 from search.experiment import Experiment
+from search.folder import chosen
 from search.manifest import read_manifest
 from trainables.budget import Weights
 from trainables.data.source import DataSpec
@@ -27,7 +28,10 @@ _BEST: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Winner:
-    """The best trial of the study in `folder`. `best` is what best.json holds."""
+    """The model to use of the study in `folder`: what `search.folder.chosen` names.
+
+    `best` is what its JSON file holds.
+    """
 
     folder: Path
     experiment: Experiment
@@ -66,7 +70,7 @@ class Winner:
         from search.model import restored
         from trainables.deployed import Deployed
 
-        path = self.folder / "best.pt"
+        path = chosen(self.folder)[1]
         whole = self._check(path)
         weights = None if whole else self._weights
         try:
@@ -84,8 +88,8 @@ class Winner:
         about = ("epoch", "val_accuracy")
         if any(saved[name] != self.best[name] for name in about):
             raise StudyFailed(
-                f"{self.folder}: best.pt is of another trial than best.json; let the study end, "
-                "or go on with it by --resume"
+                f"{path} is of another trial than {chosen(self.folder)[0].name}; let the study "
+                "end, or go on with it by --resume"
             )
         # A study completes the file when it ends; this one may still run.
         return not self._weights or any(
@@ -109,7 +113,7 @@ def read_winner(folder: Path) -> Winner:
     """
     manifest = read_manifest(folder / "study.json")
     experiment = find(manifest["experiment"])
-    best = _read_best(folder / "best.json")
+    best = _read_best(chosen(folder)[0])
     return Winner(folder, experiment, manifest, best, _shape(experiment, manifest, best["config"]))
 
 

@@ -75,6 +75,8 @@ def test_a_search_is_confirmed_and_looked_at_again(
         assert float(row["test_accuracy"]) == pytest.approx(right / 120)
         assert 0 < float(row["test_loss"]) < 20
     assert len(content["opened"]) == 1
+    told = json.loads((study / "confirm_best.json").read_text())
+    assert told["configuration"] == content["recommended"]
     assert (study / "confirm.pt").exists()
     assert not list((study / "confirm/trials").rglob("*.pt"))
     # Again: nothing is trained, the test split stays closed, and the second look is told.
@@ -136,7 +138,7 @@ def test_an_unfinished_sweep_is_told_how_to_finish(
     assert code == 1
     assert line == (
         "search.confirm: 4 of 4 trials of s are still to come: finish it by search.run toy "
-        "--study s --resume, or give --partial"
+        f"--study s --resume --results-dir {tmp_path}, or give --partial"
     )
 
 

@@ -1,0 +1,114 @@
+"""Judging on the test split: rows that are taken over, weights that stay, what is chosen."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from search import judging
+from search.contenders import Contender
+from search.errors import StudyFailed
+from search.folder import chosen
+from search.judging import Court, discard_weights, judge, keep_recommended, openings
+from search.records import Record
+from tests.search_tests.toy import DATA, EXPERIMENT, row
+from trainables.data.source import silent
+
+CONFIGS = [{"kind": "a", "rate": rate, "drop": 0.0} for rate in (0.1, 0.2)]
+CONTENDERS = [Contender(n, config, n == 2, None) for n, config in enumerate(CONFIGS, 1)]
+RECORDS = [
+    Record(number, "completed", CONFIGS[number % 2], 50 + number // 2, (row(1, 0.1 * number),))
+    for number in range(4)
+]
+
+
+@pytest.fixture
+def court(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Court:
+    """Weights that say which trial they are of; the split finds a tenth of that right."""
+
+    def measured(place: Court, record: Record, name: str) -> dict[str, Any]:
+        asked.append((record.number, name))
+        value = float(
+            torch.load(place.weights_of(record.number, name), weights_only=True)["model"]["w"]
+        )
+        measures = dict.fromkeys(judging._MEASURED, value / 10)
+        return {**measures, "confusion_matrix": [[1, 0], [0, 1]]}
+
+    asked: list[tuple[int, str]] = []
+    monkeypatch.setattr(judging, "measured", measured)
+    made = Court(EXPERIMENT, tmp_path, tmp_path, DATA, None, "float32")
+    object.__setattr__(made, "asked", asked)
+    write_weights(made)
+    return made
+
+
+def write_weights(court: Court) -> None:
+    for number in range(4):
+        for name in ("best.pt", "last.pt"):
+            path = court.weights_of(number, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            state = {"model": {"w": torch.tensor(float(number))}, "epoch": 1, "val_accuracy": 0.5}
+            torch.save(state, path)
+
+
+def accuracies(rows: list[dict[str, str]]) -> list[tuple[str, str, float]]:
+    return [(r["configuration"], r["trial"], round(float(r["test_accuracy"]), 6)) for r in rows]
+
+
+def test_a_row_per_trial_in_order_and_none_twice(court: Court) -> None:
+    rows = judge(court, CONTENDERS, RECORDS[:3], silent)
+    assert accuracies(rows) == [("1", "0", 0.0), ("1", "2", 0.2), ("2", "1", 0.1)]
+    assert len(openings(court.opened)) == 1
+    court.asked.clear()  # type: ignore[attr-defined]
+    assert judge(court, CONTENDERS, RECORDS, silent)[3]["trial"] == "3"
+    assert court.asked == [(3, "best.pt"), (3, "last.pt")]  # type: ignore[attr-defined]
+    assert len(openings(court.opened)) == 2
+
+
+def test_rows_of_another_confirmation_are_not_taken_for_these(court: Court) -> None:
+    judge(court, CONTENDERS, RECORDS, silent)
+    court.asked.clear()  # type: ignore[attr-defined]
+    fresh = [replace(record, seed=record.seed + 7) for record in RECORDS]
+    rows = judge(court, CONTENDERS, fresh, silent)
+    assert [r["seed"] for r in rows] == ["57", "58", "57", "58"]
+    assert len(court.asked) == 8  # type: ignore[attr-defined]
+    other = [{**config, "drop": 0.2} for config in CONFIGS]
+    changed = [replace(record, config=other[record.number % 2]) for record in fresh]
+    contenders = [replace(each, config=other[each.number - 1]) for each in CONTENDERS]
+    assert {r["config.drop"] for r in judge(court, contenders, changed, silent)} == {"0.2"}
+
+
+def test_nothing_is_opened_where_nothing_is_to_be_judged(court: Court) -> None:
+    running = [replace(record, status="running") for record in RECORDS]
+    assert judge(court, CONTENDERS, running, silent) == []
+    assert openings(court.opened) == []
+
+
+def test_missing_weights_are_told_before_the_split_is_opened(court: Court) -> None:
+    court.weights_of(2, "best.pt").unlink()
+    with pytest.raises(StudyFailed, match=r"^trials 2 have no weights in .*all nodes share"):
+        judge(court, CONTENDERS, RECORDS, silent)
+    assert openings(court.opened) == []
+
+
+def test_the_model_to_use_is_the_best_seed_of_the_recommended_one(court: Court) -> None:
+    assert chosen(court.root) == (court.root / "best.json", court.root / "best.pt")
+    rows = judge(court, CONTENDERS, RECORDS, silent)
+    keep_recommended(court, rows, RECORDS, 1)
+    about, weights = chosen(court.root)
+    told = json.loads(about.read_text())
+    assert (told["trial"], told["config"], told["configuration"]) == (2, CONFIGS[0], 1)
+    assert told["confirmed"] is True
+    assert float(torch.load(weights, weights_only=True)["model"]["w"]) == 2
+    discard_weights(court, rows)
+    assert not list(court.trials.glob("trials/*/*.pt"))
+    keep_recommended(court, rows, RECORDS, 1)  # once more: its file stays
+    assert float(torch.load(weights, weights_only=True)["model"]["w"]) == 2
+
+
+def test_none_is_recommended_where_no_seeds_are_shared(court: Court) -> None:
+    keep_recommended(court, judge(court, CONTENDERS, RECORDS, silent), RECORDS, None)
+    assert chosen(court.root)[0].name == "best.json"
