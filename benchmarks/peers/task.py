@@ -46,7 +46,12 @@ class Task:
     @property
     def first(self) -> Config:
         """The published configuration with what is fixed: where every tool may begin."""
-        return self.space(_Answers({**_space_module(self.experiment).DEFAULTS, **self.fixed}))
+        return self.space(_Answers(self.flat_first))
+
+    @property
+    def flat_first(self) -> Config:
+        """The same for a tool without conditions: names that are not in force, too."""
+        return {**_space_module(self.experiment).DEFAULTS, **self.fixed}
 
     @property
     def space(self) -> Callable[[Any], Config]:

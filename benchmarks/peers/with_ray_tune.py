@@ -68,7 +68,9 @@ def main() -> None:
 
     task = Task.read(sys.argv[1])
     ray.init("local", num_cpus=task.cores, include_dashboard=False)
-    tuner(task).fit()
+    results = tuner(task).fit()
+    if results.errors:  # a trial that failed would make the rest look fast
+        raise results.errors[0]
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ def main() -> None:
 
     task = Task.read(sys.argv[1])
     os.environ["SYNETUNE_FOLDER"] = task.folder
-    os.environ["PEERS_TASK"] = sys.argv[1]
+    os.environ["PEERS_TASK"] = str(Path(sys.argv[1]).absolute())
+    os.chdir(task.folder)  # it leaves a file where it looks for GPUs
     searched = config_space(task)
     scheduler = ASHA(
         searched,
@@ -58,7 +59,7 @@ def main() -> None:
         max_t=task.epochs,
         do_minimize=False,
         random_seed=task.seed,
-        points_to_evaluate=[{n: v for n, v in task.first.items() if n in searched}],
+        points_to_evaluate=[{name: task.flat_first[name] for name in searched}],
     )
     Tuner(
         trial_backend=LocalBackend(str(Path(__file__).with_name("syne_tune_trial.py"))),
@@ -67,6 +68,7 @@ def main() -> None:
         stop_criterion=StoppingCriterion(max_num_trials_started=task.trials - 1),
         n_workers=task.cores,
         sleep_time=1.0,
+        max_failures=0,
         wait_trial_completion_when_stopping=True,
     ).run()
 

@@ -92,6 +92,9 @@ def test_syne_tune_draws_from_the_same_domains(experiment: str) -> None:
     found = config_space(task(experiment))
     known = domains(find(experiment).space(), find(experiment).defaults())
     assert set(found) == set(known)
+    first = {name: task(experiment).flat_first[name] for name in found}
+    assert all(known[name].contains(value) for name, value in first.items())
+    assert chosen(task(experiment), first) == task(experiment).first
     state = np.random.RandomState(0)
     for name, domain in found.items():
         values = [domain.sample(random_state=state) for _ in range(50)]
