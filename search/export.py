@@ -61,7 +61,7 @@ def _check(to: Path) -> None:
 
 
 def _write(winner: Winner, to: Path) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from search.card import model_card
 
@@ -71,7 +71,9 @@ def _write(winner: Winner, to: Path) -> None:
     (to / "preprocessing.json").write_text(text, encoding="utf-8")
     (to / "README.md").write_text(model_card(winner), encoding="utf-8")
     tensors = {name: value.contiguous() for name, value in network.network.state_dict().items()}
-    save_file(tensors, to / "model.safetensors", {"format": "pt", **_about(winner)})
+    # As bytes: written by safetensors itself, nobody else may read the file.
+    content = save(tensors, {"format": "pt", **_about(winner)})
+    (to / "model.safetensors").write_bytes(content)
     _write_programs(network, winner, to)
 
 
