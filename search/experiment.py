@@ -47,7 +47,8 @@ class Experiment:
     `published_split`. With `class_metrics` a study ends with evaluation.json; `trainables.<name>`
     then holds `build(config, classes, channels, (height, width))`, too. `conclusion` names a
     module that adds a file of its own to the end of a study (see `search.conclusion`).
-    `pretrained` experiments start from weights that `--weights` chooses. `stage_epochs` names the
+    `pretrained` experiments start from weights that `--weights` chooses; their
+    `trainables.<name>` holds `whole_state` and `kept_logits`, too. `stage_epochs` names the
     hyperparameters that hold the epochs of the trial's stages, in order: rungs count in the last
     (see `search.epochs`); without them a trial is one stage. With `shares` the trainable's
     `prepare` makes what all trials share before the first begins. `measured` is what our own

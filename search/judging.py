@@ -18,7 +18,7 @@ from search.experiment import Experiment
 from search.folder import CHOSEN, KEPT_NAMES, as_csv, best_as_json
 from search.model import restored, split_of
 from search.records import Record
-from trainables.budget import Weights
+from trainables.budget import Budget, Weights
 from trainables.data import Data
 from trainables.files import replace_file, replace_text
 
@@ -168,6 +168,7 @@ def measured(court: Court, record: Record, name: str, split: str = "test") -> di
     """Return class metrics and mean loss of a trial's weights on a split."""
     import torch
 
+    from trainables.checkpoint import load_weights
     from trainables.losses import loss_of
     from trainables.metrics import class_metrics, split_logits
 
@@ -176,8 +177,13 @@ def measured(court: Court, record: Record, name: str, split: str = "test") -> di
     height, width, channels = images.images.shape[1:]
     classes, shape = len(court.data.classes), (height, width, channels)
     path = court.weights_of(record.number, name)
-    model = restored(experiment, config, path, classes, shape, court.weights)
-    logits = split_logits(model, images, court.precision)
+    if court.weights is None:
+        model = restored(experiment, config, path, classes, shape)
+        logits = split_logits(model, images, court.precision)
+    else:  # what is frozen is computed once for all trials
+        budget = Budget(1, precision=court.precision, weights=court.weights)
+        state = load_weights(path)["model"]
+        logits = experiment.module().kept_logits(state, config, court.data, split, budget)
     loss = loss_of(config.get("loss", "cross_entropy"))(logits, torch.from_numpy(images.labels))
     found = class_metrics(images.labels, logits.argmax(1).numpy(), classes)
     return {**found, "test_accuracy": found["accuracy"], "test_loss": float(loss)}

@@ -30,7 +30,7 @@ from trainables.nets.inception import (
     untrained,
 )
 from trainables.nets.lenet import keras_init
-from trainables.training import Examples, Stage, run_stages
+from trainables.training import Examples, Stage, evaluation_batch_size, run_stages
 from trainables.weights import read_backbone
 
 # Keras's default, which the published study used; torch's is 1e-8.
@@ -104,6 +104,41 @@ def whole_state(state: Mapping[str, Tensor], weights: Weights) -> dict[str, Tens
     """
     frozen = read_backbone(weights)
     return {f"backbone.{name}": value for name, value in frozen.items()} | dict(state)
+
+
+def kept_logits(
+    state: Mapping[str, Tensor], config: Config, data: Data, split: str, budget: Budget
+) -> Tensor:
+    """Return the logits [n, classes] of a split, float32 on the CPU, by what a trial kept.
+
+    From stored activations: images go through the frozen layers once for all trials.
+
+    Args:
+        state: State dict of a trial's file: the head, and the blocks that were trained by then.
+        config: The trial's.
+        data: As `trainables.data.open_data` gives it.
+        split: Its name.
+        budget: With the weights, device and precision.
+
+    Raises:
+        RuntimeError: the state is of another network.
+    """
+    device = machine.set_up(budget)
+    depth = len({name.split(".")[1] for name in state if name.startswith("backbone.")})
+    with torch.device("meta"):
+        head = Head(config["head_width"], len(data.classes), config["dropout"])
+        model = Tail(untrained(trained_blocks(depth)), head)
+    model.load_state_dict(dict(state), assign=True)
+    model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    wanted = sorted({depth, config["unfreeze_blocks"]})
+    found = backbone_of(data, budget, device).activations(split, wanted).values[cut_name(depth)]
+    lower = machine.precision(budget, device) == "bfloat16"
+    dtype = torch.bfloat16 if lower else torch.float32
+    logits = []
+    with torch.inference_mode(), machine.autocast(budget, device):
+        for batch in found.split(evaluation_batch_size(found[0].numel())):
+            logits.append(model(as_maps(batch.to(device), dtype)).float().cpu())
+    return torch.cat(logits)
 
 
 def _copies(augmentation: str) -> int:

@@ -21,6 +21,7 @@ from trainables.inception_beans import (
     as_maps,
     build,
     epochs,
+    kept_logits,
     prepare,
     whole_state,
 )
@@ -267,3 +268,30 @@ def test_stored_maps_become_channels_last_batches() -> None:
     assert maps[0, 3, 1, 2] == 23
     assert maps.is_contiguous(memory_format=torch.channels_last)
     assert as_maps(torch.ones(2, 5), torch.bfloat16).shape == (2, 5)
+
+
+@pytest.mark.parametrize(("depth", "end"), [(0, "last"), (2, "last"), (2, "best")])
+def test_logits_from_stored_activations_are_those_of_the_whole_network(
+    depth: int, end: str, tmp_path: Path
+) -> None:
+    images, config = data(), CONFIG | {"unfreeze_blocks": depth}
+    given = budget(tmp_path, keep_last=True, precision="float32")
+    results = list(epochs(config, images, given))
+    state = load_weights(tmp_path / f"{end}.pt")["model"]
+    if end == "best":  # as after the head stage
+        state = {name: value for name, value in state.items() if name.startswith("head.")}
+    found = kept_logits(state, config, images, "validation", given)
+    whole = build(config, 3)
+    whole.load_state_dict(whole_state(state, RANDOM), assign=True)
+    pixels = torch.from_numpy(images.split("validation", 299).images)
+    with torch.inference_mode():
+        expected = whole.eval()(images_to_floats(pixels))
+    # The activations are kept in bfloat16: 8 bits.
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02 * float(expected.abs().max()))
+    assert len(results) == (2 if depth == 0 else 3)
+
+
+def test_kept_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    given = budget(tmp_path)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        kept_logits({}, CONFIG, data(), "validation", given)
