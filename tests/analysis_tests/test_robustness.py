@@ -188,6 +188,7 @@ def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "s1"
 
 
+@pytest.mark.slow
 def test_the_command_leaves_table_and_figures(
     mnist: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

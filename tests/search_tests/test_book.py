@@ -112,7 +112,8 @@ def test_a_study_has_every_status_and_its_files_agree(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "concurrent", "every"),
     [
-        ({}, 1, 1),
+        pytest.param({}, 1, 1, marks=pytest.mark.slow),
+        ({}, 1, 11),
         ({"sampler": "tpe", "trials": 14}, 1, 15),
         ({"stopper": "median", "trials": 14}, 1, 17),
         ({"stopper": "hyperband"}, 1, 13),

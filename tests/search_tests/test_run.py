@@ -53,6 +53,7 @@ def test_a_study_from_the_command_to_its_table(bench: Bench) -> None:
     assert "--study whole: exists already" in again.stderr
 
 
+@pytest.mark.slow
 def test_every_way_in_which_a_trial_can_end(bench: Bench) -> None:
     done = bench.run("--study", "ends", "--sweep", "behaviour", "--max-epochs", "3")
     assert done.returncode == 0, done.stderr
@@ -171,6 +172,7 @@ def test_resume_with_other_settings_or_data_is_refused(bench: Bench) -> None:
     assert "dashboard" not in again.stderr  # nothing to do: Ray was not started
 
 
+@pytest.mark.slow
 def test_on_a_terminal_a_live_table_shows_the_study(bench: Bench) -> None:
     held = ("--fix", "behaviour=learn", "--fix", "pause_s=0.3", "--max-epochs", "3")
     code, screen = bench.on_a_terminal("--study", "live", "--trials", "3", *held)

@@ -113,8 +113,15 @@ def test_preparing_computes_every_cut_in_one_pass() -> None:
         assert [r.frozen_images for r in results] == [0]
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("depth", [2, 6])
+@pytest.mark.parametrize(
+    ("depth", "precision"),
+    [
+        (2, "bfloat16"),
+        pytest.param(2, "float32", marks=pytest.mark.slow),
+        pytest.param(6, "float32", marks=pytest.mark.slow),
+        pytest.param(6, "bfloat16", marks=pytest.mark.slow),
+    ],
+)
 def test_stored_activations_agree_with_the_plain_network(depth: int, precision: str) -> None:
     """Losses of three steps on the same batch, against the whole network on the images."""
     given, source = budget(precision=precision), data()
