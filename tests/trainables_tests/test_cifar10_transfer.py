@@ -218,3 +218,14 @@ def test_build_takes_other_channels_classes_and_sizes() -> None:
     with torch.device("meta"):
         model = build(DEFAULTS, classes=5, channels=1, size=(40, 30))
         assert model(torch.empty(1, 1, 40, 30)).shape == (1, 5)
+
+
+@pytest.mark.usefixtures("fresh_cache")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_limit_of_memory_is_no_hindrance(precision: str, data: TinyData, tmp_path: Path) -> None:
+    """As every trial of a study has one: its stage is looked at on the device meta first."""
+    free = list(epochs(CONFIG, data, budget(2, tmp_path / "free", precision=precision)))
+    limited = budget(2, tmp_path / "limited", precision=precision, memory_mb=8000.0)
+    assert told(list(epochs(CONFIG, data, limited))) == [
+        {**row, "frozen_images": 0} for row in told(free)
+    ]
