@@ -133,7 +133,10 @@ def test_they_train_one_step_and_save_what_can_be_loaded(
         assert config["batch_size"] >= len(data.splits["train"].labels)  # so one step
         folder = tmp_path / str(number)
         folder.mkdir()
-        given = replace(budget(1, folder, memory_mb=16_000.0), weights=RANDOM if experiment.pretrained else None)
+        given = replace(
+            budget(1, folder, memory_mb=16_000.0),
+            weights=RANDOM if experiment.pretrained else None,
+        )
         result = drive(experiment.trainable()(config, data, given), None)
         assert math.isfinite(result.train_loss)
         assert math.isfinite(result.val_loss)
