@@ -53,7 +53,10 @@ def outcome_of(made: Stage, folder: Path, monkeypatch: pytest.MonkeyPatch) -> di
     """Drive a worker, without Ray, as Ray would: step after step until it says that it is done."""
     monkeypatch.setattr(worker, "find", lambda _: Finding(made))
     job = {"experiment": "x", "folder": str(folder), "data": None, "max_epochs": 3}
-    job |= {"threads": 1, "device": "cpu", "precision": "float32", "weights": None}
+    job |= {"threads": 1, "device": "cpu", "precision": "float32"} | {
+        "weights": None,
+        "keep_last": False,
+    }
     driven = Worker.__new__(Worker)
     driven.setup(
         {"job": job, "number": 0, "seed": 1, "config": {}, "keep_above": -1.0} | {MEMORY: None}
