@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,17 +37,24 @@ def test_no_such_study(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     assert "no study 's'" in line
 
 
+def ask(module: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: Ray keeps what earlier tests of this one have set."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *words],
+        capture_output=True, text=True, check=False, timeout=280,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small search and a sweep over seeds, on the embedded leaves."""
-    from search.run import main as run
-
     root = tmp_path_factory.mktemp("studies")
     common = ["--data", "embedded", "--max-epochs", "2", "--fix", "image_size=64"]
     words = ["lenet_beans", *common, "--results-dir", str(root), "--fix", "kernel_size=3"]
-    assert run([*words, "--trials", "2", "--study", "search"]) == 0
     sweep = ["--sweep", "filters=3/8/60", "--seeds", "2", "--study", "sweep"]
-    assert run([*words, *sweep]) == 0
+    for more in (["--trials", "2", "--study", "search"], sweep):
+        done = ask("search.run", *words, *more)
+        assert done.returncode == 0, done.stderr
     return root
 
 
@@ -55,13 +64,10 @@ def rows_of(study: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-def test_a_search_is_confirmed_and_looked_at_again(
-    studies: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_search_is_confirmed_and_looked_at_again(studies: Path) -> None:
     words = ["search", "--results-dir", str(studies)]
-    capsys.readouterr()
-    assert main([*words, "--top", "1", "--seeds", "2"]) == 0
-    first = capsys.readouterr().out
+    first = ask("search.confirm", *words, "--top", "1", "--seeds", "2")
+    assert first.returncode == 0, first.stderr
     study = studies / "search"
     rows, content = rows_of(study), json.loads((study / "confirm.json").read_text())
     published = [row for row in rows if row["published"] == "True"]
@@ -80,25 +86,25 @@ def test_a_search_is_confirmed_and_looked_at_again(
     assert (study / "confirm.pt").exists()
     assert not list((study / "confirm/trials").rglob("*.pt"))
     # Again: nothing is trained, the test split stays closed, and the second look is told.
-    assert main(words) == 0
-    again = capsys.readouterr()
-    assert again.out == first
-    assert f"note: the test split was opened before: {content['opened'][0]}" in again.err
+    again = ask("search.confirm", *words)
+    assert (again.returncode, again.stdout) == (0, first.stdout)
+    assert f"note: the test split was opened before: {content['opened'][0]}" in again.stderr
     assert json.loads((study / "confirm.json").read_text()) == content
     # Other numbers would open it again.
-    assert main([*words, "--seeds", "3"]) == 3
-    assert "--seeds 3: it was begun with 2 seeds" in capsys.readouterr().err
+    other = ask("search.confirm", *words, "--seeds", "3")
+    assert other.returncode == 3
+    assert "--seeds 3: it was begun with 2 seeds" in other.stderr
 
 
 @pytest.mark.slow
-def test_a_sweep_over_seeds_is_judged_without_training(
-    studies: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_sweep_over_seeds_is_judged_without_training(studies: Path) -> None:
     study = studies / "sweep"
     curves = (study / "curves.csv").read_bytes()
-    assert main(["sweep", "--results-dir", str(studies), "--top", "2"]) == 2
-    assert "sweep is a sweep over seeds" in capsys.readouterr().err
-    assert main(["sweep", "--results-dir", str(studies)]) == 0
+    refused = ask("search.confirm", "sweep", "--results-dir", str(studies), "--top", "2")
+    assert refused.returncode == 2
+    assert "sweep is a sweep over seeds" in refused.stderr
+    done = ask("search.confirm", "sweep", "--results-dir", str(studies))
+    assert done.returncode == 0, done.stderr
     assert (study / "curves.csv").read_bytes() == curves
     assert not (study / "confirm").exists()
     rows = rows_of(study)
@@ -110,9 +116,7 @@ def test_a_sweep_over_seeds_is_judged_without_training(
 
 
 @pytest.mark.slow
-def test_data_that_has_changed_is_refused(
-    studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_data_that_has_changed_is_refused(studies: Path, tmp_path: Path) -> None:
     study = tmp_path / "sweep"
     shutil.copytree(studies / "sweep", study)
     for name in ("confirm.csv", "confirm.json"):
@@ -121,8 +125,9 @@ def test_data_that_has_changed_is_refused(
     content = json.loads(path.read_text())
     content["data"]["fingerprint"] = "0" * 64
     path.write_text(json.dumps(content))
-    assert main(["sweep", "--results-dir", str(tmp_path)]) == 3
-    assert "is not what sweep was trained on" in capsys.readouterr().err
+    refused = ask("search.confirm", "sweep", "--results-dir", str(tmp_path))
+    assert refused.returncode == 3
+    assert "is not what sweep was trained on" in refused.stderr
 
 
 def test_an_unfinished_sweep_is_told_how_to_finish(
