@@ -324,7 +324,7 @@ def test_a_jobs_own_exit_code_and_words_come_back(bench: Bench, cluster: Nodes) 
 def test_ctrl_c_leaves_the_job_stop_ends_it_and_it_goes_on_by_resume(
     bench: Bench, cluster: Nodes
 ) -> None:
-    process = start(bench, cluster, *study(bench, "long", "--trials", "1", pause_s="4"))
+    process = start(bench, cluster, *study(bench, "long", "--trials", "1", pause_s="10"))
     assert process.stderr is not None
     seen = ""
     while "study: " not in seen:
@@ -349,7 +349,7 @@ def test_ctrl_c_leaves_the_job_stop_ends_it_and_it_goes_on_by_resume(
     assert "terminated: everything is kept" in logs.stdout
 
     resumed = submit(
-        bench, cluster, *study(bench, "long", "--resume", "--trials", "1", pause_s="4")
+        bench, cluster, *study(bench, "long", "--resume", "--trials", "1", pause_s="10")
     )
     assert resumed.returncode == 0, resumed.stderr
     assert bench.trained("long") == ["0 1", "0 2"]  # no epoch twice
