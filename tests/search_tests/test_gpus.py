@@ -104,8 +104,6 @@ def test_shares_follow_the_predicted_memory(bench: Bench) -> None:
         most[each["gpu"]] = max(most[each["gpu"]], running[each["gpu"]])
         assert taken[each["gpu"]] <= 1
     assert max(most.values()) >= 2  # of several on one GPU
-    # Workers are used again where the share is the same.
-    assert len({each["process"] for each in begun}) < 6
 
 
 @pytest.mark.parametrize(
@@ -116,10 +114,12 @@ def test_a_share_that_is_asked_for(
     words: tuple[str, ...], gpus: set[str], device: str, bench: Bench
 ) -> None:
     name = f"asked-{device}"
-    done = bench.run("--study", name, "--trials", "4", *PLAN, *words)
+    done = bench.run("--study", name, "--trials", "8", *PLAN, *words)
     assert done.returncode == 0, done.stderr
     begun = [each for each in told(bench, name) if each["what"] == "begin"]
-    assert len(begun) == 4
+    assert len(begun) == 8
+    # One share for all, so a worker that is done is used again.
+    assert len({each["process"] for each in begun}) < 8
     assert {each["device"] for each in begun} == {device}
     assert {each["gpu"] for each in begun} <= gpus  # a trial on the CPU sees none
     assert {each["memory_mb"] for each in begun} == {5664 if device == "cuda" else None}
