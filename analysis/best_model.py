@@ -23,7 +23,6 @@ from trainables.data.source import DataSpec, Progress
 from trainables.errors import TrellisError
 
 if TYPE_CHECKING:
-    from trainables.budget import Weights
     from trainables.data import Data, Split
 
 
@@ -95,6 +94,7 @@ def _predictor(
     split: "Split",
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]]:
     from search.model import restored
+    from search.weights import weights_of
     from trainables.data import Split
     from trainables.metrics import split_logits
 
@@ -103,8 +103,7 @@ def _predictor(
         raise StudyFailed(f"{folder} has no best.pt: a worker of another machine kept the weights")
     height, width, channels = split.images.shape[1:]
     shape, classes = (height, width, channels), len(data.classes)
-    weights = _pretrained(path, manifest, experiment, config, classes, shape)
-    model = restored(experiment, config, path, classes, shape, weights)
+    model = restored(experiment, config, path, classes, shape, weights_of(manifest))
     precision = (manifest.get("resources") or {}).get("precision", "auto")
 
     def predict(images: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -113,24 +112,3 @@ def _predictor(
         return found
 
     return predict
-
-
-def _pretrained(
-    path: Path,
-    manifest: dict[str, Any],
-    experiment: Experiment,
-    config: dict[str, Any],
-    classes: int,
-    shape: tuple[int, int, int],
-) -> "Weights | None":
-    """Return the study's pretrained weights if best.pt lacks some, as after a kill; else None."""
-    if not experiment.pretrained:
-        return None
-    from search.model import network
-    from trainables.budget import Weights
-    from trainables.checkpoint import load_weights
-
-    whole = network(experiment, config, classes, shape).state_dict()
-    if set(whole) <= set(load_weights(path)["model"]):
-        return None
-    return Weights(**manifest["weights"])

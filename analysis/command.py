@@ -1,12 +1,10 @@
 """What the analysis commands share: mistakes in one line, and the exit codes of `search`."""
 
 import argparse
-import sys
 from collections.abc import Callable
 
-from search.command import Parser, printed
-from search.errors import exit_code
-from trainables.errors import TrellisError
+from search.command import Parser, ended
+from search.errors import EXIT_DONE
 
 __all__ = ["Parser", "positive", "run"]
 
@@ -19,15 +17,10 @@ def positive(text: str) -> int:
 
 
 def run(prog: str, work: Callable[[], None]) -> int:
-    """Do `work` and return the exit code; a `TrellisError` is printed to stderr."""
+    """Do `work` and return the exit code, as `search.command.ended` does."""
 
-    def told() -> int:
-        try:
-            work()
-        except TrellisError as error:
-            for line in str(error).splitlines():
-                print(f"{prog}: {line}", file=sys.stderr)
-            return exit_code(error)
-        return 0
+    def done() -> int:
+        work()
+        return EXIT_DONE
 
-    return printed(prog, told)
+    return ended(prog, done)

@@ -15,10 +15,9 @@ from analysis.command import Parser, run
 from analysis.compare_html import page
 from analysis.compare_text import SECONDS, cell, measures, told
 from analysis.comparison import Comparison, Side, compare
-from analysis.frames import resolve_study
+from analysis.frames import resolve_studies
 from analysis.layout import Column, Section, plain
 from search.errors import UsageError
-from search.places import place
 from search.progress import say, settings
 from search.statistics import Summary
 from trainables.errors import TrellisError
@@ -73,15 +72,7 @@ def _show(arguments: argparse.Namespace) -> None:
     texts = arguments.studies
     if len(texts) < 2:
         raise UsageError([f"two studies or more can be compared, but got {', '.join(texts)}"])
-    folders, wrong = [], []
-    for text in texts:
-        try:
-            folders.append(resolve_study(text, arguments.results_dir))
-        except TrellisError as error:
-            wrong.append(str(error))
-    if wrong:
-        raise UsageError(wrong)
-    found = compare(folders)
+    found = compare(resolve_studies(texts, arguments.results_dir))
     print(
         json.dumps(as_json(found), indent=2) + "\n" if arguments.json else plain(sections(found)),
         end="",
@@ -105,13 +96,7 @@ def _parser() -> Parser:
         epilog=f"example: {PROG} lenet_beans-20261122-101500 inception_beans-20261122-111500",
     )
     parser.add_argument("studies", metavar="STUDY", nargs="+", help="two or more, names or paths")
-    parser.add_argument(
-        "--results-dir",
-        metavar="DIR",
-        type=place,
-        default=Path("results"),
-        help="where studies are looked for by name (default: results)",
-    )
+    parser.add_results_dir()
     parser.add_argument(
         "--to",
         metavar="FILE.html",

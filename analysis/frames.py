@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from search.errors import StudyFailed
+from search.errors import StudyFailed, UsageError
 from search.options import study_name
 from search.places import above, check_place, is_remote, local_path
 from trainables.errors import TrellisError
@@ -122,6 +122,23 @@ def resolve_study(text: str, results_dir: Path | str, weights: bool = True) -> P
     raise TrellisError(
         f"no study {text!r} in {root}, and no such folder; {_near(text, known, root)}"
     )
+
+
+def resolve_studies(texts: Sequence[str], results_dir: Path | str) -> list[Path]:
+    """Return the folder of every study named, in order.
+
+    Raises:
+        UsageError: names that are no studies, a line for each.
+    """
+    found, wrong = [], []
+    for text in texts:
+        try:
+            found.append(resolve_study(text, results_dir))
+        except TrellisError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise UsageError(wrong)
+    return found
 
 
 def _fetched(place: str, name: str, weights: bool) -> Path:

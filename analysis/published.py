@@ -16,13 +16,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.command import Parser, run
-from analysis.frames import resolve_study
+from analysis.frames import resolve_studies
 from analysis.layout import Block, Column, Section, blocks, plain, show
 from analysis.pool import Pool, pool
 from analysis.published_rows import Line, lines
-from search.errors import UsageError
 from search.progress import DataProgress
-from trainables.errors import TrellisError
 
 PROG = "python -m analysis.published"
 
@@ -164,14 +162,7 @@ def _studies(texts: Sequence[str], results_dir: Path) -> list[Path]:
     """
     if not texts:
         return sorted(path.parent for path in results_dir.glob("*/study.json"))
-    found, wrong = [], []
-    for text in texts:
-        try:
-            found.append(resolve_study(text, results_dir))
-        except TrellisError as error:
-            wrong.append(str(error))
-    if wrong:
-        raise UsageError(wrong)
+    found = resolve_studies(texts, results_dir)
     return list({folder.resolve(): folder for folder in found}.values())
 
 

@@ -17,7 +17,6 @@ from analysis.report_html import tag
 from analysis.report_model import Evaluated, evaluate
 from analysis.report_page import contents, page
 from analysis.report_study import ReportedStudy, read_study
-from search.places import place
 from search.progress import say
 from trainables.errors import TrellisError
 from trainables.files import replace_text
@@ -129,13 +128,7 @@ def _parser() -> Parser:
         action="store_true",
         help="leave out the confusion matrix and the mistakes of the best model: faster",
     )
-    parser.add_argument(
-        "--results-dir",
-        metavar="DIR",
-        type=place,
-        default=Path("results"),
-        help="where studies are looked for by name (default: results)",
-    )
+    parser.add_results_dir()
     return parser
 
 

@@ -115,17 +115,11 @@ def _model(
     shape: tuple[int, int, int],
 ) -> "nn.Module":
     from search.model import restored
-    from trainables.budget import Weights
+    from search.weights import weights_of
 
-    path, weights = study.folder / "best.pt", study.manifest.get("weights")
+    weights = weights_of(study.manifest)
     try:
-        try:
-            return restored(experiment, config, path, classes, shape)
-        except RuntimeError:
-            if not weights:
-                raise
-            # Before a study has ended its best.pt holds what was trained alone.
-            return restored(experiment, config, path, classes, shape, Weights(**weights))
+        return restored(experiment, config, study.folder / "best.pt", classes, shape, weights)
     except TrellisError:
         raise
     except Exception as error:  # a damaged file raises nearly anything

@@ -28,7 +28,6 @@ from analysis.robustness_data import (
 from analysis.table import data_kind
 from search.errors import UsageError
 from search.judging import OPENED_NAME, openings
-from search.places import place
 from search.progress import DataProgress, say
 from trainables.errors import TrellisError
 from trainables.files import replace_file, replace_text
@@ -153,13 +152,7 @@ def _parser() -> Parser:
         "--test", action="store_true", help="on the test split, if search.confirm has opened it"
     )
     parser.add_argument("--seed", metavar="S", type=int, default=0, help="of the noise")
-    parser.add_argument(
-        "--results-dir",
-        metavar="DIR",
-        type=place,
-        default=Path("results"),
-        help="where studies are looked for by name (default: results)",
-    )
+    parser.add_results_dir()
     parser.add_argument("--csv", action="store_true", help="print CSV in full precision")
     return parser
 

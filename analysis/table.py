@@ -141,12 +141,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--top", metavar="N", type=positive, default=10, help="configurations (default: 10)"
     )
-    parser.add_argument(
-        "--results-dir",
-        metavar="DIR|URI",
-        default="results",
-        help="where studies are looked for by name (default: results), or s3://bucket/folder",
-    )
+    parser.add_results_dir()
     parser.add_argument("--csv", action="store_true", help="print CSV in full precision")
     return parser
 

@@ -4,9 +4,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from search.errors import EXIT_FAILED, EXIT_USAGE
+from search.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError, exit_code
+from search.places import place
+from trainables.errors import TrellisError
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,6 +22,16 @@ class Parser(argparse.ArgumentParser):
         """Take the settings of `argparse.ArgumentParser`."""
         super().__init__(allow_abbrev=False, **settings)
 
+    def add_results_dir(self) -> None:
+        """Add --results-dir of a command that reads studies: a Path, or the URI of a store."""
+        self.add_argument(
+            "--results-dir",
+            metavar="DIR|URI",
+            type=place,
+            default=Path("results"),
+            help="where studies are looked for by name (default: results), or s3://bucket/folder",
+        )
+
     def error(self, message: str) -> NoReturn:
         """Print the mistake and exit with 2; what could break the line is escaped."""
         self.exit(EXIT_USAGE, f"{self.prog}: {one_line(message)} (see --help)\n")
@@ -27,6 +40,28 @@ class Parser(argparse.ArgumentParser):
 def one_line(text: str) -> str:
     """Return text with what could break a line or move the cursor escaped."""
     return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
+def ended(prog: str, work: Callable[[], int]) -> int:
+    """Do the work of a command, and return its exit code.
+
+    What ends it early is told in a line, or a line for each mistake: a `TrellisError`, Ctrl-C,
+    or a stdout that cannot be written to.
+    """
+
+    def told() -> int:
+        try:
+            return work()
+        except TrellisError as error:
+            lines = error.mistakes if isinstance(error, UsageError) else str(error).splitlines()
+            for text in lines:
+                print(f"{prog}: {text}", file=sys.stderr)
+            return exit_code(error)
+        except KeyboardInterrupt:
+            print(f"\n{prog}: interrupted", file=sys.stderr)
+            return EXIT_INTERRUPTED
+
+    return printed(prog, told)
 
 
 def printed(prog: str, work: Callable[[], int]) -> int:

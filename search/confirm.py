@@ -4,9 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from search.command import Parser
-from search.errors import EXIT_INTERRUPTED, UsageError, exit_code
-from trainables.errors import TrellisError
+from search.command import Parser, ended
 
 _EPILOG = """examples:
   python -m search.confirm lenet_beans-20261122-120000
@@ -59,16 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = build_parser().parse_args(arguments)
     from search.confirmation import confirm
 
-    try:
-        return confirm(parsed)
-    except TrellisError as error:
-        lines = error.mistakes if isinstance(error, UsageError) else str(error).splitlines()
-        for text in lines:
-            print(f"search.confirm: {text}", file=sys.stderr)
-        return exit_code(error)
-    except KeyboardInterrupt:
-        print("\nsearch.confirm: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    return ended("search.confirm", lambda: confirm(parsed))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from typing import Any
 from search import options
 from search.catalog import find
 from search.confirm import PASSED_ON
-from search.contenders import Contender, best_contenders, key, listed_contenders
+from search.contenders import Contender, best_contenders, listed_contenders
+from search.domains import config_key
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, ResumeRefused, StudyFailed, UsageError
 from search.experiment import Experiment
 from search.interrupts import EndEarly, Interrupts
@@ -24,7 +25,7 @@ from search.manifest import read_manifest
 from search.options import Mistakes
 from search.past import read_records
 from search.places import is_remote, local_path
-from search.plan import Plan
+from search.plan import Plan, repeats
 from search.progress import DataProgress, say
 from search.records import Record
 from search.request import Request, check
@@ -60,7 +61,7 @@ def confirm(arguments: argparse.Namespace) -> int:
     root = root.absolute()
     manifest = read_manifest(root / "study.json")
     experiment = find(manifest["experiment"])
-    if _repeats(manifest):
+    if repeats(manifest["budget"]):
         if top is not None or seeds is not None:
             raise UsageError([f"{root.name} is a sweep over seeds: --top and --seeds go with a "
                               "search alone"])  # fmt: skip
@@ -70,16 +71,12 @@ def confirm(arguments: argparse.Namespace) -> int:
     return _confirm_search(arguments, root, manifest, experiment, top, seeds)
 
 
-def _repeats(manifest: Mapping[str, Any]) -> bool:
-    return manifest["budget"]["seeds"] > 1 or bool(manifest["budget"]["configurations"])
-
-
 def _confirm_sweep(
     arguments: argparse.Namespace, root: Path, manifest: Mapping[str, Any], experiment: Experiment
 ) -> int:
     records = read_records(root)
     budget = manifest["budget"]
-    left = budget["trials"] - sum(record.status != "running" for record in records)
+    left = unfinished(records, budget["trials"])
     if left and not arguments.partial:
         raise StudyFailed(
             f"{left} of {budget['trials']} trials of {root.name} are still to come: finish it by "
@@ -107,7 +104,7 @@ def _confirm_search(
     records = read_records(root)
     if not any(record.counts for record in records):
         raise StudyFailed(f"{root.name} has no trial that finished: there is nothing to confirm")
-    left = budget["trials"] - sum(record.status != "running" for record in records)
+    left = unfinished(records, budget["trials"])
     if left and not resume:
         say(f"note: {left} of {budget['trials']} trials of the search are still to come")
     chosen = best_contenders(experiment, budget["fixed"], records, top or _TOP)
@@ -123,7 +120,7 @@ def _confirm_search(
     request = replace(request, again=tuple(words))
     with interrupts.caught():
         code = Session(request, interrupts, old).run()
-        if code != EXIT_DONE or unfinished(read_records(nested), request.plan):
+        if code != EXIT_DONE or unfinished(read_records(nested), request.plan.trials):
             return code
         return _judged(request, root, nested, manifest, chosen, interrupts)
 
@@ -155,20 +152,21 @@ def _as_begun(
 ) -> list[Contender]:
     """Return the contenders that the confirmation was begun with, if they are those asked for."""
     configs = old["budget"]["configurations"]
-    had = {key(config) for config in configs}
+    had = {config_key(config) for config in configs}
     anew = f"remove {nested} to begin anew (the test split may then be opened once more)"
     if seeds not in (None, old["budget"]["seeds"]):
         raise ResumeRefused(
             f"--seeds {seeds}: it was begun with {old['budget']['seeds']} seeds; {anew}"
         )
-    if top is not None and {key(each.config) for each in now} != had:
+    if top is not None and {config_key(each.config) for each in now} != had:
         raise ResumeRefused(f"--top {top}: it was begun with {len(had)} configurations; {anew}")
     every = best_contenders(experiment, old["budget"]["fixed"], records, len(records))
-    searched = {key(each.config): each for each in every}
+    searched = {config_key(each.config): each for each in every}
     if not had <= set(searched):
         raise ResumeRefused(f"it was begun with configurations that the search has not; {anew}")
     return [
-        replace(searched[key(config)], number=number) for number, config in enumerate(configs, 1)
+        replace(searched[config_key(config)], number=number)
+        for number, config in enumerate(configs, 1)
     ]
 
 
@@ -187,9 +185,9 @@ def _request(
     return request, Interrupts(request.time_budget_s)
 
 
-def unfinished(records: Sequence[Record], plan: Plan) -> int:
-    """Return how many of the plan's trials are still to come, or running."""
-    return plan.trials - sum(record.status != "running" for record in records)
+def unfinished(records: Sequence[Record], trials: int) -> int:
+    """Return how many of a study's trials are still to come, or running."""
+    return trials - sum(record.status != "running" for record in records)
 
 
 def _judged(
@@ -250,7 +248,7 @@ def _judge_rest(
     content = verdict(chosen, rows, _about(court, request, records))
     replace_text(court.root / JSON_NAME, json.dumps(content, indent=2) + "\n")
     keep_recommended(court, rows, records, content["recommended"])
-    if not unfinished(records, request.plan):  # or another may be recommended then
+    if not unfinished(records, request.plan.trials):  # or another may be recommended then
         discard_weights(court, rows)
     from analysis.confirm_table import render
 

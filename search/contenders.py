@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.domains import configuration
+from search.domains import config_key, configuration
 from search.experiment import Experiment
 from search.past import ranked
 from search.records import Record
@@ -21,11 +21,6 @@ class Contender:
     searched: float | None
 
 
-def key(config: Mapping[str, Any]) -> str:
-    """Return a text that equal configurations share."""
-    return json.dumps(dict(config), sort_keys=True)
-
-
 def best_contenders(
     experiment: Experiment, fixed: Mapping[str, Any], records: Sequence[Record], top: int
 ) -> list[Contender]:
@@ -37,10 +32,10 @@ def best_contenders(
         records: Its trials.
         top: How many, 1 or more; fewer if the search has fewer.
     """
-    published = key(configuration(experiment.space(), {**experiment.defaults(), **fixed}))
+    published = config_key(configuration(experiment.space(), {**experiment.defaults(), **fixed}))
     best: dict[str, Record] = {}
     for record in ranked(list(records)):
-        best.setdefault(key(record.config), record)
+        best.setdefault(config_key(record.config), record)
     chosen = list(best)[:top]
     chosen += [] if published in chosen else [published]
     return [
@@ -58,8 +53,8 @@ def listed_contenders(
     experiment: Experiment, fixed: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]
 ) -> list[Contender]:
     """Return the configurations of a sweep in their order: nothing was searched there."""
-    published = key(configuration(experiment.space(), {**experiment.defaults(), **fixed}))
-    distinct = {key(config): config for config in configs}
+    published = config_key(configuration(experiment.space(), {**experiment.defaults(), **fixed}))
+    distinct = {config_key(config): config for config in configs}
     return [
         Contender(number, config, text == published, None)
         for number, (text, config) in enumerate(distinct.items(), 1)

@@ -3,6 +3,7 @@
 Knows the space function only, not Optuna: a recording object stands in for the trial.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -128,6 +129,11 @@ class ValueTrial:
 def configuration(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration that `values` make: the names in force, each with its value."""
     return space(ValueTrial(values))
+
+
+def config_key(config: Mapping[str, Any]) -> str:
+    """Return a text that equal configurations share."""
+    return json.dumps(dict(config), sort_keys=True)
 
 
 def domains(

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from search.contenders import Contender, key
+from search.contenders import Contender
+from search.domains import config_key
 from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.folder import CHOSEN, KEPT_NAMES, as_csv, best_as_json
@@ -94,9 +95,9 @@ def judge(
     Raises:
         StudyFailed: weights of a trial are missing: its worker kept them on another machine.
     """
-    numbers = {key(each.config): each for each in contenders}
+    numbers = {config_key(each.config): each for each in contenders}
     done_already = {int(row["trial"]): row for row in read_rows(court.csv)}
-    judged = [r for r in records if r.status == "completed" and key(r.config) in numbers]
+    judged = [r for r in records if r.status == "completed" and config_key(r.config) in numbers]
     # A row of another confirmation, whose folder was removed, is not one of these trials.
     rows = {
         r.number: done_already[r.number]
@@ -111,7 +112,7 @@ def judge(
     names = list(dict.fromkeys(name for each in contenders for name in each.config))
     for done, record in enumerate(todo):
         progress("judging on the test split", done, len(todo))
-        contender = numbers[key(record.config)]
+        contender = numbers[config_key(record.config)]
         rows[record.number] = _as_text(_row(court, contender, record), record.config, names)
         _write(court.csv, _in_order(rows.values()), names)
     if todo:

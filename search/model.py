@@ -46,18 +46,19 @@ def restored(
         path: best.pt or last.pt, as `trainables.checkpoint.save_weights` writes them.
         classes: Number of classes in the data.
         shape: (height, width, channels) of an image.
-        weights: The pretrained ones of the study. Needed where the file holds only what was
-            trained: in a trial's folder; a study's best.pt has the whole network.
+        weights: The pretrained ones of the study, if any. Read where the file holds only what was
+            trained: in a trial's folder, and until the study ends.
 
     Raises:
         RuntimeError: the file belongs to another network.
+        TrellisError: pretrained weights that the file lacks cannot be had.
     """
     from trainables.checkpoint import load_weights
 
     state = load_weights(path)["model"]
-    if weights is not None:
-        state = experiment.module().whole_state(state, weights)
     model = network(experiment, config, classes, shape)
+    if weights is not None and not set(model.state_dict()) <= set(state):
+        state = experiment.module().whole_state(state, weights)
     model.load_state_dict(state, assign=True)
     return model.eval()
 

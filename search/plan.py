@@ -15,6 +15,14 @@ from search.warm import Inherited
 from trainables.seeds import derive
 
 
+def repeats(budget: Mapping[str, Any]) -> bool:
+    """Tell whether trials are for `search.confirm` to judge, which wants the weights of all.
+
+    `budget` is what study.json says of the plan.
+    """
+    return budget["seeds"] > 1 or bool(budget["configurations"])
+
+
 @dataclass(frozen=True)
 class Plan:
     """The budget of a study and everything else that its results depend on.
@@ -43,7 +51,7 @@ class Plan:
     @property
     def repeats(self) -> bool:
         """Whether trials are for `search.confirm` to judge: their weights are all kept."""
-        return self.seeds > 1 or bool(self.configurations)
+        return repeats({"seeds": self.seeds, "configurations": self.configurations})
 
     @property
     def rungs(self) -> tuple[int, ...]:

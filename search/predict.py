@@ -9,11 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.command import Parser, one_line
-from search.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, exit_code
-from search.places import place
+from search.command import Parser, ended, one_line
+from search.errors import EXIT_DONE, EXIT_FAILED
 from search.progress import DataProgress, say
-from trainables.errors import TrellisError
 
 if TYPE_CHECKING:
     from search.winner import Winner
@@ -39,31 +37,14 @@ def build_parser() -> Parser:
     parser.add_argument("study", metavar="STUDY", help="its name, or a path to its folder")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument(
-        "--results-dir",
-        metavar="DIR",
-        type=place,
-        default=Path("results"),
-        help="where studies are looked for by name (default: results)",
-    )
+    parser.add_results_dir()
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     given = build_parser().parse_args(arguments)
-    try:
-        return _predict(given)
-    except TrellisError as error:
-        for text in str(error).splitlines():
-            say(f"search.predict: {text}")
-        return exit_code(error)
-    except KeyboardInterrupt:
-        say("\nsearch.predict: interrupted")
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:  # `| head` has seen enough; Python would complain when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
+    return ended("search.predict", lambda: _predict(given))
 
 
 def image_files(words: Iterable[str]) -> list[Path]:

@@ -5,16 +5,15 @@ import sys
 from collections.abc import Sequence
 
 from search import options
-from search.command import printed
-from search.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError, exit_code
+from search.command import ended
+from search.errors import EXIT_DONE
 from search.listing import listing
-from trainables.errors import TrellisError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parsed = options.build_parser().parse_args(arguments)
-    return printed("search.run", lambda: _run(parsed))
+    return ended("search.run", lambda: _run(parsed))
 
 
 def _run(parsed: argparse.Namespace) -> int:
@@ -23,16 +22,7 @@ def _run(parsed: argparse.Namespace) -> int:
         return EXIT_DONE
     from search.session import run
 
-    try:
-        return run(parsed)
-    except TrellisError as error:
-        lines = error.mistakes if isinstance(error, UsageError) else str(error).splitlines()
-        for text in lines:
-            print(f"search.run: {text}", file=sys.stderr)
-        return exit_code(error)
-    except KeyboardInterrupt:
-        print("\nsearch.run: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    return run(parsed)
 
 
 if __name__ == "__main__":

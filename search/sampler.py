@@ -5,7 +5,6 @@ A proposal is drawn in a study of its own, in memory, that shows the journal's t
 of a new trial is one single line: a kill leaves a trial asked for or not, never half asked.
 """
 
-import json
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,7 @@ import optuna
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from search.domains import config_key
 from search.experiment import Space
 from search.history import History, Shown
 from trainables.seeds import derive
@@ -41,10 +41,6 @@ def _quicken() -> None:
     from scipy.special import log_ndtr
 
     _truncnorm._log_ndtr = log_ndtr  # type: ignore[assignment]  # a ufunc serves as the function
-
-
-def _key(config: Mapping[str, Any]) -> str:
-    return json.dumps(config, sort_keys=True)
 
 
 class FixedTrial:
@@ -91,7 +87,7 @@ class Proposer:
     def add(self, trial: FrozenTrial) -> None:
         """Take over a trial of the journal as it is now: a new one, or one that has ended."""
         self._view.put(trial)
-        self._known.add(_key(trial.user_attrs["config"]))
+        self._known.add(config_key(trial.user_attrs["config"]))
 
     def propose(self, number: int, given: Mapping[str, Any] | None = None) -> FrozenTrial | None:
         """Return trial `number`, running and with its config, or None: nothing new is left.
@@ -112,7 +108,7 @@ class Proposer:
             asked = study.ask()
             config = self._space(FixedTrial(asked, self._fixed))
             wanted = self._repeats and given is not None
-            if wanted or _key(config) not in self._known:
+            if wanted or config_key(config) not in self._known:
                 proposal = _running(number, asked, config)
                 self.add(proposal)
                 return proposal

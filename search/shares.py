@@ -3,11 +3,11 @@
 A configuration is predicted once per driver, whatever number of trials it has.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from search.catalog import find
+from search.domains import config_key
 from search.resources import Resources
 from search.room import gpu_room_mb, share_for
 
@@ -41,7 +41,7 @@ class Shares:
         return Share(share, room if asked is None else min(room, asked))
 
     def _need_mb(self, config: Mapping[str, Any]) -> float | None:
-        key = json.dumps(config, sort_keys=True)
+        key = config_key(config)
         if key not in self._known:
             self._known[key] = self._predict(config)
         return self._known[key]

@@ -5,11 +5,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.command import Parser
-from search.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, UsageError, exit_code
-from search.places import place
+from search.command import Parser, ended
+from search.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from search.progress import say
-from trainables.errors import TrellisError
 
 PROG = "python -m search.studies"
 _EPILOG = f"""examples:
@@ -37,13 +35,7 @@ def build_parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     where = Parser(add_help=False)
-    where.add_argument(
-        "--results-dir",
-        metavar="DIR",
-        type=place,
-        default=Path("results"),
-        help="where studies lie (default: results)",
-    )
+    where.add_results_dir()
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", parents=[where], help="a table of all studies")
     show = commands.add_parser("show", parents=[where], help="all about one study")
@@ -74,15 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     given = build_parser().parse_args(arguments)
     work = {"list": _list, "show": _show, "remove": _remove, "export": _export}[given.command]
-    try:
-        return work(given)
-    except TrellisError as error:
-        for text in str(error).splitlines():
-            say(f"search.studies: {text}")
-        return exit_code(error)
-    except KeyboardInterrupt:
-        say("\nsearch.studies: interrupted")
-        return EXIT_INTERRUPTED
+    return ended("search.studies", lambda: work(given))
 
 
 def _local(given: argparse.Namespace) -> Path:

@@ -14,7 +14,7 @@ from search.folder import Elsewhere, StudyFolder, is_blank, numbered
 from search.journal import mend, open_journal, own
 from search.manifest import differences, read_manifest
 from search.plain import check_plain
-from search.plan import Plan
+from search.plan import Plan, repeats
 from trainables.files import replace_text
 
 
@@ -74,9 +74,7 @@ def study_folder(
     """Return the folder object that goes with a manifest."""
     data = content["data"]
     about = {"experiment": content["experiment"], "data": f"{data['kind']}:{data['dataset']}"}
-    budget = content["budget"]
-    keeps = budget.get("seeds", 1) > 1 or bool(budget.get("configurations"))
-    return StudyFolder(root, tuple(content["space"]), about, keeps, mirror)
+    return StudyFolder(root, tuple(content["space"]), about, repeats(content["budget"]), mirror)
 
 
 def begin(

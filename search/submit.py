@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.command import ended
 from search.errors import (
     EXIT_DONE,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     UsageError,
-    exit_code,
 )
 from search.jobs_options import Submission, check, check_cluster, command_parser, submit_parser
 from search.options import Mistakes
@@ -26,15 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = _COMMANDS.get(words[0]) if words else None
-    try:
-        return _submit(words) if command is None else _about_a_job(words, command)
-    except TrellisError as error:
-        for text in getattr(error, "mistakes", None) or str(error).splitlines():
-            print(f"search.submit: {text}", file=sys.stderr)
-        return exit_code(error)
-    except KeyboardInterrupt:
-        print("\nsearch.submit: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    return ended(
+        "search.submit",
+        lambda: _submit(words) if command is None else _about_a_job(words, command),
+    )
 
 
 def _submit(words: list[str]) -> int:

@@ -1,13 +1,12 @@
 """`--warm-start STUDY...`: the best configurations of earlier studies, tried first."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from search.domains import Domain, configuration, domains
+from search.domains import Domain, config_key, configuration, domains
 from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.options import Mistakes
@@ -54,14 +53,10 @@ def read_warm_start(
         return ()
     found = [_usable(word, results, experiment, fixed, wrong) for word in dict.fromkeys(words)]
     first = configuration(experiment.space(), {**experiment.defaults(), **fixed})
-    chosen = {_key(first): Inherited("", 0, first)}
+    chosen = {config_key(first): Inherited("", 0, first)}
     for each in (one for turn in zip_longest(*found) for one in turn if one is not None):
-        chosen.setdefault(_key(each.config), each)
+        chosen.setdefault(config_key(each.config), each)
     return tuple(chosen.values())[1 : 1 + min(MOST, trials - 1)]
-
-
-def _key(config: Mapping[str, Any]) -> str:
-    return json.dumps(dict(config), sort_keys=True)
 
 
 def _usable(

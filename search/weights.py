@@ -60,6 +60,12 @@ def find_weights_of(experiment: Experiment, asked: str | None) -> Weights | None
     return found
 
 
+def weights_of(manifest: Mapping[str, Any]) -> Weights | None:
+    """Return the pretrained weights that study.json names; None where there are none."""
+    told = manifest.get("weights")
+    return Weights(**told) if told else None
+
+
 def complete_best(experiment: Experiment, book: Book, weights: Weights) -> None:
     """Let the study's best.pt hold the whole network: trials keep what they train alone."""
     path = book.folder.root / "best.pt"

@@ -11,7 +11,7 @@ from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.folder import chosen
 from search.manifest import read_manifest
-from trainables.budget import Weights
+from search.weights import weights_of
 from trainables.data.source import DataSpec
 from trainables.errors import TrellisError
 
@@ -70,9 +70,8 @@ class Winner:
         from search.model import restored
         from trainables.deployed import Deployed
 
-        path = chosen(self.folder)[1]
-        whole = self._check(path)
-        weights = None if whole else self._weights
+        path, weights = chosen(self.folder)[1], weights_of(self.manifest)
+        self._check(path)
         try:
             model = restored(
                 self.experiment, self.config, path, len(self.classes), self.shape, weights
@@ -82,8 +81,8 @@ class Winner:
             raise StudyFailed(f"{path} does not fit its configuration: {what}") from error
         return Deployed(model).eval()
 
-    def _check(self, path: Path) -> bool:
-        """Tell whether best.pt has the whole network; what is damaged or of another is refused."""
+    def _check(self, path: Path) -> None:
+        """Refuse a file that is damaged or of another trial."""
         saved = _read_weights(path)
         about = ("epoch", "val_accuracy")
         if any(saved[name] != self.best[name] for name in about):
@@ -91,17 +90,6 @@ class Winner:
                 f"{path} is of another trial than {chosen(self.folder)[0].name}; let the study "
                 "end, or go on with it by --resume"
             )
-        # A study completes the file when it ends; this one may still run.
-        return not self._weights or any(
-            name.startswith("backbone.Conv2d_1a_3x3.") for name in saved["model"]
-        )
-
-    @property
-    def _weights(self) -> Weights | None:
-        weights = self.manifest.get("weights")
-        if not weights:
-            return None
-        return Weights(weights["source"], weights["path"], weights["fingerprint"])
 
 
 def read_winner(folder: Path) -> Winner:
