@@ -10,8 +10,9 @@ import pytest
 
 from benchmarks.curve_files import Run, write_curves
 from benchmarks.record_curves import configurations
-from benchmarks.replay import Step, as_row, horizon_of, main, regret_at, simulate
+from benchmarks.replay import horizon_of, main
 from benchmarks.replay_table import Table, best_accuracy, load
+from benchmarks.simulation import Step, as_row, regret_at, simulate, simulate_stock
 from search.book import Assignment
 from search.catalog import find
 from search.domains import domains
@@ -130,6 +131,12 @@ def test_one_worker_trains_one_trial_after_the_other() -> None:
     assert {step.regret for step in steps} == {0.0}
 
 
+def test_stock_ray_tune_is_simulated_alike() -> None:
+    # As above: all trials are answered alike, so none falls below its rung or above the first.
+    made = table([run(0, 0, BASE, 0.6, epoch_s=2)])
+    assert simulate_stock(made, plan(trials=3), 1, 1e9) == simulate(made, plan(trials=3), 1, 1e9)
+
+
 def test_stopping_early_leaves_time_for_more_trials() -> None:
     configs = configurations(find("lenet_beans"), FIXED, 40)
     # The best of all is trial 31: 31 * 9 is 39 more than a multiple of 40.
@@ -197,23 +204,15 @@ def test_a_recording_of_one_thread_goes_by_cpu_seconds(tmp_path: Path) -> None:
 def test_the_command_prints_and_writes_every_kind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [
-        "--samplers",
-        "random",
-        "--stoppers",
-        "none",
-        "asha",
-        "--workers",
-        "1",
-        "--seeds",
-        "2",
-    ]
+    words = ["--samplers", "random", "--stoppers", "none", "asha", "--workers", "1"]
+    words += ["--seeds", "2", "--stock"]
     curves = recording(tmp_path / "curves.parquet")
     assert main([*words, "--curves", str(curves), "--to", str(tmp_path / "to" / "steps.csv")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" | ")[:4] for line in lines[2:]] == [
         ["| random", "none", "1", "300"],  # 50 runs of 6 seconds
         ["| random", "asha", "1", "300"],
+        ["| OptunaSearch", "ASHAScheduler", "1", "300"],
     ]
     assert "nan" not in "".join(lines)
     with (tmp_path / "to" / "steps.csv").open() as file:
@@ -223,6 +222,8 @@ def test_the_command_prints_and_writes_every_kind(
         ("none", "1"),
         ("asha", "0"),
         ("asha", "1"),
+        ("ASHAScheduler", "0"),
+        ("ASHAScheduler", "1"),
     }
 
 
