@@ -11,7 +11,7 @@ class Loss(Protocol):
     """A loss over a batch, as `torch.nn.functional` writes them."""
 
     def __call__(self, logits: Tensor, labels: Tensor, /, *, reduction: str = "mean") -> Tensor:
-        """Return a scalar: the mean over the images, or with reduction "sum" their sum."""
+        """Return the mean over the images; "sum": their sum; "none": each one's own [n]."""
 
 
 def mean_squared_error(logits: Tensor, labels: Tensor, /, *, reduction: str = "mean") -> Tensor:
@@ -21,6 +21,8 @@ def mean_squared_error(logits: Tensor, labels: Tensor, /, *, reduction: str = "m
     """
     wanted = functional.one_hot(labels, logits.shape[1]).to(logits.dtype)
     of_each = (torch.softmax(logits, dim=1) - wanted).square().mean(dim=1)
+    if reduction == "none":
+        return of_each
     return of_each.sum() if reduction == "sum" else of_each.mean()
 
 

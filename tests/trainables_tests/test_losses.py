@@ -44,6 +44,17 @@ def test_mean_squared_error_stays_within_its_bounds() -> None:
     assert mean_squared_error(sure, torch.tensor([1, 2, 3])).item() == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_each_image_s_own_loss_adds_up(name: str) -> None:
+    logits, labels = torch.eye(3), torch.tensor([0, 2, 1])
+    each = loss_of(name)(logits, labels, reduction="none")
+    assert each.shape == (3,)
+    assert each[0] < each[1]
+    assert each.sum().item() == pytest.approx(
+        loss_of(name)(logits, labels, reduction="sum").item()
+    )
+
+
 def test_losses_by_name() -> None:
     assert LOSSES == ("cross_entropy", "mean_squared_error")
     assert loss_of("cross_entropy") is functional.cross_entropy
