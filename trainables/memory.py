@@ -22,6 +22,7 @@ from trainables import device as machine
 from trainables.budget import Budget, TooLarge
 from trainables.data import Data
 from trainables.live import Live, Lowered
+from trainables.nets.parts import taken_for_cpu
 from trainables.training import (
     Examples,
     Stage,
@@ -128,7 +129,7 @@ def peak(stage: Stage, device: torch.device, budget: Budget) -> Peak:
     model = stage.model
     weights = [*model.parameters(), *model.buffers()]
     on_cpu = device.type == "cpu"
-    with Live(weights, _data(stage), on_cpu) as live:
+    with taken_for_cpu(on_cpu), Live(weights, _data(stage), on_cpu) as live:
         found = _run(stage, lower, live)
     owners = {"weights": {live.number(each) for each in weights}, **found}
     parts = dict.fromkeys((*owners, "passing"), 0)

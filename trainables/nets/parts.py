@@ -1,6 +1,9 @@
 """What several networks share: torch's initialisation from a given generator, input scaling."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
@@ -36,3 +39,22 @@ def flatten(features: Tensor) -> Tensor:
     copy of every batch forwards and backwards.
     """
     return features.permute(0, 2, 3, 1).flatten(1)
+
+
+_as_on_cpu: ContextVar[bool] = ContextVar("_as_on_cpu", default=False)
+
+
+@contextmanager
+def taken_for_cpu(taken: bool) -> Iterator[None]:
+    """Let passes on the meta device take the ways of a CPU, to count the memory of one."""
+    token = _as_on_cpu.set(taken)
+    try:
+        yield
+    finally:
+        _as_on_cpu.reset(token)
+
+
+def on_cpu(x: Tensor) -> bool:
+    """Tell whether to take a way made for CPUs; an exported graph keeps torch's own layers."""
+    here = x.device.type == "cpu" or (x.device.type == "meta" and _as_on_cpu.get())
+    return here and not torch.compiler.is_exporting()
