@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.figure import draw
-from benchmarks.peers.machine import facts, missing_packages
+from benchmarks.peers.machine import facts, gpus, missing_packages
 from benchmarks.peers.runs import TOOLS, Run, run
 from benchmarks.peers.summary import slowest, table, target, write_csv
 from benchmarks.peers.task import Task
@@ -109,6 +109,7 @@ def tasks(options: argparse.Namespace, fixed: dict[str, Any], images: Path) -> l
             fixed=fixed,
             weights=absolute(options.weights or ""),
             arguments=tuple(arguments),
+            gpus=gpus(),
         )
         for seed in range(options.seeds)
     ]

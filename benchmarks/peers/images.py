@@ -25,12 +25,13 @@ def export(spec: DataSpec, folder: Path, progress: Progress = silent) -> Path:
     for split in SPLITS:
         ready = target / f"{split}.done"
         if not ready.exists():
-            _write(source, split, target / split, progress)
+            write(source, split, target / split, progress)
             ready.write_text(f"{source.sizes[split]} images\n")
     return target
 
 
-def _write(source: Source, split: str, folder: Path, progress: Progress) -> None:
+def write(source: Source, split: str, folder: Path, progress: Progress = silent) -> None:
+    """Write a split's images into a folder per class."""
     for name in source.classes:
         (folder / name).mkdir(parents=True, exist_ok=True)
     for number, (encoded, label) in enumerate(_encoded(source, split)):

@@ -48,6 +48,13 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def gpus() -> int:
+    """Return how many GPUs torch sees."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def _version(name: str) -> str:
     try:
         return importlib.metadata.version(name)

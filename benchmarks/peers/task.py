@@ -16,9 +16,10 @@ class Task:
 
     `images` holds a folder per split and in it a folder per class (`torchvision`'s ImageFolder),
     `epochs` is the most a trial may have, `cores` the trials at once (a tool that runs one at a
-    time gives it all of them). `fixed` holds hyperparameters, as `--fix` does. `records` is the
-    file of `benchmarks.peers.records`; `folder` is for what the tool writes. `arguments` are the
-    data and weights as the command line of `search.run` names them.
+    time gives it all of them). Where `gpus` is not 0 the PyTorch peers train on a GPU, and Ray
+    Tune gives each trial a whole one. `fixed` holds hyperparameters, as `--fix` does. `records`
+    is the file of `benchmarks.peers.records`; `folder` is for what the tool writes. `arguments`
+    are the data and weights as the command line of `search.run` names them.
     """
 
     experiment: str
@@ -32,6 +33,7 @@ class Task:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     weights: str = ""
     arguments: tuple[str, ...] = ()
+    gpus: int = 0
 
     def write(self, path: Path) -> None:
         """Write the task as JSON."""

@@ -34,8 +34,13 @@ class Space:
         return dict(self.task.fixed)
 
 
+def resources(task: Task) -> dict[str, float]:
+    """Return what a trial gets: a CPU and so a thread, and a whole GPU where there are any."""
+    return {"cpu": 1, "gpu": 1} if task.gpus else {"cpu": 1}
+
+
 def tuner(task: Task) -> Any:
-    """Return the Tuner: `task.cores` trials at once, a CPU and so a thread each."""
+    """Return the Tuner: `task.cores` trials at once, where there are GPUs as many as those."""
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
@@ -49,7 +54,7 @@ def tuner(task: Task) -> Any:
         points_to_evaluate=[drawn],
     )
     return tune.Tuner(
-        tune.with_resources(tune.with_parameters(train, task=task), {"cpu": 1}),
+        tune.with_resources(tune.with_parameters(train, task=task), resources(task)),
         tune_config=tune.TuneConfig(
             metric="val_accuracy",
             mode="max",
@@ -67,7 +72,7 @@ def main() -> None:
     import ray
 
     task = Task.read(sys.argv[1])
-    ray.init("local", num_cpus=task.cores, include_dashboard=False)
+    ray.init("local", num_cpus=task.cores, num_gpus=task.gpus, include_dashboard=False)
     results = tuner(task).fit()
     if results.errors:  # a trial that failed would make the rest look fast
         raise results.errors[0]

@@ -1,35 +1,45 @@
 """The GPU benchmark on a CPU at tiny sizes: operations and rates by hand, and a whole run."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from benchmarks import gpu
-from benchmarks.gpu import Work
+from benchmarks.gpu import __main__ as gpu
+from benchmarks.gpu import rates, ways, work, worker
+from benchmarks.gpu.work import CannotRun, Work
+from benchmarks.peers.task import Task
+from benchmarks.peers.watching import Usage
 
 
 def test_rate_leaves_out_the_first_epoch() -> None:
-    assert gpu.rate([10.0, 12.0, 14.0, 18.0]) == 3 / 8
+    assert rates.rate([10.0, 12.0, 14.0, 18.0]) == 3 / 8
 
 
 def test_row_by_hand() -> None:
     # Two epochs a second, 20 epochs a trial: 360 an hour; 3e12 operations of 12e12.
-    found = gpu.row(Work("lenet_beans", 4), 2, 2.0, 1_500_000_000_000, 12e12)
-    assert found == ["lenet_beans", "2", "360.0", "3.000", "25.0%"]
+    given = Work("lenet_beans", 4)
+    found = gpu.row(given, "batched", 2, 2.0, 1_500_000_000_000, 12e12, 0.25)
+    assert found == ["lenet_beans", "batched", "2", "360.0", "3.000", "25.0%", "8.0"]
+    alone = gpu.row(given, "batched", 2, 2.0, 1_500_000_000_000, 12e12, None)
+    assert alone == [*found[:-1], ""], "no ratio where the peer was not measured"
 
 
 def test_operations_of_mnist_by_hand() -> None:
     # Multiply-adds per image forwards: 28*28*(9*32 + 9*32*64) + 12544*128 + 128*10. Backwards
     # twice as many, but the first convolution's input needs no gradient.
     first, others = 28 * 28 * 9 * 32, 28 * 28 * 9 * 32 * 64 + 12544 * 128 + 1280
-    assert gpu.epoch_operations(Work("mnist_cnn", 3, images=64)) == 2 * 64 * (
+    assert work.epoch_operations(Work("mnist_cnn", 3, images=64)) == 2 * 64 * (
         2 * first + 3 * others
     )
-    assert gpu.epoch_operations(Work("mnist_cnn", 3, images=128)) == 2 * 128 * (
+    assert work.epoch_operations(Work("mnist_cnn", 3, images=128)) == 2 * 128 * (
         2 * first + 3 * others
     )
 
 
 def test_drawn_data_has_the_published_shape() -> None:
-    data = gpu.drawn(Work("mnist_cnn", 3, images=40))
+    data = work.drawn(Work("mnist_cnn", 3, images=40))
     split = data.split("validation", None)
     assert (split.images.shape, data.sizes) == ((10, 28, 28, 1), {"train": 40, "validation": 10})
     assert split.labels.tolist() == list(range(10))
@@ -40,15 +50,103 @@ def test_inception_is_timed_in_its_fine_tuning() -> None:
     assert (config["head_epochs"], config["finetune_epochs"]) == (1, 3)
 
 
-def test_a_whole_run_on_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--experiments", "lenet_beans", "--at-once", "2", "--epochs", "3", "--images", "64"]
-    assert gpu.main([*words, "--image-size", "32", "--matrix", "64"]) == 0
-    head, _, *table = capsys.readouterr().out.splitlines()
+TINY = ["--experiments", "lenet_beans", "--epochs", "3", "--images", "64", "--image-size", "32"]
+
+
+def table(text: str) -> list[list[str]]:
+    head, _, *lines = text.splitlines()
     assert head.startswith("taken on ")
-    assert len(table) == 3
-    cells = table[2].strip("| ").split(" | ")
-    assert cells[:2] == ["lenet_beans", "2"]
-    assert float(cells[2]) > 0
+    return [line.strip("| ").split(" | ") for line in lines[2:]]
+
+
+def test_a_whole_run_on_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu.main([*TINY, "--ways", "batched", "--at-once", "2", "--matrix", "64"]) == 0
+    (cells,) = table(capsys.readouterr().out)
+    assert cells[:3] == ["lenet_beans", "batched", "2"]
+    assert float(cells[3]) > 0
+
+
+@pytest.mark.slow
+def test_ray_tune_runs_beside_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--ways", "processes", "ray_tune", "one_by_one", "--at-once", "2", "--matrix", "64"]
+    assert gpu.main([*TINY, *asked]) == 0
+    found = table(capsys.readouterr().out)
+    assert [(cells[1], cells[2]) for cells in found] == [
+        ("ray_tune", "1"),
+        ("processes", "2"),
+        ("one_by_one", "2"),
+    ]
+    assert found[0][-1] == "1.0"
+    for cells in found:
+        assert float(cells[-1]) == pytest.approx(float(cells[3]) / float(found[0][3]), rel=0.1)
+
+
+def test_every_way_has_a_name() -> None:
+    assert tuple(ways.WAYS) == gpu.NAMES
+
+
+def test_inception_is_not_batched() -> None:
+    assert gpu.ways_of("inception_beans", gpu.NAMES) == ["ray_tune", "processes"]
+    assert gpu.ways_of("mnist_cnn", ["batched", "ray_tune"]) == ["ray_tune", "batched"]
+
+
+def test_a_way_that_fails_leaves_out_its_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(_work: Work, at_once: int) -> float:
+        if at_once == 4:
+            raise CannotRun("2 of 4 processes failed")
+        return 1.0
+
+    monkeypatch.setitem(ways.WAYS, "processes", fails)
+    asked = ["--ways", "processes", "--at-once", "1", "4", "8", "--matrix", "64"]
+    assert gpu.main([*TINY, *asked]) == 1
+    told = capsys.readouterr()
+    assert [cells[2] for cells in table(told.out)] == ["1", "8"]
+    assert "lenet_beans, processes, 4 at once: 2 of 4 processes failed" in told.err
+
+
+def test_epochs_of_all_trials_at_once_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Work] = []
+
+    def workers(works: list[Work]) -> list[list[float]]:
+        asked.extend(works)
+        return [[0.0, 2.0, 4.0] for _ in works]  # half an epoch a second
+
+    monkeypatch.setattr(ways, "_workers", workers)
+    given = Work("mnist_cnn", 3)
+    assert ways.processes(given, 4) == 4 / 2
+    assert asked == [replace(given, seed=seed, share=1 / 4) for seed in range(4)]
+    assert ways.one_by_one(given, 8) == 8 / 2
+    assert asked[4:] == [replace(given, batched=True, trials=8, one_by_one=True)]
+
+
+@pytest.mark.parametrize("train", [worker.ends, worker.ends_together])
+def test_a_worker_tells_the_end_of_every_epoch(train: Callable[[Work], object]) -> None:
+    given = Work("mnist_cnn", 3, images=64, batched=True, trials=2)
+    moments = list(train(given))  # type: ignore[call-overload]
+    assert len(moments) == 3
+    assert moments == sorted(moments)
+
+
+def test_ray_tune_gets_the_same_images_and_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Task] = []
+
+    def watch(command: list[str], log: Path, *_given: object) -> Usage:
+        seen.append(Task.read(command[-1]))
+        assert len(list(Path(seen[0].images, "train").rglob("*.png"))) == 20
+        log.write_text("no room")
+        return Usage(exit_code=1)
+
+    monkeypatch.setattr(ways, "watch", watch)
+    monkeypatch.setattr(ways, "gpus", lambda: 4)
+    with pytest.raises(CannotRun, match=r"^Ray Tune ended with 1:\nno room$"):
+        ways.ray_tune(Work("lenet_beans", 3, images=20, image_size=16), 1)
+    (task,) = seen
+    assert (task.trials, task.epochs, task.gpus) == (1, 3, 1)
+    published = Work("lenet_beans", 3, image_size=16).config
+    assert task.fixed == published
+    assert published["image_size"] == 16
 
 
 def test_too_few_epochs_are_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:

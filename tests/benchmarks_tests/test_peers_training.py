@@ -1,6 +1,8 @@
 """The peers' training is the same problem: networks, losses, images and accuracy equal ours."""
 
+import os
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.peers import networks, stock, transforms
+from benchmarks.peers import networks, stock, transforms, with_ray_tune
 from search.catalog import find
 from trainables.augment import augment
 from trainables.budget import Budget
@@ -207,3 +209,27 @@ def test_training_ends_at_the_task_s_epochs(tmp_path: Path) -> None:
     task, _ = tiny_task(tmp_path, "mnist_cnn", epochs=2)
     config = find("mnist_cnn").defaults() | {"filters": "16/32"}
     assert [epoch for epoch, _ in stock.epochs(task, config, 0)] == [1, 2]
+
+
+def test_batches_go_where_the_network_is(tmp_path: Path) -> None:
+    # The device "meta" takes the place of a GPU: torch refuses to mix it with another, too.
+    task, _ = tiny_task(tmp_path, "mnist_cnn")
+    config = find("mnist_cnn").defaults() | {"filters": "16/32"}
+    train, _ = stock.loaders(task, config)
+    network = networks.build("mnist_cnn", config, (1, 24, 24), 3).to("meta")
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    stock.train_epoch(network, train, optimizer, config)
+    assert {each.device.type for each in network.parameters()} == {"meta"}
+    with pytest.raises((NotImplementedError, RuntimeError), match="meta"):
+        network(next(iter(train))[0])
+
+
+def test_a_gpu_is_fed_by_processes_and_taken_whole(tmp_path: Path) -> None:
+    task, _ = tiny_task(tmp_path, "mnist_cnn")
+    config = find("mnist_cnn").defaults()
+    assert [each.num_workers for each in stock.loaders(task, config)] == [0, 0]
+    with_gpu = replace(task, gpus=1)
+    wanted = min(8, os.cpu_count() or 1)
+    assert [each.num_workers for each in stock.loaders(with_gpu, config)] == [wanted] * 2
+    assert with_ray_tune.resources(task) == {"cpu": 1}
+    assert with_ray_tune.resources(with_gpu) == {"cpu": 1, "gpu": 1}

@@ -1,0 +1,107 @@
+"""What is trained: a published configuration on drawn images, and the operations that it takes."""
+
+import importlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from search.catalog import find
+
+# Side in pixels (LeNet's is a hyperparameter), channels, classes, images to train on.
+SHAPES = {
+    "lenet_beans": (299, 3, 3, 1034),
+    "inception_beans": (299, 3, 3, 1034),
+    "mnist_cnn": (28, 1, 10, 54_000),
+    "cifar10_net": (32, 3, 10, 45_000),
+}
+
+
+class CannotRun(RuntimeError):
+    """A way of training failed here."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Trials of one process: plain values, sent as JSON. `images` None: as many as published.
+
+    `share` is the part of the GPU's memory that the process may use; with `batched` its `trials`
+    are trained in one batch, with `one_by_one` as `trainables.batched` says.
+    """
+
+    experiment: str
+    epochs: int
+    seed: int = 0
+    images: int | None = None
+    image_size: int | None = None
+    share: float = 1.0
+    batched: bool = False
+    trials: int = 1
+    one_by_one: bool = False
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The published configuration; Inception with one epoch of the head before."""
+        changes: dict[str, Any] = {}
+        if self.experiment == "lenet_beans" and self.image_size:
+            changes = {"image_size": self.image_size}
+        if self.experiment == "inception_beans":
+            changes = {"head_epochs": 1, "finetune_epochs": self.epochs - 1}
+        return {**find(self.experiment).defaults(), **changes}
+
+
+def drawn(work: Work) -> Any:
+    """Return data of drawn images, as many as the work trains on and a tenth to validate."""
+    from trainables.data import Data, DataSpec, Split
+
+    side, channels, classes, count = SHAPES[work.experiment]
+    count = work.images or count
+    counts = {"train": count, "validation": max(classes, count // 10)}
+
+    class Drawn(Data):
+        def split(self, name: str, size: int | None) -> Split:
+            pixels, draws = size or side, np.random.default_rng(0)
+            shape = (counts[name], pixels, pixels, channels)
+            images = draws.integers(0, 256, shape, dtype=np.uint8)
+            return Split(images, np.arange(counts[name]) % classes)
+
+    names = tuple(f"class {number}" for number in range(classes))
+    spec = DataSpec(find(work.experiment).dataset, "embedded")
+    return Drawn(spec, names, f"drawn-{work.experiment}-{count}", counts, ())
+
+
+def budget_of(work: Work) -> Any:
+    """Return the trial's budget: its share of the GPU's memory, one thread on a CPU."""
+    import torch
+
+    from trainables.budget import Budget
+    from trainables.weights import RANDOM
+
+    memory_mb = None
+    if torch.cuda.is_available():
+        memory_mb = torch.cuda.get_device_properties(0).total_memory / 2**20 * 0.9 * work.share
+    threads = 0 if torch.cuda.is_available() else 1
+    return Budget(work.epochs, work.seed, threads, weights=RANDOM, memory_mb=memory_mb)
+
+
+def epoch_operations(work: Work) -> int:
+    """Return floating-point operations of one epoch of training: 2 per multiply-add.
+
+    Counted on one batch of the last stage, on the CPU in float32; evaluation is left out.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    one = replace(work, images=work.config["batch_size"])
+    module = importlib.import_module(f"trainables.{work.experiment}")
+    budget = replace(budget_of(one), device="cpu", precision="float32", memory_mb=None)
+    for build in module.stages(one.config, drawn(one), budget):
+        stage = build(torch.device("cpu"))
+    stage.model.train()
+    with FlopCounterMode(display=False) as counter:
+        logits = stage.model(stage.prepare(stage.train.inputs))
+        stage.loss(logits, stage.train.labels).backward()
+    images = work.images or SHAPES[work.experiment][3]
+    batch: int = one.config["batch_size"]
+    counted: int = counter.get_total_flops()
+    return round(counted * images / batch)

@@ -1,0 +1,50 @@
+"""Trains the work of one process, and prints the times at which its epochs ended.
+
+python -m benchmarks.gpu.worker '{"experiment": "mnist_cnn", "epochs": 3, "images": 640}'
+"""
+
+import importlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.gpu.work import CannotRun, Work, budget_of, drawn
+
+
+def ends(work: Work) -> Iterator[float]:
+    """Train, and yield the time at the end of every epoch; several trials in one batch."""
+    module = importlib.import_module(f"trainables.{work.experiment}")
+    for _ in module.epochs(work.config, drawn(work), budget_of(work)):
+        yield time.perf_counter()
+
+
+def ends_together(work: Work) -> Iterator[float]:
+    """Train several trials in one batch, and yield the time at the end of every epoch."""
+    from trainables.batched import run_batched
+    from trainables.budget import EpochResult
+
+    seeds = range(work.trials)
+    builders = [_builder(replace(work, seed=seed)) for seed in seeds]
+    for told in run_batched(builders, seeds, budget_of(work), work.one_by_one):
+        if not all(isinstance(each, EpochResult) for each in told):
+            raise CannotRun(f"a trial diverged: {told}")
+        yield time.perf_counter()
+
+
+def _builder(work: Work) -> Any:
+    module = importlib.import_module(f"trainables.{work.experiment}")
+    (build,) = module.stages(work.config, drawn(work), budget_of(work))
+    return build
+
+
+def main() -> None:
+    """Print the times, in seconds, as JSON."""
+    work = Work(**json.loads(sys.argv[1]))
+    print(json.dumps(list(ends_together(work) if work.batched else ends(work))))
+
+
+if __name__ == "__main__":
+    main()
