@@ -22,10 +22,10 @@ def moment(began: float) -> Moment:
 
 def run_ours(book: Book, cpus: int, pause_s: float) -> list[Moment]:
     """Return the moments at which trials ended."""
-    from search import access, runner
+    from search import access, connection, runner
 
     access.grant("local")
-    os.environ.update(runner._ENVIRONMENT)
+    os.environ.update(connection._ENVIRONMENT)
     import ray
 
     from search import worker

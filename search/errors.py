@@ -37,3 +37,8 @@ def exit_code(error: TrellisError) -> int:
     if isinstance(error, ResumeRefused):
         return EXIT_REFUSED
     return EXIT_FAILED if isinstance(error, StudyFailed) else EXIT_USAGE
+
+
+def last_line(error: BaseException) -> str:
+    """Return the last line of an error: of a traceback in text, that is the error itself."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

@@ -9,9 +9,9 @@ from ray import tune
 from search.beside import Beside
 from search.interrupts import Interrupts
 from search.metrics import Metrics
+from search.passed import NUMBER
 from search.progress import Progress, say
 from search.retries import Death
-from search.searcher import NUMBER
 from search.watch import Watch
 
 _PATIENCE_S = 30

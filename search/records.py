@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-from optuna.trial import FrozenTrial, TrialState
+from typing import TYPE_CHECKING, Any
 
 from search.errors import StudyFailed
+
+if TYPE_CHECKING:  # workers import this file, and not Optuna
+    from optuna.trial import FrozenTrial
 
 # Of a row, in the order of curves.csv (after the trial's number).
 CURVE_FIELDS = (
@@ -73,18 +74,16 @@ def epoch_key(epoch: int) -> str:
     return f"{_EPOCH}{epoch}"
 
 
-def status_of(trial: FrozenTrial) -> str:
+def status_of(trial: "FrozenTrial") -> str:
     """Return the status of the design's table of words."""
     if any(value > 0 for value in trial.constraints.values()):
         return "infeasible" if trial.state.is_finished() else "running"
-    return {
-        TrialState.COMPLETE: "completed",
-        TrialState.PRUNED: "stopped",
-        TrialState.FAIL: "failed",
-    }.get(trial.state, "running")
+    return {"COMPLETE": "completed", "PRUNED": "stopped", "FAIL": "failed"}.get(
+        trial.state.name, "running"
+    )
 
 
-def record_of(trial: FrozenTrial) -> Record:
+def record_of(trial: "FrozenTrial") -> Record:
     """Return the record of a journal's trial. An epoch counts once its value is reported too.
 
     Raises:
@@ -115,7 +114,7 @@ def record_of(trial: FrozenTrial) -> Record:
     )
 
 
-def _damaged(trial: FrozenTrial, what: str) -> StudyFailed:
+def _damaged(trial: "FrozenTrial", what: str) -> StudyFailed:
     return StudyFailed(
         f"journal.log is damaged: trial {trial.number} {what} (trials.csv and curves.csv still "
         "hold what was finished)"

@@ -5,13 +5,10 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from search.book import Book
+from search.passed import GPUS, MEMORY, NUMBER
 from search.progress import say
 from search.retries import Death, Retries
 from search.shares import Shares
-
-NUMBER = "number"
-GPUS = "gpus"
-MEMORY = "memory_mb"
 
 
 class StudySearcher(Searcher):

@@ -154,8 +154,9 @@ class Session:
             if request.resume:
                 add_work(request.folder, work)
             content["shared_work"] = work
+        from search.connection import connected
         from search.nodes import resources_of
-        from search.runner import connected, job, run_trials
+        from search.runner import job, run_trials
 
         local = request.address == "local"
         say("starting Ray ..." if local else f"joining Ray {request.address} ...")

@@ -9,16 +9,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from search.book import Book
 from search.errors import StudyFailed
 from search.kills import Kills
+from search.passed import NO_ROOM, NOTES, NUMBER, OUTCOME, RUNNING
 from search.progress import say
 from search.retries import Death
-from search.searcher import NUMBER
 
-OUTCOME = "outcome"
-RUNNING = "running"
-# The worker's disk is full: nothing wrong with the trial, but no trial can go on.
-NO_ROOM = "no room"
-# What a worker wants to be told to the user.
-NOTES = "notes"
 _NODE_LOST = Death("the node of its worker was lost")
 
 

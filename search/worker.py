@@ -1,6 +1,7 @@
 """A trial inside a Ray worker: one step is one epoch of the experiment's trainable."""
 
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -8,6 +9,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ray import tune
@@ -17,9 +19,8 @@ from search.catalog import find
 from search.disk import is_full
 from search.doing import Doing
 from search.folder import ERROR_NAME
+from search.passed import MEMORY, NO_ROOM, NOTES, OUTCOME, RUNNING
 from search.remote import StoreFailed
-from search.searcher import MEMORY
-from search.stopper import NO_ROOM, NOTES, OUTCOME, RUNNING
 from search.trial_files import TrialFiles
 from trainables.budget import Budget, Diverged, EpochResult, TooLarge
 
@@ -135,14 +136,27 @@ class Worker(tune.Trainable):
             progress=self._files.telling(Doing(self._folder)),
             memory_mb=self._assigned[MEMORY],
         )
-        trainable = find(job["experiment"]).trainable()
-        return iter(trainable(self._assigned["config"], job["data"], budget))
+        trainable = read_modules(job["experiment"])
+        return iter(trainable.epochs(self._assigned["config"], job["data"], budget))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Save nothing through Ray: the trainable keeps its own checkpoint."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Load nothing through Ray."""
+
+
+def read_modules(experiment: str) -> ModuleType:
+    """Import what a trial needs, torch above all; return the experiment's trainable.
+
+    What is there then stays until the process ends: the garbage collector, which runs before every
+    trial, need not look at it again.
+    """
+    module: ModuleType = find(experiment).module()
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
+    return module
 
 
 def _node() -> str:

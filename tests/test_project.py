@@ -18,9 +18,11 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("analysis", "search", "spaces", "trainables")
 RAY_FILES = {
+    "search/connection.py",
     "search/follower.py",
     "search/jobs_client.py",
     "search/jobs_scale.py",
+    "search/local.py",
     "search/metrics.py",
     "search/nodes.py",
     "search/runner.py",

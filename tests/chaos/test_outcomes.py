@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from search import worker
-from search.searcher import MEMORY
-from search.stopper import OUTCOME
+from search.passed import MEMORY, OUTCOME
 from search.worker import Worker
 from tests.chaos.conftest import SEED
 from tests.chaos.killing import run_study, tables

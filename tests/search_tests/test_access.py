@@ -1,9 +1,11 @@
 """Who may come into a Ray that a study starts, asked over its open ports; and who may join one."""
 
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -73,6 +75,11 @@ def running(bench: Bench) -> Iterator[Running]:
     session = found.token_file.parent / "ray" / "session_latest"
     end = time.monotonic() + 60  # Ray's agent opens its ports last
     while not list(session.glob("dashboard_agent_listen_port_*")) and time.monotonic() < end:
+        time.sleep(0.1)
+    address = ("127.0.0.1", int(found.dashboard.rpartition(":")[2]))
+    while time.monotonic() < end:  # its dashboard starts after the trials
+        with contextlib.suppress(OSError), socket.create_connection(address, timeout=10):
+            break
         time.sleep(0.1)
     yield found
     process.send_signal(signal.SIGKILL)

@@ -70,7 +70,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     resources, trainable = found.root / "search/resources.py", found.root / "trainables/formula.py"
     resources.write_text(resources.read_text() + MACHINE)
     cpus = '"num_cpus": usable_cpus(),'
-    replace(found.root / "search/runner.py", cpus, '"num_cpus": 4, "num_gpus": 2,')
+    replace(found.root / "search/connection.py", cpus, '"num_cpus": 4, "num_gpus": 2,')
     replace(trainable, BEGIN, f'{BEGIN}    note(config, budget, "begin")\n')
     replace(trainable, END, f'\n    note(config, budget, "end"){END}')
     trainable.write_text(trainable.read_text() + STAGES)

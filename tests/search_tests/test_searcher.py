@@ -7,10 +7,11 @@ import pytest
 from ray.tune.search import Searcher
 
 from search.book import Book
+from search.passed import NUMBER
 from search.plan import Plan
 from search.resources import Resources
 from search.retries import Death
-from search.searcher import NUMBER, StudySearcher
+from search.searcher import StudySearcher
 from search.shares import Shares
 from tests.search_tests.toy import begin, row
 

@@ -1,0 +1,152 @@
+"""Ray for a study: starts one on this machine or joins one, and leaves it afterwards."""
+
+import atexit
+import contextlib
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from search import access
+from search.errors import EXIT_FAILED, StudyFailed, last_line
+from search.interrupts import EndEarly, Interrupts
+from search.local import Local, paths
+from search.progress import say
+from search.request import Request
+from search.resources import usable_cpus
+from search.server import ServerWatch
+from search.threads import FOR_RAY, room_for
+
+# Read by Ray when it is imported or started. Each comment says what the line prevents.
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # a network call, and a banner
+    "RAY_AIR_NEW_OUTPUT": "0",  # Ray's own progress output
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # result files beside the journal
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: search.interrupts
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # snapshots of a state that is in the journal
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # tracebacks; trials.csv names the error
+    "TUNE_WARN_THRESHOLD_S": "30",  # warnings of a slow searcher while TPE thinks
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths that break in workers
+    "RAY_worker_niceness": "0",  # trials that get what all other programs leave: 15 is the default
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # CPU trials that see every GPU
+}
+
+
+@contextlib.contextmanager
+def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
+    """Start a local Ray, or join the one at the request's address; leave it afterwards.
+
+    Raises:
+        StudyFailed: Ray cannot be started, or none answers at the address.
+        UsageError: there is no token to join it with.
+    """
+    access.grant(request.address)
+    os.environ.update({k: v for k, v in _ENVIRONMENT.items() if k not in os.environ})
+    if request.address == "local" and not room_for(FOR_RAY):
+        raise StudyFailed(
+            f"no Ray at local: it starts about {FOR_RAY} processes and threads, and there is no "
+            "room for them; end others, or raise the limit (ulimit -u, or the container's)"
+        )
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    server = ServerWatch(None, interrupts.end, _leave)
+    local = Local(_early(request), request.experiment.name) if request.address == "local" else None
+    try:
+        try:
+            url = local.start(_options(request)) if local else _join(request)
+        except Exception as error:  # Ray raises anything here, Exception itself too
+            raise StudyFailed(f"no Ray at {request.address}: {_why(error, request)}") from None
+        interrupts.install()  # ray.init puts a handler of its own in the place of ours
+        if url:
+            say(access.dashboard_line(url, request.address))
+        server = ServerWatch(_server(), interrupts.end, _leave)
+        try:
+            yield
+        except EndEarly as end:
+            if server.lost:
+                raise StudyFailed(end.reason) from None
+            raise
+    finally:
+        server.over()
+        if local:
+            local.over()
+        if server.lost:
+            atexit.register(_leave)
+        else:
+            ray.shutdown()
+            if local:
+                local.left()
+
+
+def _leave() -> None:
+    """End this process and a Ray without its control server: Ray's own way takes a minute."""
+    from ray._private import worker
+
+    if worker._global_node is not None:
+        worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(EXIT_FAILED)
+
+
+def _server() -> subprocess.Popen[bytes] | None:
+    """Return the process without which the Ray that was started here cannot go on."""
+    from ray._private import ray_constants, worker
+
+    node = worker._global_node
+    found = node.all_processes.get(ray_constants.PROCESS_TYPE_GCS_SERVER) if node else None
+    return found[0].process if found else None
+
+
+def _early(request: Request) -> int:
+    """Return how many workers to start before there are trials for them."""
+    resources = request.resources
+    # How many there are with GPUs depends on the shares of their trials.
+    return 0 if resources is None or resources.gpus_per_trial else resources.concurrent
+
+
+def _join(request: Request) -> str:
+    """Join the Ray at the request's address; return where its dashboard is, "" if nowhere."""
+    import ray
+
+    _check_reachable(request.address)
+    environment = {"env_vars": {"PYTHONPATH": paths()}}
+    context = ray.init(**_options(request), runtime_env=environment)
+    return context.dashboard_url or ""
+
+
+def _check_reachable(address: str) -> None:
+    """Raise OSError if nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _options(request: Request) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "address": request.address,
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+    }
+    if request.address == "local":
+        options |= {
+            "include_dashboard": True,
+            "dashboard_host": access.DASHBOARD_HOST,
+            "num_cpus": usable_cpus(),
+            "_temp_dir": str(access.private_folder() / "ray"),
+        }
+    return options
+
+
+def _why(error: BaseException, request: Request) -> str:
+    # Ray tells a wrong token and a Ray that does not answer by the same words.
+    if request.address == "local" or not isinstance(error, ConnectionError):
+        return last_line(error)
+    return (
+        f"{last_line(error)}; if one runs there, its token is not that in {access.token_place()}"
+    )

@@ -1,0 +1,222 @@
+"""A Ray of this machine alone, started in the order in which a study needs its processes.
+
+Ray itself starts a dashboard first, waits until that answers, and gives every trial a process that
+begins when the trial does. Here all that no trial waits for comes when the trials have begun.
+"""
+
+import importlib
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from search import access
+from search.errors import StudyFailed
+from search.progress import say
+
+# Where Ray itself looks for a port for its dashboard.
+_PORTS = range(8265, 8315)
+# Workers have read their modules by then, on a calm machine.
+_LATER_S = 5.0
+_LOWEST = 19
+
+
+class Local:
+    """One local Ray: `start` it, say `over` before it is shut down, and `left` after that."""
+
+    def __init__(self, workers: int, experiment: str) -> None:
+        """Reserve a port for the dashboard. `workers` start at once, and read the experiment.
+
+        Raises:
+            StudyFailed: none is free.
+        """
+        self._workers = workers
+        self._modules = f"search.worker,trainables.{experiment}"
+        self._port = _reserved()
+        self._over = threading.Event()
+        self._left = threading.Event()
+        self._starting: list[Any] = []
+        self._lock = threading.Lock()
+        self._changes = ExitStack()
+
+    def start(self, options: dict[str, Any]) -> str:
+        """Call `ray.init(**options)`; return where the dashboard will be in some seconds."""
+        import ray
+        from ray._private import services
+        from ray._private.node import Node
+
+        begin, raylet, dashboard = Node.__init__, Node.start_raylet, Node.start_api_server
+        asked: list[dict[str, Any]] = []
+
+        def begun(node: Any, ray_params: Any, *given: Any, **named: Any) -> None:
+            # Beside another Ray the default, one port of the machine, is tried for 3.4 s in vain.
+            ray_params.dashboard_agent_listen_port = 0
+            ray_params.include_log_monitor = False  # it reads for drivers that print workers' logs
+            ray_params.no_monitor = True  # of an autoscaler
+            begin(node, ray_params, *given, **named)
+
+        def while_waiting(node: Any, *given: Any, **named: Any) -> None:
+            raylet(node, *given, **named)
+            # Takes a second, as do the agents that the raylet now waits for.
+            importlib.import_module("ray.tune")
+
+        def keep(node: Any, **named: Any) -> None:
+            asked.append(named)
+
+        changed: dict[str, Any] = {
+            "__init__": begun,
+            "start_raylet": while_waiting,
+            "start_api_server": keep,
+        }
+        port = self._port.getsockname()[1]
+        spawn = _replaced(services, {"start_ray_process": self._spawn(services.start_ray_process)})
+        with _replaced(Node, changed), spawn, _environment(self._modules):
+            ray.init(**options, dashboard_port=port)
+        if self._workers:
+            self._use_early_workers(options["num_cpus"])
+        node: Any = ray._private.worker._global_node
+
+        def work() -> None:
+            dashboard(node, **asked[0])
+            node.start_monitor()
+
+        threading.Thread(target=self._later, args=[work], name="later", daemon=True).start()
+        return f"{access.DASHBOARD_HOST}:{port}"
+
+    def _spawn(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `original` with another number of workers that a raylet starts at once.
+
+        Ray's is the number of CPUs, whatever number of trials there are to be.
+        """
+
+        def start(command: list[str], *given: Any, **named: Any) -> Any:
+            name = "--num_prestart_python_workers="
+            asked = [f"{name}{self._workers}" if w.startswith(name) else w for w in command]
+            return original(asked, *given, **named)
+
+        return start
+
+    def over(self) -> None:
+        """Start nothing more, and end what is half started; what runs is Ray's to end."""
+        with self._lock:
+            self._over.set()
+            for process in self._starting:
+                with suppress(OSError):
+                    process.kill()
+        self._changes.close()
+        self._port.close()
+
+    def left(self) -> None:
+        """Let the thread end that the kernel takes for the parent of what it started."""
+        self._left.set()
+
+    def _later(self, work: Callable[[], None]) -> None:
+        if self._over.wait(_LATER_S):
+            return
+        if sys.platform == "linux":  # where a thread has a priority, and its processes get it
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST)
+        try:
+            with self._noting():
+                self._port.close()
+                work()
+        except Exception as error:  # Ray raises anything here; no trial needs a dashboard
+            if not self._over.is_set():
+                say(f"note: there is no Ray dashboard: {error}")
+        # Ray lets the kernel end its processes with their parent, which is this thread.
+        self._left.wait()
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Keep every process that is started until Ray knows it, so that none is left behind."""
+        from ray._private import services
+
+        original = services.start_ray_process
+
+        def start(*given: Any, **named: Any) -> Any:
+            with self._lock:
+                if self._over.is_set():
+                    raise StudyFailed("the study is over")
+                info = original(*given, **named)
+                self._starting.append(info.process)
+            return info
+
+        with _replaced(services, {"start_ray_process": start}):
+            yield
+        with self._lock:
+            self._starting.clear()
+
+    def _use_early_workers(self, cpus: int) -> None:
+        """Let trials run in the workers that were started early.
+
+        Tune asks for an environment of their own, for a library that is not used here; what else
+        it passes on a local worker has from this process. And by default it reserves the place of
+        every trial by a task of its own, which would take those workers.
+        """
+        import ray
+        from ray.air.execution import FixedResourceManager
+        from ray.tune.execution import tune_controller
+        from ray.tune.execution.class_cache import _ActorClassCache
+
+        def get(cache: Any, trainable: Any) -> Any:
+            if trainable not in cache._cache:
+                cache._cache[trainable] = ray.remote(trainable)
+            return cache._cache[trainable]
+
+        def counted() -> FixedResourceManager:
+            return FixedResourceManager({"CPU": cpus})
+
+        self._changes.enter_context(_replaced(_ActorClassCache, {"get": get}))
+        places = {"PlacementGroupResourceManager": counted}
+        self._changes.enter_context(_replaced(tune_controller, places))
+
+
+@contextmanager
+def _replaced(owner: Any, changed: dict[str, Any]) -> Iterator[None]:
+    """Set attributes inside this block."""
+    kept = {name: getattr(owner, name) for name in changed}
+    try:
+        for name, value in changed.items():
+            setattr(owner, name, value)
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(owner, name, value)
+
+
+@contextmanager
+def _environment(modules: str) -> Iterator[None]:
+    """Let workers of a raylet that starts in this block find this project, and read modules."""
+    wanted = {"PYTHONPATH": paths(), "RAY_preload_python_modules": modules}
+    kept = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def paths() -> str:
+    """Return the PYTHONPATH of workers: this project first."""
+    mine, theirs = str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")
+    return os.pathsep.join(filter(None, [mine, theirs]))
+
+
+def _reserved() -> socket.socket:
+    """Return a socket that holds a port, so that no other search takes it meanwhile."""
+    for port in _PORTS:
+        held = socket.socket()
+        try:
+            held.bind((access.DASHBOARD_HOST, port))
+        except OSError:
+            held.close()
+            continue
+        return held
+    raise StudyFailed(f"no Ray at local: no port from {_PORTS[0]} to {_PORTS[-1]} is free")

@@ -1,0 +1,13 @@
+"""Names of what driver and workers pass to each other; workers need not import the driver."""
+
+# In what the driver gives a worker.
+NUMBER = "number"
+GPUS = "gpus"
+MEMORY = "memory_mb"
+# In what a worker answers.
+OUTCOME = "outcome"
+RUNNING = "running"
+# The worker's disk is full: nothing wrong with the trial, but no trial can go on.
+NO_ROOM = "no room"
+# What a worker wants to be told to the user.
+NOTES = "notes"
