@@ -73,13 +73,19 @@ class Convolution(nn.Module):
         assert self.weight is not None
         common = x.shape[1] == self.channels
         if self.one_by_one:
-            parts = [x] * self.trials if common else x.chunk(self.trials, 1)
+            parts = [x] if common else [_dense(part) for part in x.chunk(self.trials, 1)]
+            parts *= self.trials if common else 1
             biases = [None] * self.trials if self.bias is None else self.bias.unbind()
             each = zip(parts, self.weight.unbind(), biases, strict=True)
             return torch.cat([self._convolve(*given) for given in each], 1)
         bias = None if self.bias is None else self.bias.flatten()
         groups = 1 if common else self.trials
         return self._convolve(x, self.weight.flatten(0, 1), bias, groups=groups)
+
+
+def _dense(part: Tensor) -> Tensor:
+    """Return some channels of a batch in memory of their own, channels last as the whole was."""
+    return part.contiguous(memory_format=torch.channels_last)
 
 
 class Dense(nn.Module):
@@ -119,7 +125,7 @@ class Dropout(nn.Module):
         x = rows(x, len(self.rates), self.channels)
         if not self.training or not any(self.rates):
             return x
-        masks = torch.ones_like(x, requires_grad=False)
+        masks = x.new_ones(x.shape)
         for mask, rate, draws in zip(masks, self.rates, self.draws, strict=True):
             if rate:  # `nn.Dropout` draws nothing at 0
                 mask.bernoulli_(1 - rate, generator=draws).div_(max(1 - rate, 1e-30))
