@@ -7,6 +7,7 @@ and 153.
 import torch
 from torch import Tensor, nn
 
+from trainables.nets.folding import convolved
 from trainables.nets.parts import flatten
 from trainables.nets.pooling import pooled
 
@@ -63,8 +64,8 @@ class LeNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits [n, classes]."""
-        x = pooled(self.conv1(images), self.pool, self.activation)
-        x = pooled(self.conv2(x), self.pool, self.activation)
+        x = pooled(convolved(self.conv1, images), self.pool, self.activation)
+        x = pooled(convolved(self.conv2, x), self.pool, self.activation)
         x = self.activation(self.conv3(x))
         x = self.activation(self.dense(self.dropout(flatten(x))))
         return self.output(x)  # type: ignore[no-any-return]  # nn.Module calls return Any
