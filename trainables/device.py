@@ -13,6 +13,7 @@ import torch
 
 from trainables import cpu
 from trainables.budget import ALLOCATOR_MARGIN, Budget
+from trainables.eager import spare_compiler
 from trainables.errors import TrellisError
 
 _MIB = 2**20
@@ -94,6 +95,7 @@ def set_up(budget: Budget) -> torch.device:
     """Set threads and flags for one trial, whatever an earlier trial in this process left."""
     if budget.threads:
         torch.set_num_threads(budget.threads)
+    spare_compiler()
     keep_freed_memory()
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
