@@ -28,7 +28,7 @@ OWNER = ".driver"
 NOTES = (DOING_NAME, NOTE_NAME, ERROR_NAME)
 _CHECKPOINT = "checkpoint.pt"
 _TELL_S = 30.0
-# As for writing a checkpoint: putting it may take a tenth of the time at most.
+# Putting a checkpoint may take a tenth of the time at most.
 _SHARE = 0.1
 _TRIES = 4
 _PAUSE_S = 3.0

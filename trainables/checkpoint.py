@@ -6,6 +6,7 @@ Tensors and plain values only, so that `torch.load(weights_only=True)` reads the
 import logging
 import time
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ from trainables.files import replace_file
 CHECKPOINT_NAME = "checkpoint.pt"
 WEIGHTS_NAME = "best.pt"
 LAST_NAME = "last.pt"
-# A checkpoint of the published LeNet is 0.3 GB. Writing may take a tenth of the time at most;
-# which epochs have one changes no result, since an epoch done again comes out the same.
-_MAX_SHARE = 0.1
+# A checkpoint of the published LeNet is 0.3 GB and takes 0.2 to 0.8 s. Writing may take so much of
+# the time at most, the first one included; which epochs have one changes no result, since an epoch
+# done again comes out the same. A kill costs half a minute of training at most, or one epoch.
+_MAX_SHARE = 0.03
+# Until the first has told what one takes: the slow end of what was measured.
+_BYTES_PER_S = 4e8
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +89,7 @@ class Keeper:
         self._identity = identity
         self._history = history
         self._ended: list[dict[str, Tensor]] = []
-        self._spent_s = 0.0
+        self._spent_s: float | None = None
         self._since = time.monotonic()
 
     def keep(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -98,7 +102,7 @@ class Keeper:
             return
         if best_of(self._history) is latest and latest.val_accuracy >= self._budget.keep_above:
             save_weights(folder / WEIGHTS_NAME, model, latest)
-        if self._due() and latest.epoch < self._budget.epochs:
+        if self._due(model, optimizer) and latest.epoch < self._budget.epochs:
             started = time.monotonic()
             self._save(folder / CHECKPOINT_NAME, model, optimizer)
             self._since = time.monotonic()
@@ -119,8 +123,11 @@ class Keeper:
             weights = model.state_dict()
             self._ended.append({k: v.to("cpu", copy=True) for k, v in weights.items()})
 
-    def _due(self) -> bool:
-        return time.monotonic() - self._since >= self._spent_s / _MAX_SHARE
+    def _due(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> bool:
+        spent_s = self._spent_s
+        if spent_s is None:
+            spent_s = _bytes([*self._ended, model.state_dict(), optimizer.state]) / _BYTES_PER_S
+        return time.monotonic() - self._since >= spent_s / _MAX_SHARE
 
     def _save(self, path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         state = {
@@ -130,6 +137,15 @@ class Keeper:
             "history": [asdict(result) for result in self._history],
         }
         replace_file(path, lambda aside: torch.save(state, aside))
+
+
+def _bytes(state: object) -> int:
+    """Return the bytes of all tensors in lists and dicts of lists and dicts."""
+    if isinstance(state, Tensor):
+        return state.numel() * state.itemsize
+    if isinstance(state, Mapping):
+        return sum(map(_bytes, state.values()))
+    return sum(map(_bytes, state)) if isinstance(state, list) else 0
 
 
 def save_weights(path: Path, model: torch.nn.Module, result: EpochResult) -> None:

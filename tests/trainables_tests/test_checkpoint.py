@@ -247,12 +247,22 @@ def result(epoch: int, accuracy: float = 0.5) -> EpochResult:
 
 
 @pytest.mark.parametrize(
-    ("write_s", "written"),
-    # Epochs of one second. After a write of s seconds the next waits until 10 s have passed.
-    [(0.0, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]), (0.5, [1, 6, 11]), (0.25, [1, 4, 7, 10])],
+    ("write_s", "bytes_per_s", "written"),
+    # Epochs of one second, and 8 bytes to write. After s seconds of writing the next waits until
+    # s / 0.03 have passed: 4.7 s, 2.3 s; so does the first, by its size: 0.1 s of writing, 3.3 s.
+    [
+        (0.0, 1e9, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+        (0.14, 1e9, [1, 6, 11]),
+        (0.07, 1e9, [1, 4, 7, 10]),
+        (0.14, 80.0, [4, 9]),
+    ],
 )
-def test_writing_takes_a_tenth_of_the_time_at_most(
-    write_s: float, written: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_writing_takes_three_hundredths_of_the_time_at_most(
+    write_s: float,
+    bytes_per_s: float,
+    written: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock, seen = SimpleNamespace(now=100.0), []
     history: list[EpochResult] = []
@@ -263,6 +273,7 @@ def test_writing_takes_a_tenth_of_the_time_at_most(
 
     monkeypatch.setattr(checkpoint, "time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(checkpoint, "replace_file", slow)
+    monkeypatch.setattr(checkpoint, "_BYTES_PER_S", bytes_per_s)
     model = nn.Linear(1, 1)
     keeper = Keeper(budget(12, tmp_path), "a", history)
     for epoch in range(1, 13):
@@ -407,3 +418,13 @@ def test_a_failed_write_of_weights_keeps_the_older_ones(
         save_weights(path, Net(), result(2))
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["best.pt"]
+
+
+def test_bytes_of_a_state_are_those_of_its_tensors() -> None:
+    model = nn.Linear(3, 5)  # 15 weights and 5 biases of 4 bytes
+    adam = torch.optim.Adam(model.parameters())
+    model(torch.ones(2, 3)).sum().backward()
+    adam.step()
+    # Adam keeps two moments of each, and a step count of 4 bytes for each of two parameters.
+    assert checkpoint._bytes([model.state_dict(), adam.state]) == 80 + 2 * 80 + 2 * 4
+    assert checkpoint._bytes([{"a": 1, "b": "text"}, None]) == 0
