@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.errors import TrellisError
+from trainables.nets.dropout import QuickDropout
 from trainables.nets.parts import flatten
 from trainables.nets.stacked import Dense, Dropout, rows, side_by_side, stacked
 
@@ -33,8 +34,10 @@ def test_rows_undo_flatten() -> None:
     assert rows(found, 3, 4) is found
 
 
-def dropout(rates: Sequence[float], seeds: Sequence[int]) -> Tensor:
-    layer = Dropout([nn.Dropout(rate) for rate in rates], channels=1)
+def dropout(
+    rates: Sequence[float], seeds: Sequence[int], kind: type[nn.Dropout] = nn.Dropout
+) -> Tensor:
+    layer = Dropout([kind(rate) for rate in rates], channels=1)
     layer.draws = seeded(*seeds)
     return layer(torch.ones(len(rates), 50, 200))
 
@@ -67,10 +70,11 @@ def test_all_dropped_and_evaluation() -> None:
     assert torch.equal(layer(torch.ones(2, 3, 4)), torch.ones(2, 3, 4))
 
 
-def test_draws_are_those_of_torch_s_dropout() -> None:
+@pytest.mark.parametrize("kind", [nn.Dropout, QuickDropout])
+def test_draws_are_those_of_the_layers(kind: type[nn.Dropout]) -> None:
     torch.manual_seed(9)
-    wanted = nn.Dropout(0.3)(torch.ones(50, 200))
-    assert torch.equal(dropout((0.6, 0.3), (8, 9))[1], wanted)
+    wanted = kind(0.3)(torch.ones(50, 200))
+    assert torch.equal(dropout((0.6, 0.3), (8, 9), kind)[1], wanted)
 
 
 class Small(nn.Module):

@@ -7,6 +7,7 @@ and 153.
 import torch
 from torch import Tensor, nn
 
+from trainables.nets.dropout import QuickDropout
 from trainables.nets.folding import convolved
 from trainables.nets.parts import flatten
 from trainables.nets.pooling import pooled
@@ -58,7 +59,7 @@ class LeNet(nn.Module):
         self.conv3 = nn.Conv2d(second, third, kernel_size)
         self.pool = nn.MaxPool2d(2)
         self.activation = nn.ReLU()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = QuickDropout(dropout)
         self.dense = nn.Linear(third * side * side, DENSE_UNITS)
         self.output = nn.Linear(DENSE_UNITS, classes)
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.errors import TrellisError
+from trainables.nets.dropout import drawn
 
 
 def side_by_side(images: Tensor, trials: int) -> Tensor:
@@ -110,25 +111,25 @@ class Dense(nn.Module):
 class Dropout(nn.Module):
     """Dropout with a rate and a generator of its own for every trial.
 
-    On a CPU the same draws as `nn.Dropout` takes from a global generator of that seed.
+    On a CPU the same draws as those layers take from a global generator of that seed.
     """
 
     def __init__(self, layers: Sequence[nn.Dropout], channels: int) -> None:
-        """Take over the rates; `draws` has to be given before training."""
+        """Take over the layers, by their rates; `draws` has to be given before training."""
         super().__init__()
-        self.rates = [layer.p for layer in layers]
+        self.layers = layers
         self.channels = channels
         self.draws: Sequence[torch.Generator] = ()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [trials, n, features]."""
-        x = rows(x, len(self.rates), self.channels)
-        if not self.training or not any(self.rates):
+        x = rows(x, len(self.layers), self.channels)
+        if not self.training or not any(layer.p for layer in self.layers):
             return x
         masks = x.new_ones(x.shape)
-        for mask, rate, draws in zip(masks, self.rates, self.draws, strict=True):
-            if rate:  # `nn.Dropout` draws nothing at 0
-                mask.bernoulli_(1 - rate, generator=draws).div_(max(1 - rate, 1e-30))
+        for mask, layer, draws in zip(masks, self.layers, self.draws, strict=True):
+            if layer.p:  # `nn.Dropout` draws nothing at 0
+                mask.copy_(drawn(layer, mask, draws))
         return x * masks
 
 
