@@ -1,6 +1,7 @@
 """A trial inside a Ray worker: one step is one epoch of the experiment's trainable."""
 
 import contextlib
+import functools
 import gc
 import logging
 import os
@@ -136,7 +137,7 @@ class Worker(tune.Trainable):
             progress=self._files.telling(Doing(self._folder)),
             memory_mb=self._assigned[MEMORY],
         )
-        trainable = read_modules(job["experiment"])
+        trainable = _read_modules(job["experiment"])
         return iter(trainable.epochs(self._assigned["config"], job["data"], budget))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -146,16 +147,16 @@ class Worker(tune.Trainable):
         """Load nothing through Ray."""
 
 
-def read_modules(experiment: str) -> ModuleType:
+@functools.cache
+def _read_modules(experiment: str) -> ModuleType:
     """Import what a trial needs, torch above all; return the experiment's trainable.
 
     What is there then stays until the process ends: the garbage collector, which runs before every
     trial, need not look at it again.
     """
     module: ModuleType = find(experiment).module()
-    if not gc.get_freeze_count():
-        gc.collect()
-        gc.freeze()
+    gc.collect()
+    gc.freeze()
     return module
 
 
