@@ -72,7 +72,10 @@ def _show(arguments: argparse.Namespace) -> None:
     texts = arguments.studies
     if len(texts) < 2:
         raise UsageError([f"two studies or more can be compared, but got {', '.join(texts)}"])
-    found = compare(resolve_studies(texts, arguments.results_dir))
+    folders = resolve_studies(texts, arguments.results_dir)
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UsageError([f"every study can be named once, but got {', '.join(texts)}"])
+    found = compare(folders)
     print(
         json.dumps(as_json(found), indent=2) + "\n" if arguments.json else plain(sections(found)),
         end="",

@@ -109,6 +109,8 @@ def read_side(folder: Path, split: str) -> Side:
     rows, place = (_best(folder), folder) if chosen is None else _confirmed(folder, chosen)
     trials = rows["trial"].tolist()
     curves = read_curves(place)
+    if lost := sorted(set(trials) - set(curves["trial"])):
+        raise StudyFailed(f"{place / 'curves.csv'} has no epoch of trial {lost[0]}: it is damaged")
     curves = _timed(curves[curves["trial"].isin(trials)])
     speed = [convergence(own) for _, own in curves.groupby("trial")]
     own = read_trials(place).set_index("trial").loc[trials]

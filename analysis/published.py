@@ -183,7 +183,7 @@ def _show(arguments: argparse.Namespace) -> None:
 def _parser() -> Parser:
     parser = Parser(
         prog=PROG,
-        description="Print every published number beside ours: mean, 95 %% interval, seeds.",
+        description="Print every published number beside ours: mean, 95 % interval, seeds.",
         epilog=f"example: {PROG} lenet_beans-published inception_beans-published",
     )
     parser.add_argument(

@@ -4,6 +4,7 @@ Numbers of the test split come from confirm.csv alone. The published protocol ta
 the last epoch, and so does ours where that was kept: `of` says which.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from analysis.facts import counts, layer_table, worked_convolution
 from analysis.pool import Pool
 from analysis.reference import Reference, arm_config, commands, is_of_test, read_reference
 from search.catalog import EXPERIMENTS
-from search.statistics import student_interval
+from search.statistics import Summary, student_interval
 from trainables.data.source import Progress, silent
 
 # Ours of these: where they stand in the row of a trial's last epoch, or of the trial.
@@ -118,7 +119,7 @@ def _line(
     epoch_s: float | None,
 ) -> Line:
     found = student_interval(values) if values else None
-    low, high = (found.low, found.high) if found else (None, None)
+    low, high = _possible(row.metric, found) if found else (None, None)
     inside = None
     if low is not None and high is not None and row.value is not None:
         inside = None if row.metric in _OTHER_MACHINE else low <= row.value <= high
@@ -137,6 +138,14 @@ def _line(
         seconds_per_epoch=epoch_s,
         fill=() if values else tuple(commands(row)),
     )
+
+
+def _possible(metric: str, found: Summary) -> tuple[float | None, float | None]:
+    """Return the interval without what a metric cannot be: few seeds give wide ones."""
+    if found.low is None or found.high is None:
+        return None, None
+    most = 1.0 if metric.endswith("accuracy") else math.inf
+    return max(found.low, 0.0), min(found.high, most)
 
 
 def _exact(

@@ -1,6 +1,7 @@
 """Sections of a report on the study itself: what ran, on what, and how to repeat it."""
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 from analysis.report_html import (
@@ -166,7 +167,8 @@ def reproduce_section(study: ReportedStudy) -> Html:
             f"Code: git commit {str(commit).removesuffix('+changes')}, with changes that are not "
             "in it: exactly this code cannot be had again."
         )
-    again = f"python -m analysis.report {shlex.quote(study.name)}"
+    found = (Path("results") / study.name).resolve() == study.folder.resolve()
+    again = f"python -m analysis.report {shlex.quote(study.name if found else str(study.folder))}"
     return section(
         "reproduce",
         "How to reproduce",

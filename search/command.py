@@ -45,8 +45,8 @@ def one_line(text: str) -> str:
 def ended(prog: str, work: Callable[[], int]) -> int:
     """Do the work of a command, and return its exit code.
 
-    What ends it early is told in a line, or a line for each mistake: a `TrellisError`, Ctrl-C,
-    or a stdout that cannot be written to.
+    What ends it early is told in a line, or a line for each mistake: a `TrellisError`, a file that
+    cannot be read or written, Ctrl-C, or a stdout that cannot be written to.
     """
 
     def told() -> int:
@@ -57,6 +57,11 @@ def ended(prog: str, work: Callable[[], int]) -> int:
             for text in lines:
                 print(f"{prog}: {text}", file=sys.stderr)
             return exit_code(error)
+        except _NotPrinted:
+            raise
+        except OSError as error:  # a file in the way, a disk that is full
+            print(f"{prog}: {one_line(str(error))}", file=sys.stderr)
+            return EXIT_FAILED
         except KeyboardInterrupt:
             print(f"\n{prog}: interrupted", file=sys.stderr)
             return EXIT_INTERRUPTED

@@ -114,10 +114,20 @@ def _join(request: Request) -> str:
     """Join the Ray at the request's address; return where its dashboard is, "" if nowhere."""
     import ray
 
-    _check_reachable(request.address)
+    address = _found(request.address)
+    _check_reachable(address)
     environment = {"env_vars": {"PYTHONPATH": paths()}}
-    context = ray.init(**_options(request), runtime_env=environment)
+    context = ray.init(**{**_options(request), "address": address}, runtime_env=environment)
     return context.dashboard_url or ""
+
+
+def _found(address: str) -> str:
+    """Return the HOST:PORT that Ray takes "auto" for: of a Ray that runs on this machine."""
+    if address != "auto":
+        return address
+    from ray._private import services
+
+    return str(services.canonicalize_bootstrap_address_or_die("auto"))
 
 
 def _check_reachable(address: str) -> None:
@@ -145,6 +155,8 @@ def _options(request: Request) -> dict[str, Any]:
 
 def _why(error: BaseException, request: Request) -> str:
     # Ray tells a wrong token and a Ray that does not answer by the same words.
+    if isinstance(error, ConnectionRefusedError):
+        return f"{last_line(error)}: nothing listens there for other processes"
     if request.address == "local" or not isinstance(error, ConnectionError):
         return last_line(error)
     return (

@@ -203,7 +203,7 @@ def trial_row(record: Record, names: Iterable[str]) -> list[Any]:
         best.get("val_loss", ""),
         best.get("train_accuracy", ""),
         best.get("parameters", ""),
-        best.get("trainable_parameters", ""),
+        record.trainable_parameters if record.rows else "",
         wall_s,
         peak,
         record.seed,

@@ -158,7 +158,7 @@ def _row(court: Court, contender: Contender, record: Record) -> dict[str, Any]:
         "epochs": len(record.rows),
         "best_epoch": best["epoch"],
         "parameters": best["parameters"],
-        "trainable_parameters": max(row["trainable_parameters"] for row in record.rows),
+        "trainable_parameters": record.trainable_parameters,
         "epoch_s": sum(row["epoch_s"] for row in record.rows) / len(record.rows),
         "wall_s": record.wall_s,
         "confusion_matrix": json.dumps(test["confusion_matrix"]),

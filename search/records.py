@@ -60,6 +60,11 @@ class Record:
         return self.best_row["val_accuracy"] if self.best_row else math.nan
 
     @property
+    def trainable_parameters(self) -> int:
+        """Trained in any of its stages: the last one of Inception trains the most."""
+        return max((row["trainable_parameters"] for row in self.rows), default=0)
+
+    @property
     def counts(self) -> bool:
         """Whether it may be the best: trained as planned or stopped on the way."""
         return self.status in ("completed", "stopped") and bool(self.rows)

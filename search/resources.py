@@ -3,6 +3,7 @@
 `search.shares` goes on from here where trials of one study differ.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -112,7 +113,10 @@ def smallest_gpu_mb(gpus: int) -> float | None:
 
 
 def mistakes(
-    machine: Machine, cpus_per_trial: int | None, gpus_per_trial: float | None
+    machine: Machine,
+    cpus_per_trial: int | None,
+    gpus_per_trial: float | None,
+    memory_per_trial: float | None = None,
 ) -> list[str]:
     """Return a line for everything that a trial asks for beyond what the machine has."""
     found = []
@@ -125,6 +129,13 @@ def mistakes(
         found.append(
             f"--gpus-per-trial {gpus_per_trial:g}: {machine.name} has {machine.gpus} GPUs; "
             f"ask for fewer, or give --address of a cluster that has them"
+        )
+    most_mb = machine.memory.most_mb if machine.memory else math.inf
+    on_gpu = machine.gpus if gpus_per_trial is None else gpus_per_trial
+    if memory_per_trial is not None and not on_gpu and memory_per_trial > most_mb:
+        found.append(
+            f"--memory-per-trial {memory_per_trial:.0f}M: {machine.name} has {most_mb:.0f}M for "
+            f"trials; ask for less, or give --address of a cluster that has it"
         )
     return found
 

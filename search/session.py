@@ -48,9 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             with mirrored(request) as mirror:
                 return Session(request, interrupts, old, mirror).run()
-        except (EndEarly, KeyboardInterrupt) as end:
-            reason = end.reason if isinstance(end, EndEarly) else "interrupted"
-            say(f"{reason} before the study began; nothing was written")
+        except EndEarly as end:
+            say(f"{end.reason} before the study began; nothing was written")
+            return EXIT_DONE if end.asked_for else EXIT_INTERRUPTED
+        except KeyboardInterrupt:
+            say("interrupted before the study began; nothing was written")
             return EXIT_INTERRUPTED
 
 

@@ -61,7 +61,10 @@ def _write_manifest(folder: StudyFolder, content: Mapping[str, Any]) -> None:
 
 def _check_complete(folder: StudyFolder) -> None:
     if not folder.journal.stat().st_size and (folder.root / "trials.csv").exists():
-        raise StudyFailed(f"{folder.journal} is missing or empty, though the study has trials")
+        raise StudyFailed(
+            f"{folder.journal} is missing or empty, though the study has trials: it "
+            "cannot go on (trials.csv and curves.csv still hold what was finished)"
+        )
 
 
 def _exists(root: Path) -> StudyTaken:

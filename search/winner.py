@@ -130,7 +130,9 @@ def _read_weights(path: Path) -> dict[str, Any]:
     try:
         saved = load_weights(path)
         return {name: saved[name] for name in ("model", "epoch", "val_accuracy")}
-    except Exception as error:  # a damaged file raises nearly anything
+    except TrellisError as error:
+        raise StudyFailed(str(error)) from error
+    except (OSError, KeyError) as error:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise StudyFailed(f"{path} is damaged: {what}") from error
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainables.budget import Budget, EpochResult, best_of
 from trainables.device import is_out_of_memory
+from trainables.errors import TrellisError
 from trainables.files import replace_file
 
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -155,5 +156,19 @@ def save_weights(path: Path, model: torch.nn.Module, result: EpochResult) -> Non
 
 
 def load_weights(path: Path) -> dict[str, Any]:
-    """Return what `save_weights` wrote: the state dict under "model", and the epoch's numbers."""
-    return dict(torch.load(path, weights_only=True, map_location="cpu"))
+    """Return what `save_weights` wrote: the state dict under "model", and the epoch's numbers.
+
+    Raises:
+        OSError: the file cannot be read.
+        TrellisError: it is damaged. Torch's own words are left out: they advise to read it so
+            that it may run code.
+    """
+    try:
+        return dict(torch.load(path, weights_only=True, map_location="cpu"))
+    except OSError:
+        raise
+    except Exception as error:  # a damaged file raises nearly anything
+        raise TrellisError(
+            f"{path} is damaged: no file of tensors that can be read safely "
+            f"({type(error).__name__}); restore it, or train again"
+        ) from error

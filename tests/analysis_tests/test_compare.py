@@ -183,6 +183,12 @@ def test_a_study_in_which_nothing_ended(tmp_path: Path) -> None:
         compare([folder, lenet(tmp_path)])
 
 
+def test_a_trial_without_its_curve_is_told(tmp_path: Path) -> None:
+    folder = study(tmp_path / "s", trials=[{}], curves=curve(1, [0.5], 1))
+    with pytest.raises(StudyFailed, match=r"s/curves\.csv has no epoch of trial 0: it is damaged"):
+        compare([folder, lenet(tmp_path)])
+
+
 # --- the page
 
 
@@ -266,3 +272,11 @@ def test_mistakes(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == count
     assert what in lines[0]
+
+
+def test_a_study_is_not_compared_with_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = lenet(tmp_path)
+    assert main([folder.name, str(folder), "--results-dir", str(folder.parent)]) == 2
+    assert "every study can be named once" in capsys.readouterr().err

@@ -254,6 +254,7 @@ def test_data_that_changed(
         ("best.json", None, 1, "has no best.json: no trial of it has finished"),
         ("best.json", "{}", 2, "best.json is damaged: run the study again with --resume"),
         ("best.pt", None, 1, "has no best.pt: a worker of another machine kept the weights"),
+        ("best.pt", "x", 2, "best.pt is damaged: no file of tensors that can be read safely"),
     ],
 )
 def test_a_folder_without_its_best(

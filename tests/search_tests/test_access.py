@@ -240,6 +240,18 @@ def test_a_token_is_found_where_ray_looks_for_it(
     assert os.environ["RAY_AUTH_MODE"] == "token"  # without it Ray would not send the token
 
 
+@pytest.mark.parametrize("address", ["local", "auto", "10.0.0.1:6379", "head:1", "[::1]:6379"])
+def test_what_may_be_an_address(address: str) -> None:
+    assert access.address_mistakes(address) == []
+
+
+@pytest.mark.parametrize("address", ["", "foo", "10.0.0.1", "head:", ":6379", "a:0", "a:65536"])
+def test_what_is_no_address(address: str) -> None:
+    assert access.address_mistakes(address) == [
+        f"--address {address}: must be local, auto or HOST:PORT, such as 10.0.0.1:6379"
+    ]
+
+
 def test_a_token_that_others_can_read_is_refused(home: Path) -> None:
     path = put(home / ".ray" / "auth_token", "t", 0o644)
     assert access.token_mistakes("auto") == [

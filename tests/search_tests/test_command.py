@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search.command import printed
+from search.command import ended, printed
 from tests.search_tests.toy import PRESETS, Plan, begin, drive
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,3 +59,13 @@ def test_an_error_of_another_file_is_not_taken_for_one_of_stdout() -> None:
 
     with pytest.raises(OSError, match="elsewhere"):
         printed("prog", work)
+
+
+def test_a_file_that_cannot_be_read_ends_a_command_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> int:
+        return len(tmp_path.read_text())
+
+    assert ended("prog", work) == 1
+    assert capsys.readouterr().err == f"prog: [Errno 21] Is a directory: '{tmp_path}'\n"

@@ -1,5 +1,6 @@
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from search.resources import (
     this_machine,
     usable_cpus,
 )
+from search.room import Memory
 
 TWO = Machine(cpus=2, gpus=0)
 EIGHT = Machine(cpus=8, gpus=2)
@@ -63,6 +65,19 @@ def test_mistakes_by_hand() -> None:
         f"--cpus-per-trial 3: this machine has 2 CPUs; {way_on}",
         f"--gpus-per-trial 0.5: this machine has 0 GPUs; {way_on}",
     ]
+
+
+def test_more_memory_than_the_machine_has_is_a_mistake() -> None:
+    # 16,000 MiB: a twentieth and 1,200 MiB stay free.
+    machine = replace(TWO, memory=Memory(16_000, 900))
+    assert mistakes(machine, None, None, 14_000) == []
+    assert mistakes(machine, None, None, 14_001) == [
+        "--memory-per-trial 14001M: this machine has 14000M for trials; ask for less, or give "
+        "--address of a cluster that has it"
+    ]
+    on_gpu = replace(machine, gpus=1)
+    assert mistakes(on_gpu, None, None, 99_000) == []
+    assert len(mistakes(on_gpu, None, 0.0, 99_000)) == 1
 
 
 @pytest.mark.parametrize(
