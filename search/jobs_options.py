@@ -81,8 +81,14 @@ def submit_parser() -> Parser:
     for unit in ("cpus", "gpus"):
         about = f"begin when the cluster has N {unit[:-1].upper()}s, scaled up if need be"
         add(f"--cluster-{unit}", metavar="N", help=about)
-    add("--detach", action="store_true", help="submit, print the job's name, and end")
+    _add_waiting(parser)
     return parser
+
+
+def _add_waiting(parser: Parser) -> None:
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--detach", action="store_true", help="submit, print the job's name, and end")
+    add("--follow", action="store_true", help="print its progress until it ends: the default")
 
 
 def _ours() -> Parser:
@@ -90,7 +96,7 @@ def _ours() -> Parser:
     parser = Parser(add_help=False)
     for name in _OURS:
         parser.add_argument(name)
-    parser.add_argument("--detach", action="store_true")
+    _add_waiting(parser)
     return parser
 
 

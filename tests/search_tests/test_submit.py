@@ -95,6 +95,16 @@ def test_words_of_the_search_are_passed_on_as_they_stand_and_ours_are_not(tmp_pa
     assert (asked.cluster_cpus, asked.cluster_gpus) == (8, 0)
 
 
+def test_following_is_the_default_and_may_be_said(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--cluster", URL, "lenet_beans")
+    for asked in (checked(*words), checked(*words, "--follow")):
+        assert (asked.detach, asked.words) == (False, ("lenet_beans",))
+    with pytest.raises(SystemExit) as ended:
+        checked(*words, "--follow", "--detach")
+    assert ended.value.code == 2
+    assert "--detach: not allowed with argument --follow" in capsys.readouterr().err
+
+
 def test_what_lies_on_the_cluster_is_not_looked_for_here(tmp_path: Path) -> None:
     words = ("inception_beans", "--cluster", URL, "--weights", "/there/weights.pth")
     more = ("--study", "there", "--resume", "--results-dir", str(tmp_path))
