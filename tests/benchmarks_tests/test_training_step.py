@@ -1,0 +1,42 @@
+"""What the benchmark of training steps counts, by hand, on a tiny network."""
+
+import pytest
+import torch
+
+from benchmarks import training_step
+from trainables.budget import Budget
+
+TINY = ("mnist_cnn", {"filters": "2/3", "batch_size": 8}, (8, 1), 10, 24)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(training_step.CASES, "tiny", TINY)
+
+
+def test_multiply_adds_and_bytes_by_hand() -> None:
+    # 8 x 8 x 2 of 9, 8 x 8 x 3 of 18, then 4 x 4 x 3 to 128 to 10.
+    assert training_step.multiply_adds("tiny") == 1152 + 3456 + 6144 + 1280
+    stage = training_step.our_stage("tiny", torch.device("meta"), Budget(1))
+    # A pass 18; SGD reads weight, momentum and gradient and writes the first two, of 4 bytes each.
+    assert training_step.dense_bytes(stage) == 6144 * (18 + 20)
+
+
+def test_a_row_has_shares_and_ratios(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_step, "matrix_rate", lambda: 12032 * 3 * 24 / 0.5)
+    monkeypatch.setattr(training_step, "epoch_seconds", lambda *_: 1.0)
+    monkeypatch.setattr(training_step, "plain_process", lambda _: 4.0)
+    cells = training_step.measure("tiny", 2).split(" | ")
+    # An epoch takes twice as long as at the full rate, 1 second for 3 steps, the plain loop 4.
+    assert cells[5:] == ["333.3 ms", "50%", "1,333.3 ms", "4.00 |"]
+
+
+def test_both_loops_train() -> None:
+    assert training_step.plain_epoch("tiny") > 0
+    stage = training_step.our_stage("tiny", torch.device("cpu"), Budget(1, device="cpu"))
+    before = [p.detach().clone() for p in stage.model.parameters()]
+    assert training_step.epoch_seconds(stage, torch.autocast("cpu", torch.bfloat16), 1) > 0
+    after = list(stage.model.parameters())
+    assert not any(torch.equal(*pair) for pair in zip(before, after, strict=True))
+    image, label = training_step.Images(training_step.given("tiny")[2].split("train", None))[3]
+    assert (image.shape, image.dtype, type(label)) == ((1, 8, 8), torch.float32, int)
