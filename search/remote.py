@@ -97,13 +97,16 @@ class Remote:
     def read(self, name: str) -> bytes | None:
         """Return a file's content; None if there is none."""
         place = f"{self._root}/{name}"
-        with (
-            self._told(),
-            contextlib.suppress(FileNotFoundError),
-            self._files.open_input_stream(place) as stream,
-        ):
-            return bytes(stream.read())
-        return None
+        try:
+            with self._told(missing=True), self._files.open_input_stream(place) as stream:
+                return bytes(stream.read())
+        except FileNotFoundError:
+            return None
+        except StoreFailed:
+            # One that goes once it is open is told as any failure; by S3, as an internal one.
+            if self.entry(name) is not None:
+                raise
+            return None
 
     def write(self, name: str, content: bytes) -> None:
         """Put `content`."""

@@ -44,7 +44,7 @@ def elsewhere(remote: Remote) -> None:
 def test_the_second_driver_is_refused_until_the_first_has_ended(remote: Remote) -> None:
     first, second = Lease(remote), Lease(remote)
     first.take()
-    said = rf"study mine is being run by process {os.getpid()} on .*sign of life [0-9] s ago"
+    said = rf"study mine is being run by process {os.getpid()} on .*sign of life \d+ s ago"
     with pytest.raises(StudyTaken, match=said):
         second.take()
     assert len(owners(remote)) == 1
@@ -57,23 +57,25 @@ def test_the_second_driver_is_refused_until_the_first_has_ended(remote: Remote) 
 
 def test_of_two_that_come_at_once_one_at_most_goes_on(remote: Remote) -> None:
     for _ in range(5):
-        both, taken = threading.Barrier(2), list[Lease]()
+        both, taken, refused = threading.Barrier(2), list[Lease](), list[StudyTaken]()
 
-        def come(both: threading.Barrier = both, taken: list[Lease] = taken) -> None:
+        def come(both: threading.Barrier, taken: list[Lease], refused: list[StudyTaken]) -> None:
             mine = Lease(Remote(remote.uri))
             both.wait()
             try:
                 mine.take()
                 taken.append(mine)
-            except StudyTaken:
-                pass
+            except StudyTaken as error:
+                refused.append(error)
 
-        threads = [threading.Thread(target=come) for _ in range(2)]
+        outcomes = (both, taken, refused)
+        threads = [threading.Thread(target=come, args=outcomes) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert len(taken) <= 1
+        assert len(taken) + len(refused) == 2
         assert len(owners(remote)) == len(taken)
         for each in taken:
             each.release()

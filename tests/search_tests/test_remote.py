@@ -81,6 +81,25 @@ def test_a_file_is_replaced_and_removed(remote: Remote) -> None:
     assert remote.entries() == {}
 
 
+@pytest.mark.parametrize("remote", ["s3"], indirect=True)
+def test_what_goes_while_it_is_read_is_not_there(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote.write("a", b"x")
+    files = remote._files
+
+    class Going:
+        type_name, get_file_info = files.type_name, files.get_file_info
+
+        def open_input_stream(self, place: str) -> Any:
+            stream = files.open_input_stream(place)
+            files.delete_file(place)
+            return stream
+
+    monkeypatch.setattr(remote, "_files", Going())
+    assert remote.read("a") is None
+
+
 @pytest.mark.parametrize("size", [10, BIG])
 def test_half_a_file_never_looks_whole(remote: Remote, size: int) -> None:
     remote.write("best.pt", b"before")
