@@ -65,7 +65,8 @@ class Family:
         return total / 2**20, kind
 
     def end(self) -> None:
-        """End those who still run: Ray's and others' servers of this run."""
+        """End those who still run: Ray's and others' servers of this run, the latest too."""
+        self.look()
         left = [each for each in self.members.values() if each.is_running()]
         for process in left:
             with contextlib.suppress(psutil.Error):
