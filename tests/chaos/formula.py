@@ -27,7 +27,7 @@ _MISBEHAVE = '''def misbehave(behaviour, epoch, folder):
         held = []
         while True:
             held.append(b"x" * 10_000_000)
-            time.sleep(0.01)
+            time.sleep(0.05)  # Ray's monitor, busy machine or not, looks several times meanwhile
     if what == "cuda":
         import torch
 

@@ -19,8 +19,9 @@ from tests.search_tests.bench import Bench
 
 pytestmark = pytest.mark.slow
 HELD = ("--fix", "behaviour=learn", "--fix", "pause_s=0.15")
-PLAN = ("--trials", "5", "--max-epochs", "4", "--seed", "3", *HELD)
-PATIENCE_S = 120
+PLAN = ("--trials", "10", "--max-epochs", "4", "--seed", "3", *HELD)
+PATIENCE_S = 600
+AT_MOST = 4  # epochs before a kill, however late it comes: no study ends before three kills
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,7 @@ def calm(bench: Bench) -> Path:
     """The undisturbed study, one trial at a time."""
     done = bench.run("--study", "calm-driver", "--concurrent", "1", *PLAN)
     assert done.returncode == 0, done.stderr
+    assert epochs_of(bench, "calm-driver") > 3 * AT_MOST
     return bench.results / "calm-driver"
 
 
@@ -86,6 +88,7 @@ def killed_again_and_again(bench: Bench, name: str, kills: int, *words: str) -> 
     draws, done = random.Random(f"{SEED} {name} {epochs_of(bench, name)}"), 0
     started = set[int]()
     while done < kills:
+        bench.allow(name, epochs_of(bench, name) + AT_MOST)
         process = start(bench, name, *words)
         if draws.random() < 0.25:
             time.sleep(draws.uniform(0, 12))  # Ray may be starting
@@ -100,6 +103,7 @@ def killed_again_and_again(bench: Bench, name: str, kills: int, *words: str) -> 
             assert process.returncode == 0, output
             break
         done += 1
+    bench.let_go(name)
     wait_until_gone(started)
     return done
 
@@ -155,6 +159,7 @@ def on_a_terminal_of_its_own(bench: Bench, *words: str) -> tuple[int, int]:
 @pytest.mark.timeout(1200)
 def test_ended_by_hand_in_every_way(bench: Bench, calm: Path, tally: Counter[str]) -> None:
     name = "by-hand"
+    bench.allow(name, 3)
     process, terminal = on_a_terminal_of_its_own(
         bench, "--study", name, "--concurrent", "1", *PLAN
     )
@@ -169,6 +174,7 @@ def test_ended_by_hand_in_every_way(bench: Bench, calm: Path, tally: Counter[str
     assert status == 130
     wait_until_gone(started)
     assert not (bench.results / name / "error.txt").exists()
+    bench.allow(name, epochs_of(bench, name) + 2)
     again = start(bench, name)
     wait_for_epochs(bench, name, 2, again)
     refused = bench.run("--study", name, "--resume")  # while the other runs
@@ -182,6 +188,7 @@ def test_ended_by_hand_in_every_way(bench: Bench, calm: Path, tally: Counter[str
     assert "Traceback" not in output
     assert "--resume" in output
     tally["ended by hand"] += 2
+    bench.let_go(name)
     last = start(bench, name)
     output, _ = last.communicate(timeout=PATIENCE_S)
     assert last.returncode == 0, output
@@ -197,6 +204,7 @@ def _drain(terminal: int) -> None:
 def test_a_killed_control_server_ends_the_study_with_the_way_to_go_on(
     bench: Bench, calm: Path, tally: Counter[str]
 ) -> None:
+    bench.allow("no-server", 4)
     process = start(bench, "no-server", "--concurrent", "1", *PLAN)
     wait_for_epochs(bench, "no-server", 4, process)
     started = descendants(process.pid)
@@ -208,6 +216,7 @@ def test_a_killed_control_server_ends_the_study_with_the_way_to_go_on(
     assert "--study no-server --resume" in output
     assert "Traceback" not in output
     wait_until_gone(started)
+    bench.let_go("no-server")
     resumed = bench.run("--study", "no-server", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     compare(bench.results / "no-server", calm, tally)

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.killing import table
-from tests.search_tests.bench import Bench
+from tests.search_tests.bench import PATIENCE_S, Bench
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 GROUPS = Path("/sys/fs/cgroup/memory")
 LIMIT = 3 * 10**9
 # The limit of a trial lets two run at once in the group; what they take heeds no limit.
@@ -42,7 +42,7 @@ def group() -> Iterator[Path]:
     since = time.monotonic()
     # Ray's agents outlive their driver by a minute or so.
     while left := (place / "cgroup.procs").read_text().split():
-        assert time.monotonic() - since < 60
+        assert time.monotonic() - since < 300
         for process in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(process), signal.SIGKILL)
@@ -61,7 +61,7 @@ def limited(
         capture_output=True,
         text=True,
         check=False,
-        timeout=500,
+        timeout=PATIENCE_S,
     )
 
 
@@ -73,7 +73,7 @@ def test_what_takes_too_much_even_alone_is_infeasible(
 ) -> None:
     name = cause.split(",")[0].split()[-1].lower()
     words = ("--study", name, *PLAN, "--fix", "behaviour=hog", "--fix", "pause_s=0.5")
-    # Ray looks four times a second: with 40 % left the kernel cannot be faster.
+    # Ray looks four times a second; the 40 % left take two trials three seconds at least.
     done = limited(bench, group, script, *words, RAY_memory_usage_threshold="0.6")
     trials = table(bench.results / name / "trials.csv")
     assert [row["status"] for row in trials] == ["infeasible"] * 2, done.stderr

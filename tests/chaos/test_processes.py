@@ -9,7 +9,7 @@ import pytest
 
 from search.threads import room_for
 from tests.chaos.killing import in_child
-from tests.search_tests.bench import Bench
+from tests.search_tests.bench import PATIENCE_S, Bench
 
 pytestmark = pytest.mark.slow
 GROUPS = Path("/sys/fs/cgroup/pids")
@@ -48,7 +48,7 @@ def test_a_study_that_may_not_start_ray_says_so(bench: Bench, group: Path) -> No
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 1, done.stderr
     assert "there is no room for them; end others, or raise the limit" in done.stderr

@@ -4,6 +4,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.killing import doubled, table, tables
-from tests.search_tests.bench import Bench
+from tests.search_tests.bench import PATIENCE_S, Bench
 
 pytestmark = pytest.mark.slow
 LOST = "the worker process died, retries included"
-HUNG = "killed: no new epoch for 45 s (--trial-timeout)"
+HUNG = "killed: no new epoch for 90 s (--trial-timeout)"
 EXPECTED = {
     "learn": ("completed", ""),
     "die": ("failed", LOST),
@@ -36,9 +37,9 @@ EXPECTED = {
 }
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_every_way_in_which_a_worker_can_end(bench: Bench, tally: Counter[str]) -> None:
-    words = ("--sweep", "behaviour", "--max-epochs", "3", "--trial-timeout", "45s")
+    words = ("--sweep", "behaviour", "--max-epochs", "3", "--trial-timeout", "90s")
     done = bench.run("--study", "workers", *words)
     assert done.returncode == 0, done.stderr
     trials = table(bench.results / "workers" / "trials.csv")
@@ -85,10 +86,10 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator["subprocess.Popen[str]"
         process = subprocess.Popen([sys.executable, "-c", NODES], text=True, **streams)  # type: ignore[call-overload]
         yield process
         process.stdin.close()
-        process.wait(timeout=60)
+        process.wait(timeout=300)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_node_is_lost_without_grace(
     bench: Bench, cluster: "subprocess.Popen[str]", tally: Counter[str]
 ) -> None:
@@ -97,12 +98,18 @@ def test_a_node_is_lost_without_grace(
     ready = next(line for line in cluster.stdout if line.startswith("ready "))
     held = ("--fix", "behaviour=learn", "--fix", "pause_s=0.5", "--stopper", "none")
     plan = ("--trials", "5", "--max-epochs", "6", "--address", ready.split()[1])
+    bench.allow("node", 0)
     process = bench.start("--study", "node", *plan, *held)
-    bench.wait_for("node", 9, process)  # with four at once, on both nodes
+    while len(list(bench.results.glob("node/trials/*"))) < 4:  # at once, on both nodes
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    bench.allow("node", 9)
+    bench.wait_for("node", 9, process)
     cluster.stdin.write("lose one\n")
     cluster.stdin.flush()
     assert next(line for line in cluster.stdout if line.startswith("lost"))
-    output, _ = process.communicate(timeout=300)
+    bench.let_go("node")
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, output
     assert "4 trials at once" in output
     assert "it goes on from its last checkpoint" in output

@@ -21,6 +21,8 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
+# Only so that no process outlives its test: pytest's limit per test is what counts.
+PATIENCE_S = 900
 
 SPACE = '''"""A space for tests."""
 
@@ -48,6 +50,15 @@ import time
 from trainables.budget import Diverged, EpochResult
 
 
+def held(log):
+    """Tell whether the study has all the epochs that a file beside it allows for now."""
+    try:
+        allowed = int(log.parent.with_name(f"{log.parent.name}.allowed").read_text())
+    except FileNotFoundError:
+        return False
+    return allowed <= (len(log.read_text().splitlines()) if log.exists() else 0)
+
+
 def epochs(config, data, budget):
     """Yield epochs; keeps the number done in a file, as a checkpoint."""
     budget.folder.mkdir(parents=True, exist_ok=True)
@@ -57,6 +68,8 @@ def epochs(config, data, budget):
     for epoch in range(1, budget.epochs + 1):
         if epoch > done:
             time.sleep(config["pause_s"])
+            while held(log):
+                time.sleep(0.02)
             misbehave(config["behaviour"], epoch, budget.folder)
             with log.open("a") as file:
                 file.write(f"{budget.folder.name} {epoch}\\n")
@@ -115,7 +128,7 @@ class Bench:
             capture_output=True,
             text=True,
             check=False,
-            timeout=240,
+            timeout=PATIENCE_S,
         )
 
     def on_a_terminal(self, *words: str) -> tuple[int, str]:
@@ -137,7 +150,7 @@ class Bench:
             while part := os.read(master, 65536):
                 screen += part
         os.close(master)
-        return process.wait(timeout=240), screen.decode(errors="replace")
+        return process.wait(timeout=PATIENCE_S), screen.decode(errors="replace")
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -151,6 +164,21 @@ class Bench:
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(self.root)}
+
+    def allow(self, study: str, epochs: int) -> None:
+        """Let the study's trainings stop before they log more epochs, until `let_go`.
+
+        Those under way at once may log one each beyond. So what a test does in the middle of a
+        study meets its middle, however slow the machine is.
+        """
+        self.results.mkdir(parents=True, exist_ok=True)
+        new = self.results / f"{study}.allowed.new"
+        new.write_text(str(epochs))
+        new.replace(self.results / f"{study}.allowed")  # never half a number
+
+    def let_go(self, study: str) -> None:
+        """Allow all epochs again."""
+        (self.results / f"{study}.allowed").unlink()
 
     def wait_for(self, study: str, lines: int, process: subprocess.Popen[str]) -> None:
         """Wait until the study's trainings have logged so many epochs."""
@@ -185,5 +213,5 @@ def make_bench(folder: Path) -> Bench:
 def stop(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str]:
     """Send a signal; return exit code and output."""
     process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     return process.returncode, output

@@ -78,8 +78,9 @@ def running(folder: Path) -> Iterator[Nodes]:
     assert process.stdout is not None
     try:
         line = next((line for line in process.stdout if line.startswith("ready ")), "")
+        assert line, "the nodes ended before they were ready"
         _, address, url = line.split()
         yield Nodes(address, url, environment)
     finally:
         process.stdin.close()
-        process.wait(timeout=60)
+        process.wait(timeout=300)

@@ -27,9 +27,10 @@ def listeners(folders: list[Path]) -> set[tuple[str, int]]:
                 inodes[f"socket:[{words[9]}]"] = words[1]
     open_files = set()
     for folder in folders:
-        for descriptor in (folder / "fd").glob("*"):
-            with contextlib.suppress(OSError):
-                open_files.add(os.readlink(descriptor))
+        with contextlib.suppress(OSError):  # a process may end meanwhile
+            for descriptor in os.listdir(folder / "fd"):
+                with contextlib.suppress(OSError):
+                    open_files.add(os.readlink(folder / "fd" / descriptor))
     return {decode(inodes[name]) for name in open_files & set(inodes)}
 
 

@@ -1,6 +1,5 @@
 """Who may come into a Ray that a study starts, asked over its open ports; and who may join one."""
 
-import contextlib
 import json
 import os
 import re
@@ -21,7 +20,7 @@ import pytest
 
 from search import access
 from search.errors import UsageError
-from tests.search_tests.bench import Bench, make_bench
+from tests.search_tests.bench import PATIENCE_S, Bench, make_bench
 from tests.search_tests.ports import decode, listeners, processes
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -63,7 +62,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 @pytest.fixture(scope="module")
 def running(bench: Bench) -> Iterator[Running]:
-    process = bench.start("--study", "a", "--fix", "behaviour=learn", "--fix", "pause_s=60")
+    bench.allow("a", 0)
+    process = bench.start("--study", "a", "--fix", "behaviour=learn")
     assert process.stdout is not None
     said = ""
     for line in process.stdout:
@@ -73,17 +73,23 @@ def running(bench: Bench) -> Iterator[Running]:
     assert "study: " in said, said
     found = Running(process, said, bench.results)
     session = found.token_file.parent / "ray" / "session_latest"
-    end = time.monotonic() + 60  # Ray's agent opens its ports last
-    while not list(session.glob("dashboard_agent_listen_port_*")) and time.monotonic() < end:
-        time.sleep(0.1)
     address = ("127.0.0.1", int(found.dashboard.rpartition(":")[2]))
-    while time.monotonic() < end:  # its dashboard starts after the trials
-        with contextlib.suppress(OSError), socket.create_connection(address, timeout=10):
-            break
+    # Ray's agent opens its ports last, and the dashboard starts after the trials. Pytest's limit
+    # ends this.
+    while not (list(session.glob("dashboard_agent_listen_port_*")) and listens(address)):
+        assert process.poll() is None
         time.sleep(0.1)
     yield found
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
+
+
+def listens(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=60).close()
+    except OSError:
+        return False
+    return True
 
 
 def ask(url: str, token: str | None, body: dict[str, str] | None = None) -> tuple[int, str]:
@@ -94,7 +100,7 @@ def ask(url: str, token: str | None, body: dict[str, str] | None = None) -> tupl
     content = json.dumps(body).encode() if body else None
     try:
         with urllib.request.urlopen(
-            urllib.request.Request(url, content, headers), timeout=30
+            urllib.request.Request(url, content, headers), timeout=120
         ) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
@@ -153,7 +159,7 @@ def test_all_ports_are_open_to_this_machine_alone(running: Running) -> None:
 def call(channel: grpc.Channel, method: str, token: str | None) -> grpc.StatusCode:
     sent = [("authorization", f"Bearer {token}")] if token else None
     try:
-        channel.unary_unary(f"/ray.rpc.{method}")(b"", timeout=20, metadata=sent)
+        channel.unary_unary(f"/ray.rpc.{method}")(b"", timeout=100, metadata=sent)
     except grpc.RpcError as error:
         return error.code()
     return grpc.StatusCode.OK
@@ -189,12 +195,25 @@ def test_the_token_is_told_nowhere(running: Running) -> None:
     secret = running.token.encode()
     assert secret.decode() not in running.said
     commands = [path / "cmdline" for path in processes(running.process.pid, running.token_file)]
-    kept = [path for path in running.token_file.parent.rglob("*") if path.is_file()]
-    kept += [path for path in running.results.rglob("*") if path.is_file()]
+    kept = files_below(running.token_file.parent) + files_below(running.results)
     assert len(commands) > 5
     assert {"study.json", "journal.log", "gcs_server.out", "token"} <= {path.name for path in kept}
-    telling = [path for path in [*commands, *kept] if secret in path.read_bytes()]
+    telling = [path for path in [*commands, *kept] if secret in content_of(path)]
     assert telling == [running.token_file]
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Files, and no sockets; folders may vanish meanwhile."""
+    paths = [Path(at, name) for at, _, names in os.walk(folder) for name in names]
+    return [path for path in paths if path.is_file()]
+
+
+def content_of(path: Path) -> bytes:
+    """Nothing where a process has ended, or a file of Ray's has gone, since it was listed."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 @pytest.fixture

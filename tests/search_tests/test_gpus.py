@@ -1,15 +1,16 @@
 """Trials on GPUs that only Ray believes in: who gets which share, by the predicted memory."""
 
 import json
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.search_tests.bench import Bench, make_bench
+from tests.search_tests.bench import PATIENCE_S, Bench, make_bench
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 # Later than the function of that name in the module, so this one counts.
 MACHINE = """
@@ -83,9 +84,17 @@ def told(bench: Bench, study: str) -> list[dict[str, Any]]:
 
 
 def test_shares_follow_the_predicted_memory(bench: Bench) -> None:
-    done = bench.run("--study", "auto", "--trials", "6", *PLAN)
-    assert done.returncode == 0, done.stderr
-    assert "4 trials at once, each with 1 CPU and the share of a GPU that its" in done.stderr
+    bench.allow("auto", 0)
+    process = bench.start("--study", "auto", "--trials", "6", *PLAN)
+    given_log = bench.results / "auto" / "given.log"
+    # Three on two GPUs, none of which ends before all have begun: two are on one GPU.
+    while not given_log.exists() or len(told(bench, "auto")) < 3:
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    bench.let_go("auto")
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, output
+    assert "4 trials at once, each with 1 CPU and the share of a GPU that its" in output
     given = told(bench, "auto")
     begun = [each for each in given if each["what"] == "begin"]
     assert len(begun) == len(given) / 2 == 6

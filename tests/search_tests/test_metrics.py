@@ -8,7 +8,7 @@ import pytest
 
 from search.metrics import Rate, by_status
 from search.records import Record
-from tests.search_tests.bench import Bench, make_bench
+from tests.search_tests.bench import PATIENCE_S, Bench, make_bench
 
 
 def test_every_status_is_counted_also_where_there_is_none() -> None:
@@ -37,17 +37,26 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return make_bench(tmp_path_factory.mktemp("bench"))
 
 
-def endpoint(folder: Path) -> str:
-    """The address that Ray tells Prometheus: see the service discovery file in its folder."""
-    found = json.loads((folder / "ray" / "prom_metrics_service_discovery.json").read_text())
+def endpoint(folder: Path) -> str | None:
+    """The address that Ray tells Prometheus: see the service discovery file in its folder.
+
+    None while it is not there: Ray writes it again and again, and all nodes not at once.
+    """
+    try:
+        found = json.loads((folder / "ray" / "prom_metrics_service_discovery.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
     jobs = {each["labels"]["job"]: each["targets"] for each in found}
-    return str(jobs["ray"][0])
+    return str(jobs["ray"][0]) if jobs.get("ray") else None
 
 
 def gauges(address: str) -> dict[tuple[str, str], float]:
     """Our metrics at an endpoint, by name and status ("" where that does not apply)."""
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
+    try:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
+            text = answer.read().decode()
+    except OSError:  # not yet, or too slow
+        return {}
     found = {}
     for name, tags, value in re.findall(r"^ray_trellis_(\w+)\{(.*)\} (\S+)$", text, re.MULTILINE):
         labels = dict(re.findall(r'(\w+)="([^"]*)"', tags))
@@ -62,21 +71,25 @@ def test_a_study_shows_its_metrics_while_it_runs(
 ) -> None:
     monkeypatch.setenv("RAY_metrics_report_interval_ms", "500")  # Ray's own is 10 s
     held = ("--fix", "behaviour=learn", "--fix", "pause_s=2", "--stopper", "none")
+    bench.allow("live", 10)  # of the second trial, two
     size = ("--trials", "3", "--max-epochs", "8", "--concurrent", "1")
     process = bench.start("--study", "live", *size, *held)
     assert process.stdout is not None
     folder = None
     while folder is None:
-        told = re.search(r"cat (\S+)/token", process.stdout.readline())
+        line = process.stdout.readline()
+        assert line, "the study ended and told no folder"
+        told = re.search(r"cat (\S+)/token", line)
         folder = Path(told[1]) if told else None
-    bench.wait_for("live", 9, process)
-    began, found = time.monotonic(), {}
-    while found.get(("trials", "completed")) != 1:
-        assert time.monotonic() - began < 60, found
+    bench.wait_for("live", 10, process)
+    began, found = time.monotonic(), dict[tuple[str, str], float]()
+    while found.get(("trials", "completed")) != 1 or found.get(("trials", "running")) != 1:
+        assert time.monotonic() - began < 240, found
         time.sleep(1)
-        found = gauges(endpoint(folder))
+        address = endpoint(folder)
+        found = gauges(address) if address else {}
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     assert found["trials", "running"] == 1
     assert found["trials", "failed"] == found["trials", "infeasible"] == 0
     assert found["best_val_accuracy", ""] == pytest.approx(0.7 * 8 / 9)  # the published trial's

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.search_tests.bench import Bench, make_bench, stop
+from tests.search_tests.bench import PATIENCE_S, Bench, make_bench, stop
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +86,16 @@ def test_kill_and_resume_equals_the_undisturbed_study(bench: Bench) -> None:
     plan = ("--trials", "6", "--max-epochs", "4", "--concurrent", "1", "--seed", "3")
     plan += ("--fix", "behaviour=learn", "--fix", "pause_s=0.2")
     assert bench.run("--study", "calm", *plan).returncode == 0
+    bench.allow("killed", 4)
     process = bench.start("--study", "killed", *plan)
     for epochs in (3, 6, 9):
         bench.wait_for("killed", epochs, process)
         code, output = stop(process, signal.SIGKILL)
         assert code == -signal.SIGKILL, output
+        bench.allow("killed", epochs + 4)
         process = bench.start("--study", "killed", "--resume")
-    output, _ = process.communicate(timeout=240)
+    bench.let_go("killed")
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, output
     for name in ("trials.csv", "curves.csv"):
         calm = without_times(bench.results / "calm" / name)
@@ -109,6 +112,7 @@ def test_a_signal_ends_the_study_and_keeps_everything(
 ) -> None:
     name = f"signal-{number.name}"
     held = ("--fix", "behaviour=learn", "--fix", "pause_s=0.3")
+    bench.allow(name, 3)
     process = bench.start(
         "--study", name, "--trials", "3", "--max-epochs", "3", "--stopper", "none", *held
     )
@@ -118,6 +122,7 @@ def test_a_signal_ends_the_study_and_keeps_everything(
     assert f"--study {name} --resume" in output
     assert "Traceback" not in output
     kept = len(bench.trained(name))
+    bench.let_go(name)
     assert rows(bench.results / name / "trials.csv")[0]["status"] in ("running", "completed")
     done = bench.run("--study", name, "--resume")
     assert done.returncode == 0, done.stderr
@@ -128,15 +133,22 @@ def test_a_signal_ends_the_study_and_keeps_everything(
 
 @pytest.mark.slow
 def test_a_time_budget_ends_the_study_and_resume_goes_on(bench: Bench) -> None:
-    held = ("--fix", "behaviour=learn", "--fix", "pause_s=1")
+    held = ("--fix", "behaviour=learn", "--fix", "pause_s=0.1")
     plan = ("--trials", "3", "--max-epochs", "10", "--stopper", "none")
-    done = bench.run("--study", "budget", "--time-budget", "8s", *plan, *held)
+    for seconds in (8, 32, 128, 512):  # Ray's start counts: on a busy machine it takes all of 8 s
+        name = f"budget-{seconds}"
+        bench.allow(name, 6)
+        done = bench.run("--study", name, "--time-budget", f"{seconds}s", *plan, *held)
+        curves = bench.results / name / "curves.csv"
+        if curves.exists() and rows(curves):
+            break
     assert done.returncode == 0, done.stderr
     assert "time budget reached" in done.stderr
-    assert len(rows(bench.results / "budget" / "curves.csv")) < 30
-    again = bench.run("--study", "budget", "--resume")
+    assert 0 < len(rows(curves)) < 30
+    bench.let_go(name)
+    again = bench.run("--study", name, "--resume")
     assert again.returncode == 0, again.stderr
-    assert [row["epochs"] for row in rows(bench.results / "budget" / "trials.csv")] == ["10"] * 3
+    assert [row["epochs"] for row in rows(bench.results / name / "trials.csv")] == ["10"] * 3
 
 
 @pytest.mark.slow

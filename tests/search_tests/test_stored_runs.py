@@ -15,13 +15,13 @@ import pytest
 
 from search.places import mirror_of
 from search.remote import Remote
-from tests.search_tests.bench import Bench, make_bench
+from tests.search_tests.bench import PATIENCE_S, Bench, make_bench
 from tests.search_tests.stores import s3
 
 pytestmark = pytest.mark.slow
 PLACE = "s3://bucket/results"
 PLAN = ("--trials", "5", "--max-epochs", "4", "--seed", "3", "--concurrent", "1")
-HELD = ("--fix", "behaviour=learn", "--fix", "pause_s=0.8")
+HELD = ("--fix", "behaviour=learn", "--fix", "pause_s=0.4")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +82,7 @@ def test_killed_here_and_resumed_without_its_folder_equals_the_undisturbed_one(
     )
     assert not [name for name in calm.entries() if name.startswith(("driver-", "trials/"))]
 
+    bench.allow("torn", 6)  # in the second trial
     process = bench.start("--study", "torn", *PLAN, *HELD)
     torn = Remote(f"{PLACE}/torn")
     while len(table(torn.read("trials.csv"))) < 3:  # the second trial has come as far as the store
@@ -91,6 +92,7 @@ def test_killed_here_and_resumed_without_its_folder_equals_the_undisturbed_one(
     process.communicate()
     assert [name for name in torn.entries() if name.startswith("driver-")]
     shutil.rmtree(bench.results / "torn")
+    bench.let_go("torn")
     resumed = bench.run("--study", "torn", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert table(torn.read("trials.csv")) == table(calm.read("trials.csv"))
@@ -125,10 +127,11 @@ def test_the_second_driver_is_refused_and_a_killed_one_is_no_hindrance(bench: St
 
 
 def test_an_interrupted_study_is_whole_in_the_store_and_says_how_to_go_on(bench: Stored) -> None:
+    bench.allow("stopped", 3)
     process = bench.start("--study", "stopped", *PLAN, *HELD)
     bench.wait_for("stopped", 3, process)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, output
     assert f"--study stopped --resume --results-dir {PLACE}" in output
     entries = Remote(f"{PLACE}/stopped").entries()
@@ -172,7 +175,7 @@ def test_a_file_uri_is_the_folder_itself(bench: Stored, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "shared" / "best.pt").exists()

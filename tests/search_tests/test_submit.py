@@ -21,7 +21,7 @@ from search.jobs_package import package
 from search.manifest import git_commit
 from search.submit import main
 from tests.search_tests import nodes
-from tests.search_tests.bench import Bench, make_bench
+from tests.search_tests.bench import PATIENCE_S, Bench, make_bench
 from tests.search_tests.nodes import Nodes
 
 URL = "http://127.0.0.1:8265"
@@ -288,12 +288,12 @@ def start(bench: Bench, cluster: Nodes, *words: str) -> "subprocess.Popen[str]":
 
 def submit(bench: Bench, cluster: Nodes, *words: str) -> "subprocess.CompletedProcess[str]":
     process = start(bench, cluster, *words)
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=PATIENCE_S)
     return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
-def study(bench: Bench, name: str, *more: str, pause_s: str = "0") -> list[str]:
-    held = ("--fix", "behaviour=learn", "--fix", f"pause_s={pause_s}", "--max-epochs", "2")
+def study(bench: Bench, name: str, *more: str) -> list[str]:
+    held = ("--fix", "behaviour=learn", "--fix", "pause_s=0", "--max-epochs", "2")
     places = ("--cluster-results-dir", str(bench.results), "--results-dir", str(here(bench)))
     data = () if "--resume" in more else ("--data", f"folder:{bench.images}")
     return ["formula", "--study", name, *data, *held, *places, *more]
@@ -334,7 +334,8 @@ def test_a_jobs_own_exit_code_and_words_come_back(bench: Bench, cluster: Nodes) 
 def test_ctrl_c_leaves_the_job_stop_ends_it_and_it_goes_on_by_resume(
     bench: Bench, cluster: Nodes
 ) -> None:
-    process = start(bench, cluster, *study(bench, "long", "--trials", "1", pause_s="10"))
+    bench.allow("long", 1)
+    process = start(bench, cluster, *study(bench, "long", "--trials", "1"))
     assert process.stderr is not None
     seen = ""
     while "study: " not in seen:
@@ -343,7 +344,7 @@ def test_ctrl_c_leaves_the_job_stop_ends_it_and_it_goes_on_by_resume(
         seen += line
     bench.wait_for("long", 1, process)
     process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=30)
+    _, rest = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "goes on without you" in rest
     job = next(line.split()[1] for line in seen.splitlines() if line.startswith("job "))
@@ -358,9 +359,8 @@ def test_ctrl_c_leaves_the_job_stop_ends_it_and_it_goes_on_by_resume(
     logs = submit(bench, cluster, "logs", job)
     assert "terminated: everything is kept" in logs.stdout
 
-    resumed = submit(
-        bench, cluster, *study(bench, "long", "--resume", "--trials", "1", pause_s="10")
-    )
+    bench.let_go("long")
+    resumed = submit(bench, cluster, *study(bench, "long", "--resume", "--trials", "1"))
     assert resumed.returncode == 0, resumed.stderr
     assert bench.trained("long") == ["0 1", "0 2"]  # no epoch twice
     rows = (here(bench) / "long" / "trials.csv").read_text().splitlines()
