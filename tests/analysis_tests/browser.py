@@ -15,8 +15,8 @@ from typing import Any
 
 import aiohttp
 
-_START_S = 60  # a busy machine takes its time
-_DRAW_S = 120
+_START_S = 200  # a busy machine takes its time
+_DRAW_S = 240
 _TALLER = 40_000  # pixels: everything is on the screen at once, and so is drawn
 
 

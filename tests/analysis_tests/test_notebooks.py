@@ -74,7 +74,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> str:
     words = ["--data", "embedded", "--preset", "quick", "--trials", "2", "--max-epochs", "2"]
     places = ["--study", "first", "--results-dir", str(results)]
     command = [sys.executable, "-m", "search.run", "lenet_beans", *words, *places]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=900)
     shutil.copytree(results / "first", results / "second")
     return os.pathsep.join(str(results / name) for name in ("first", "second"))
 
@@ -89,7 +89,7 @@ def test_they_run(path: Path, embedded: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     where = {"metadata": {"path": str(ROOT)}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=where).execute()
+    NotebookClient(notebook, timeout=900, kernel_name="python3", resources=where).execute()
     outputs = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
     assert len(outputs) >= 3
     # Every cell shows something: text, a table or a picture.

@@ -13,8 +13,9 @@ from tests.search_tests.bench import Bench, make_bench
 NODES = """
 import sys
 from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-cluster.add_node(num_cpus=2)
+here = {"dashboard_agent_listen_port": 0}  # the default is one fixed port of the machine
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **here})
+cluster.add_node(num_cpus=2, **here)
 cluster.wait_for_nodes()
 print(cluster.address, flush=True)
 sys.stdin.read()
@@ -49,7 +50,7 @@ def address(bench: Bench) -> Iterator[str]:
     line = next(line for line in process.stdout if line.startswith("127.") or ":" in line)
     yield line.strip()
     process.stdin.close()
-    process.wait(timeout=60)
+    process.wait(timeout=300)
 
 
 def test_a_study_joins_the_cluster_and_leaves_it_running(bench: Bench, address: str) -> None:

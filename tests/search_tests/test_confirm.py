@@ -41,7 +41,7 @@ def ask(module: str, *words: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own: Ray keeps what earlier tests of this one have set."""
     return subprocess.run(
         [sys.executable, "-m", module, *words],
-        capture_output=True, text=True, check=False, timeout=280,
+        capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from search.journal import own
 own(Path(sys.argv[1]))
 print("held", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 # Half of the room that a line needs is left; then there is room again.
 FULL_DISK = """

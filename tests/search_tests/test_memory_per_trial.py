@@ -18,7 +18,7 @@ LARGEST = (
     *("--trials", "1", "--max-epochs", "1", "--precision", "float32", "--stopper", "none"),
 )
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,16 @@ PLAN = Plan(trials=4, max_epochs=3, seed=5, sampler="random")
 
 
 def ask(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=120) as answer:
         return json.loads(answer.read())
+
+
+def answers(url: str) -> bool:
+    try:
+        ask(url)
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
@@ -38,17 +46,13 @@ def dashboard(journal: Path) -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}/api/studies"
     try:
-        for _ in range(300):
+        while not answers(url):  # pytest's limit ends this
             assert process.poll() is None
-            try:
-                ask(url)
-                break
-            except OSError:
-                time.sleep(0.1)
+            time.sleep(0.1)
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from search import doing as doings
 from search.catalog import EXPERIMENTS
 from search.doing import NAME, Doing, what_it_does
 from search.plan import Plan, possible_values
@@ -99,13 +100,21 @@ def test_the_best_weights_are_made_whole_once(
     assert path.stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_what_a_trial_does_is_a_line_in_its_folder(tmp_path: Path) -> None:
+def test_what_a_trial_does_is_a_line_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(doings.time, "monotonic", lambda: now[0])
     assert what_it_does(tmp_path / "7") == ""
     doing = Doing(tmp_path / "7")
     doing("training the source network", 1, 10)
     assert what_it_does(tmp_path / "7") == "training the source network: 1 of 10"
+    now[0] += 0.9
     doing("training the source network", 2, 10)  # within the same second: not written
     assert what_it_does(tmp_path / "7") == "training the source network: 1 of 10"
+    now[0] += 0.2
+    doing("training the source network", 3, 10)
+    assert what_it_does(tmp_path / "7") == "training the source network: 3 of 10"
     doing("training the source network", 10, 10)
     assert what_it_does(tmp_path / "7") == "training the source network: 10 of 10"
     (tmp_path / "8").write_text("")

@@ -205,7 +205,7 @@ def test_removing_asks_and_takes_no_for_an_answer(results: Path) -> None:
         )
         os.close(slave)
         os.write(master, answer)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=240)
         os.close(master)
         assert process.returncode == code, err
         assert b"remove all of this? [y/N]" in err

@@ -378,7 +378,7 @@ def test_two_processes_compute_once(tmp_path, root):
     second = worker(tmp_path)
     read_until(second, "waiting for another process to prepare train images 1 None")
     (tmp_path / "gate").touch()
-    outputs = [process.communicate(timeout=60)[0].splitlines() for process in (first, second)]
+    outputs = [process.communicate(timeout=240)[0].splitlines() for process in (first, second)]
     assert (tmp_path / "log").read_text().splitlines() == [str(first.pid)] * 400
     assert outputs[0][-1] == f"built 2 {SUM}"
     assert outputs[1][-1] == f"built 0 {SUM}"
@@ -390,7 +390,7 @@ def test_a_killed_process_leaves_nothing_that_looks_whole(tmp_path, root):
     process = worker(tmp_path)
     read_until(process, "at the gate")
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     left = whole(root)
     assert len(left) == 1
     assert left[0].startswith(f"{NAME}.tmp-")
@@ -409,7 +409,7 @@ def test_the_scratch_folder_of_a_living_process_is_left_alone(tmp_path, root):
     assert ensure("e" * 64, "train", [4], lambda: other).built == 1
     assert any(".tmp-" in name for name in whole(root))
     (tmp_path / "gate").touch()
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=240)
     assert output.splitlines()[-1] == f"built 2 {SUM}"
 
 

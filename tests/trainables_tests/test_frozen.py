@@ -201,7 +201,7 @@ def _start(started: Path, log: Path) -> multiprocessing.process.BaseProcess:
 
 
 def _wait_for(path: Path) -> None:
-    for _ in range(600):
+    for _ in range(4000):  # a child that imports torch on a busy machine may need a minute
         if path.exists():
             return
         time.sleep(0.05)
@@ -219,7 +219,7 @@ def test_one_process_computes_while_another_waits_and_says_so(tmp_path: Path) ->
 
     network = Network()
     found = stored([CUT], "train", 5, network, hear)
-    process.join(60)
+    process.join(200)
     assert process.exitcode == 0
     assert (found.computed, network.passes) == (0, [])
     assert found.values["pool"][4, 0] == 4.0
@@ -232,7 +232,7 @@ def test_a_kill_midway_leaves_nothing_that_looks_whole(tmp_path: Path, cache: Pa
     _wait_for(tmp_path / "began")
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
-    process.join(60)
+    process.join(200)
     assert not CUT.folder("train").exists()
     assert any(".tmp-" in path.name for path in cache.iterdir())
     assert stored([CUT], "train", 5, Network()).computed == 5

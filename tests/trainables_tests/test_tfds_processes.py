@@ -71,7 +71,7 @@ def child(beans: FileServer, tmp_path: Path) -> Iterator[Callable[[], "subproces
 def test_preparing_and_reading_is_silent_and_needs_no_tensorflow(
     child: Callable[[], "subprocess.Popen[str]"],
 ) -> None:
-    out, err = child().communicate(timeout=120)
+    out, err = child().communicate(timeout=240)
     assert err == ""
     assert len(out.splitlines()) == 1
     seen = json.loads(out)
@@ -100,7 +100,7 @@ def test_two_processes_at_once_prepare_once(
     readers = [threading.Thread(target=read, args=(index,)) for index in range(2)]
     for reader in readers:
         reader.start()
-    assert waiting.wait(100)
+    assert waiting.wait(240)
     beans.gate.set()
     for reader in readers:
         reader.join()

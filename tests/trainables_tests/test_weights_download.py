@@ -33,6 +33,9 @@ class Place:
         self.folder = root / "torch" / "hub" / "checkpoints"
         patch.setenv("TORCH_HOME", str(root / "torch"))
         patch.setenv("no_proxy", "127.0.0.1")
+        # A busy machine may take longer than a user is to wait.
+        patch.setattr(weights_download, "START_TIMEOUT_S", 120)
+        patch.setattr(weights_download, "READ_TIMEOUT_S", 120)
         self.point_at(server.url)
 
     def point_at(self, server: str) -> None:
