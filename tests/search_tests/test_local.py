@@ -87,7 +87,7 @@ def test_what_is_replaced_is_put_back_after_an_error() -> None:
 def test_a_study_that_is_over_soon_starts_no_dashboard(mine: Local) -> None:
     thread = later(mine, lambda: pytest.fail("started"))
     mine.over()
-    thread.join(20)
+    thread.join(120)
     assert not thread.is_alive()
 
 
@@ -101,7 +101,7 @@ def test_a_dashboard_that_does_not_start_is_told_and_ends_nothing(
 
     thread = later(mine, work)
     mine.left()
-    thread.join(60)
+    thread.join(120)
     assert capsys.readouterr().err == "note: there is no Ray dashboard: no room\n"
 
 
@@ -129,10 +129,10 @@ def test_what_is_half_started_is_killed_when_the_study_is_over(
         raise RuntimeError("it is gone")
 
     thread = later(mine, work)
-    assert started.wait(60)
+    assert started.wait(120)
     mine.over()
     mine.left()
-    thread.join(60)
+    thread.join(120)
     (child, priority), *more = children
     assert not more
     assert child.returncode == -9

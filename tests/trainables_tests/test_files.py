@@ -191,6 +191,8 @@ def test_a_reader_sees_one_content_or_the_other(tmp_path: Path) -> None:
 
     reader = threading.Thread(target=read)
     reader.start()
+    while not seen:  # from now on it reads while others write
+        assert reader.is_alive()
     for turn in range(100):
         replace_text(path, "ba"[turn % 2] * size)
     done.set()

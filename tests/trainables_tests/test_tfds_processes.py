@@ -31,7 +31,7 @@ from trainables.data.source import DataSpec
 from trainables.data.tfds_source import open_tfds
 
 url, data_dir = sys.argv[1:]
-tfds_download.START_TIMEOUT_S = tfds_download.READ_TIMEOUT_S = 60.0
+tfds_download.START_TIMEOUT_S = tfds_download.READ_TIMEOUT_S = 240.0
 told = []
 def progress(what, done, total):
     if what not in told:

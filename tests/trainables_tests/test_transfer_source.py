@@ -246,7 +246,7 @@ def test_a_crash_leaves_nothing_that_is_taken_for_whole(
         target=die_in_the_middle, args=(data, where)
     )
     process.start()
-    process.join(120)
+    process.join(280)
     assert process.exitcode == 9
     assert len(folders(cache)) == (1 if where == "put" else 0)  # scratch at most
     trained = count_epochs(monkeypatch)

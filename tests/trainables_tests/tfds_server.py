@@ -35,7 +35,7 @@ class _Handler(BaseHTTPRequestHandler):
         server.requests[path] += 1
         body, fault = server.files.get(path, b""), server.faults.get(path, "")
         if fault in ("stalled", "gated"):
-            server.gate.wait(60)
+            server.gate.wait(240)
         if fault.isdigit() or path not in server.files:
             self.send_error(int(fault or 404))
             return
@@ -55,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: len(body) // 2])
             self.wfile.flush()
             if fault == "stalled midway":
-                server.gate.wait(60)
+                server.gate.wait(240)
             self.connection.shutdown(socket.SHUT_RDWR)
             return
         self.wfile.write(body)
