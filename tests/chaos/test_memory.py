@@ -65,6 +65,22 @@ def limited(
     )
 
 
+def to_its_end(
+    bench: Bench, group: Path, script: str, *words: str, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a study; go on with it where the kernel takes the driver, too.
+
+    It does, now and then: for want of anything larger, while what a killed trial held is not free
+    yet.
+    """
+    done = limited(bench, group, script, *words, **more)
+    if done.returncode != -signal.SIGKILL:
+        return done
+    again = limited(bench, group, script, *words[:2], "--resume", **more)
+    again.stderr = done.stderr + again.stderr
+    return again
+
+
 @pytest.mark.parametrize(
     ("script", "cause"), [(ENTER, KERNEL), (ENTER_AND_SEE, RAY)], ids=["kernel", "ray"]
 )
@@ -74,14 +90,15 @@ def test_what_takes_too_much_even_alone_is_infeasible(
     name = cause.split(",")[0].split()[-1].lower()
     words = ("--study", name, *PLAN, "--fix", "behaviour=hog", "--fix", "pause_s=0.5")
     # Ray looks four times a second; the 40 % left take two trials three seconds at least.
-    done = limited(bench, group, script, *words, RAY_memory_usage_threshold="0.6")
+    done = to_its_end(bench, group, script, *words, RAY_memory_usage_threshold="0.6")
     trials = table(bench.results / name / "trials.csv")
-    assert [row["status"] for row in trials] == ["infeasible"] * 2, done.stderr
+    ended = f"exit {done.returncode}\n{done.stderr}"
+    assert [row["status"] for row in trials] == ["infeasible"] * 2, ended
     assert {row["error"] for row in trials} == {f"out of memory: {cause}"}
     assert done.returncode == 1
     assert "none of 2 trials finished; the last error: out of memory" in done.stderr
     again = done.stderr.count("it is tried once more with no other beside it")
-    assert 1 <= again <= 2
+    assert 1 <= again <= 3  # the third where the study was gone on with
     tally[f"trials killed for memory by {name}"] += 2
     tally["deaths of them"] += 2 + again
 
@@ -90,7 +107,7 @@ def test_what_fits_when_alone_is_no_infeasible_trial(
     bench: Bench, group: Path, tally: Counter[str]
 ) -> None:
     words = ("--study", "shared", *PLAN, "--fix", "behaviour=hog_once", "--fix", "pause_s=0.5")
-    done = limited(bench, group, ENTER, *words)
+    done = to_its_end(bench, group, ENTER, *words)
     assert done.returncode == 0, done.stderr
     trials = table(bench.results / "shared" / "trials.csv")
     told = done.stderr.count("it is tried once more with no other beside it")
