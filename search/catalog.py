@@ -38,6 +38,7 @@ _ALL = (
         pretrained=True,
         stage_epochs=("head_epochs", "finetune_epochs"),
         shares=True,
+        measured=Measured(minutes=57, val_accuracy=0.9248, trials=11),
     ),
     Experiment(
         name="mnist_cnn",
@@ -53,6 +54,7 @@ _ALL = (
         },
         published=0.975,
         class_metrics=True,  # as the published study tells them
+        measured=Measured(minutes=30, val_accuracy=0.9895, trials=7),
     ),
     Experiment(
         name="cifar10_net",
@@ -67,6 +69,8 @@ _ALL = (
             "thorough": Preset(100, 60),
         },
         published=0.8216,
+        # Of 18 epochs at most, Adam on batches of 64.
+        measured=Measured(minutes=20, val_accuracy=0.7145, trials=6),
     ),
     Experiment(
         name="cifar10_transfer",
@@ -83,6 +87,7 @@ _ALL = (
         published=0.8234,
         published_split="validation",
         conclusion="trainables.transfer_conclusion",
+        measured=Measured(minutes=4, val_accuracy=0.7984, trials=12),
     ),
 )
 

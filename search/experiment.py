@@ -31,10 +31,12 @@ class Measured:
     """A search that was made: its wall-clock minutes on 2 cores, and its best trial.
 
     `val_accuracy` is of the best epoch on the validation split: chosen by it, so optimistic.
+    `trials` had ended by then; None: all of the standard preset.
     """
 
     minutes: float
     val_accuracy: float
+    trials: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Experiment:
     hyperparameters that hold the epochs of the trial's stages, in order: rungs count in the last
     (see `search.epochs`); without them a trial is one stage. With `shares` the trainable's
     `prepare` makes what all trials share before the first begins. `measured` is what our own
-    search of the standard preset gave on the real data; the README has its command.
+    search gave on the real data; the README has its command.
     """
 
     name: str
