@@ -103,11 +103,7 @@ def _predictor(
         raise StudyFailed(f"{folder} has no best.pt: a worker of another machine kept the weights")
     height, width, channels = split.images.shape[1:]
     shape, classes = (height, width, channels), len(data.classes)
-    try:
-        model = restored(experiment, config, path, classes, shape, weights_of(manifest))
-    except (KeyError, TypeError, RuntimeError) as error:
-        what = str(error).splitlines()[0]
-        raise StudyFailed(f"{path} does not fit its configuration: {what}") from error
+    model = restored(experiment, config, path, classes, shape, weights_of(manifest))
     precision = (manifest.get("resources") or {}).get("precision", "auto")
 
     def predict(images: NDArray[np.uint8]) -> NDArray[np.int64]:

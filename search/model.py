@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.errors import StudyFailed
 from search.experiment import Experiment
 from trainables.budget import Weights
 from trainables.data import Data, Split
@@ -50,16 +51,21 @@ def restored(
             trained: in a trial's folder, and until the study ends.
 
     Raises:
-        RuntimeError: the file belongs to another network.
-        TrellisError: pretrained weights that the file lacks cannot be had.
+        StudyFailed: the file belongs to another network.
+        TrellisError: the file is damaged, or pretrained weights that the file lacks cannot be had.
     """
     from trainables.checkpoint import load_weights
 
-    state = load_weights(path)["model"]
-    model = network(experiment, config, classes, shape)
-    if weights is not None and not set(model.state_dict()) <= set(state):
-        state = experiment.module().whole_state(state, weights)
-    model.load_state_dict(state, assign=True)
+    saved = load_weights(path)
+    try:
+        state = saved["model"]
+        model = network(experiment, config, classes, shape)
+        if weights is not None and not set(model.state_dict()) <= set(state):
+            state = experiment.module().whole_state(state, weights)
+        model.load_state_dict(state, assign=True)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        what = str(error).splitlines()[0]
+        raise StudyFailed(f"{path} does not fit its configuration: {what}") from error
     return model.eval()
 
 

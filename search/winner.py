@@ -72,13 +72,8 @@ class Winner:
 
         path, weights = chosen(self.folder)[1], weights_of(self.manifest)
         self._check(path)
-        try:
-            model = restored(
-                self.experiment, self.config, path, len(self.classes), self.shape, weights
-            )
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            what = str(error).splitlines()[0]
-            raise StudyFailed(f"{path} does not fit its configuration: {what}") from error
+        classes = len(self.classes)
+        model = restored(self.experiment, self.config, path, classes, self.shape, weights)
         return Deployed(model).eval()
 
     def _check(self, path: Path) -> None:

@@ -7,10 +7,9 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ray import tune
@@ -137,8 +136,8 @@ class Worker(tune.Trainable):
             progress=self._files.telling(Doing(self._folder)),
             memory_mb=self._assigned[MEMORY],
         )
-        trainable = _read_modules(job["experiment"])
-        return iter(trainable.epochs(self._assigned["config"], job["data"], budget))
+        trainable = _trainable(job["experiment"])
+        return iter(trainable(self._assigned["config"], job["data"], budget))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Save nothing through Ray: the trainable keeps its own checkpoint."""
@@ -148,16 +147,16 @@ class Worker(tune.Trainable):
 
 
 @functools.cache
-def _read_modules(experiment: str) -> ModuleType:
+def _trainable(experiment: str) -> Callable[..., Any]:
     """Import what a trial needs, torch above all; return the experiment's trainable.
 
     What is there then stays until the process ends: the garbage collector, which runs before every
     trial, need not look at it again.
     """
-    module: ModuleType = find(experiment).module()
+    found: Callable[..., Any] = find(experiment).trainable()
     gc.collect()
     gc.freeze()
-    return module
+    return found
 
 
 def _node() -> str:

@@ -15,7 +15,7 @@ from trainables import device as machine
 from trainables.batched_checks import check_alike
 from trainables.batched_epoch import Batch, evaluate, train_epoch
 from trainables.budget import Budget, Diverged, EpochResult
-from trainables.training import Stage
+from trainables.training import Stage, result_of
 
 Outcome = EpochResult | Diverged
 
@@ -72,25 +72,8 @@ def run_epoch(batch: Batch, epoch: int, lower: AbstractContextManager[object]) -
     seconds, peak = time.perf_counter() - started, machine.peak_memory_mb(device)
     outcomes: list[Outcome] = []
     for stage, told in zip(batch.stages, torch.cat((trained, validated)).T.tolist(), strict=True):
-        train_loss, train_accuracy, val_loss, val_accuracy = told
-        if not torch.isfinite(torch.tensor([train_loss, val_loss])).all():
-            text = f"epoch {epoch}: loss {train_loss} on train, {val_loss} on validation"
-            outcomes.append(Diverged(text))
-            continue
-        own = list(stage.model.parameters())
-        outcomes.append(
-            EpochResult(
-                epoch=epoch,
-                stage=stage.name,
-                train_loss=train_loss,
-                train_accuracy=train_accuracy,
-                val_loss=val_loss,
-                val_accuracy=val_accuracy,
-                learning_rate=stage.optimizer.param_groups[0]["lr"],
-                epoch_s=seconds,
-                peak_memory_mb=peak,
-                parameters=stage.parameters or sum(p.numel() for p in own),
-                trainable_parameters=sum(p.numel() for p in own if p.requires_grad),
-            )
-        )
+        try:
+            outcomes.append(result_of(stage, epoch, told, seconds, peak))
+        except Diverged as diverged:
+            outcomes.append(diverged)
     return outcomes

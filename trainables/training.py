@@ -4,6 +4,7 @@ No DataLoader: a split is one uint8 array, a batch an index into it. All randomn
 (trial seed, epoch, purpose), so a trial that goes on from a checkpoint ends as if never stopped.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -156,11 +157,28 @@ def run_epoch(stage: Stage, budget: Budget, epoch: int, device: torch.device) ->
     """
     started = time.perf_counter()
     lower = machine.autocast(budget, device)
-    train_loss, train_accuracy = train_epoch(stage, budget.seed, epoch, lower)
-    val_loss, val_accuracy = evaluate(
+    trained = train_epoch(stage, budget.seed, epoch, lower)
+    validated = evaluate(
         stage.model, stage.validation, stage.prepare, lower, stage.loss, stage.micro_batch
     )
-    if not (torch.isfinite(torch.tensor([train_loss, val_loss])).all()):
+    seconds, peak_mb = time.perf_counter() - started, machine.peak_memory_mb(device)
+    return result_of(stage, epoch, (*trained, *validated), seconds, peak_mb)
+
+
+def result_of(
+    stage: Stage,
+    epoch: int,
+    numbers: tuple[float, float, float, float],
+    seconds: float,
+    peak_mb: float,
+) -> EpochResult:
+    """Return the result of an epoch: `numbers` are loss and accuracy on train, then validation.
+
+    Raises:
+        Diverged: a loss that is not finite.
+    """
+    train_loss, train_accuracy, val_loss, val_accuracy = numbers
+    if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
         raise Diverged(f"epoch {epoch}: loss {train_loss} on train, {val_loss} on validation")
     return EpochResult(
         epoch=epoch,
@@ -170,8 +188,8 @@ def run_epoch(stage: Stage, budget: Budget, epoch: int, device: torch.device) ->
         val_loss=val_loss,
         val_accuracy=val_accuracy,
         learning_rate=stage.optimizer.param_groups[0]["lr"],
-        epoch_s=time.perf_counter() - started,
-        peak_memory_mb=machine.peak_memory_mb(device),
+        epoch_s=seconds,
+        peak_memory_mb=peak_mb,
         parameters=stage.parameters or sum(p.numel() for p in stage.model.parameters()),
         trainable_parameters=sum(p.numel() for p in stage.model.parameters() if p.requires_grad),
     )

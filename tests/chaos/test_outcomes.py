@@ -35,19 +35,18 @@ def stage(labels: list[int], **changes: Any) -> Stage:
     return replace(whole, **changes)
 
 
-class Training:
-    """A trainable that trains one stage."""
+def trainable_of(made: Stage) -> Any:
+    """Return a trainable that trains one stage."""
 
-    def __init__(self, made: Stage) -> None:
-        self._made = made
+    def epochs(config: Any, data: Any, budget: Budget) -> Iterator[EpochResult]:
+        return run_stages([lambda _: made], budget, "x")
 
-    def epochs(self, config: Any, data: Any, budget: Budget) -> Iterator[EpochResult]:
-        return run_stages([lambda _: self._made], budget, "x")
+    return epochs
 
 
 def outcome_of(made: Stage, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Drive a worker, without Ray, as Ray would: step after step until it says that it is done."""
-    monkeypatch.setattr(worker, "_read_modules", lambda _: Training(made))
+    monkeypatch.setattr(worker, "_trainable", lambda _: trainable_of(made))
     job = {"experiment": "x", "folder": str(folder), "data": None, "max_epochs": 3}
     job |= {"threads": 1, "device": "cpu", "precision": "float32"} | {
         "weights": None,

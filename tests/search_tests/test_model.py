@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from search.catalog import find
+from search.errors import StudyFailed
 from search.model import restored, split_of
 from tests.trainables_tests.tiny_data import TinyData, tiny_data
 from tests.trainables_tests.tiny_stages import budget
@@ -68,5 +69,5 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     experiment = find("mnist_cnn")
     config = experiment.defaults() | {"batch_size": 8, "filters": "16/32"}
     drive(experiment.trainable()(config, data, budget(1, tmp_path)), None)
-    with pytest.raises(RuntimeError, match="size mismatch"):
+    with pytest.raises(StudyFailed, match=r"best.pt does not fit its configuration: Error"):
         restored(experiment, config | {"filters": "32/64"}, tmp_path / "best.pt", 3, (12, 12, 1))
