@@ -1,16 +1,20 @@
 """Records real learning curves of `lenet_beans`, to replay searches on (benchmarks/replay.py).
 
-Trains the published configuration and random ones of the space, each with several seeds, one
-after the other and without Ray. It can be ended at any moment: the same command goes on.
+Trains the published configuration and random ones of the space, each with several seeds, without
+Ray. It can be ended at any moment: the same command goes on.
 
-python -m benchmarks.record_curves --data-dir DIR --configurations 300 --repeats 3
+python -m benchmarks.record_curves --data-dir DIR --configurations 300 --repeats 3 --processes 2
 python -m benchmarks.record_curves --data embedded --configurations 3 --repeats 1 --epochs 2
 """
 
 import argparse
+import functools
+import multiprocessing
+import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +101,8 @@ def parser() -> Parser:
     made.add_argument("--repeats", type=int, default=3, help="seeds of each (3)")
     made.add_argument("--epochs", type=int, default=20, help="of each run (20, as published)")
     made.add_argument("--image-size", type=int, default=64, help="side in pixels (64)")
-    made.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
+    made.add_argument("--threads", type=int, default=1, help="CPU threads of a run (1)")
+    made.add_argument("--processes", type=int, default=1, help="runs at once (1)")
     made.add_argument("--data", help="tfds (default) or embedded")
     made.add_argument("--data-dir", help="where TFDS keeps its data")
     made.add_argument("--log", type=Path, default=Path("results/curves.jsonl"), help="%(default)s")
@@ -105,36 +110,72 @@ def parser() -> Parser:
     return made
 
 
-def train_all(options: argparse.Namespace, spec: DataSpec) -> None:
-    """Record every run that the log does not have, then write the Parquet file."""
+def train(
+    options: argparse.Namespace, spec: DataSpec, task: tuple[int, int, Mapping[str, Any]]
+) -> Run:
+    """Train a configuration once: `task` has its number, the repeat, and the configuration."""
+    number, repeat, config = task
+    seed = derive(0, "curve", number, repeat)
+    budget = Budget(options.epochs, seed=seed, threads=options.threads)
+    epochs = find(EXPERIMENT).trainable()(config, _data(spec, options.image_size), budget)
+    rows, parameters = record(epochs)
+    return Run(number, repeat, config, parameters, rows)
+
+
+@functools.cache
+def _data(spec: DataSpec, image_size: int) -> Any:
+    """Return the data, its arrays made: once per process."""
     from trainables.data import open_data, prepare
 
-    experiment = find(EXPERIMENT)
     data = open_data(spec, DataProgress())
-    prepare(data, [options.image_size], progress=DataProgress())
-    described = about(experiment, data, options)
+    prepare(data, [image_size], progress=DataProgress())
+    return data
+
+
+def in_processes(
+    options: argparse.Namespace, spec: DataSpec, tasks: Sequence[Any]
+) -> Iterator[Run]:
+    """Train in several processes at once; what they are at is dropped when the caller ends."""
+    context = multiprocessing.get_context("spawn")
+    ignore = (signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for this process, which ends them
+    pool = ProcessPoolExecutor(options.processes, context, signal.signal, ignore)
+    try:
+        for done in as_completed([pool.submit(train, options, spec, task) for task in tasks]):
+            yield done.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
+
+
+def train_all(options: argparse.Namespace, spec: DataSpec) -> None:
+    """Record every run that the log does not have, then write the Parquet file."""
+    experiment = find(EXPERIMENT)
+    described = about(experiment, _data(spec, options.image_size), options)
     log = RunLog(options.log, described)
     configs = configurations(
         experiment, {"image_size": options.image_size}, options.configurations
     )
     # Every configuration once, then all again: what is there after a while is of use.
     wanted = [(c, r) for r in range(options.repeats) for c in range(len(configs))]
-    waiting = [key for key in wanted if key not in log.runs]
+    tasks = [(c, r, configs[c]) for c, r in wanted if (c, r) not in log.runs]
+    if options.processes > 1:
+        trained: Iterable[Run] = in_processes(options, spec, tasks)
+    else:
+        trained = (train(options, spec, task) for task in tasks)
     begun = time.monotonic()
-    for done, (number, repeat) in enumerate(waiting):
-        seed = derive(0, "curve", number, repeat)
-        budget = Budget(options.epochs, seed=seed, threads=options.threads)
-        rows, parameters = record(experiment.trainable()(configs[number], data, budget))
-        log.add(Run(number, repeat, configs[number], parameters, rows))
-        best = max((row[3] for row in rows if row[3] == row[3]), default=0.0)
-        left = (time.monotonic() - begun) / (done + 1) * (len(waiting) - done - 1)
-        say(
-            f"{len(log.runs)} of {len(wanted)}: configuration {number}, repeat {repeat}, best "
-            f"{best:.4f}, {clock(left)} left"
-        )
+    for done, run in enumerate(trained, start=1):
+        log.add(run)
+        left = (time.monotonic() - begun) / done * (len(tasks) - done)
+        say(f"{len(log.runs)} of {len(wanted)}: {_told(run)}, {clock(left)} left")
     log.close()
     write_curves(options.to, [log.runs[key] for key in wanted], described)
     say(f"{len(wanted)} runs in {options.to}, {options.to.stat().st_size / 1e6:.1f} MB")
+
+
+def _told(run: Run) -> str:
+    best = max((row[3] for row in run.rows if row[3] == row[3]), default=0.0)
+    return f"configuration {run.configuration}, repeat {run.repeat}, best {best:.4f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

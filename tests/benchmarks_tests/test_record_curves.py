@@ -33,8 +33,7 @@ TINY = ["--data", "embedded", "--epochs", "2", "--configurations", "2", "--image
 
 @pytest.fixture(autouse=True)
 def _few_images(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
-    monkeypatch.setattr("trainables.data.open_data", lambda spec, progress: DATA)
-    monkeypatch.setattr("trainables.data.prepare", lambda *given, **named: None)
+    monkeypatch.setattr(record_curves, "_data", lambda spec, size: DATA)
 
 
 def result(epoch: int) -> EpochResult:
@@ -165,3 +164,22 @@ def test_another_number_of_epochs_is_refused_in_one_line(
     assert main([*TINY, "--repeats", "1", *files]) == 0
     assert main([*TINY, "--repeats", "1", "--epochs", "3", *files]) == 2
     assert "epochs was 2, now 3" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_processes_record_what_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()  # the embedded leaves: other processes have nothing of this one
+    found = []
+    for processes in (1, 2):
+        files = ["--log", str(tmp_path / f"{processes}.jsonl"), "--to", str(tmp_path / "made")]
+        assert main([*TINY, "--repeats", "2", "--processes", str(processes), *files]) == 0
+        runs, _ = read_curves(tmp_path / "made")
+        rows = [[row[:4] for row in run.rows] for run in runs]
+        found.append(
+            [(r.configuration, r.repeat, kept) for r, kept in zip(runs, rows, strict=True)]
+        )
+        assert "4 of 4: configuration" in capsys.readouterr().err
+    assert found[0] == found[1]
+    assert [(number, repeat) for number, repeat, _ in found[0]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
