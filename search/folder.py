@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from search.records import CURVE_FIELDS, Record, best_of
+from search.trial_log import NAME as LOG_NAME
 from trainables.files import replace_file, replace_text, stands_for
 
 # In the folder of a failed trial: the whole traceback.
@@ -130,9 +131,9 @@ class StudyFolder:
             self.mirror.ended(record.number)
 
     def _staying(self, status: str) -> tuple[str, ...]:
-        """Return the files that stay of an ended trial: traceback, or weights to judge."""
+        """Return the files that stay of an ended trial: what failed, or weights to judge."""
         if status == "failed":
-            return (ERROR_NAME,)
+            return (ERROR_NAME, LOG_NAME)
         return KEPT_NAMES if self.keeps and status == "completed" else ()
 
     def _keep_best(self, best: Record) -> None:

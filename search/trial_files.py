@@ -17,6 +17,7 @@ from search.folder import ERROR_NAME
 from search.kills import NOTE_NAME
 from search.places import mirror_of
 from search.remote import Remote, StoreFailed
+from search.trial_log import NAME as LOG_NAME
 from trainables.data.source import Progress
 from trainables.files import stands_for
 
@@ -25,7 +26,7 @@ from trainables.files import stands_for
 MARK = "elsewhere"
 OWNER = ".driver"
 # What the driver wants to know of a trial that runs elsewhere.
-NOTES = (DOING_NAME, NOTE_NAME, ERROR_NAME)
+NOTES = (DOING_NAME, NOTE_NAME, ERROR_NAME, LOG_NAME)
 _CHECKPOINT = "checkpoint.pt"
 _TELL_S = 30.0
 # Putting a checkpoint may take a tenth of the time at most.

@@ -22,6 +22,7 @@ from search.folder import ERROR_NAME
 from search.passed import MEMORY, NO_ROOM, NOTES, OUTCOME, RUNNING
 from search.remote import StoreFailed
 from search.trial_files import TrialFiles
+from search.trial_log import TrialLog
 from trainables.budget import Budget, Diverged, EpochResult, TooLarge
 
 
@@ -60,6 +61,7 @@ class Worker(tune.Trainable):
         """Take a trial."""
         self._assigned = config
         self._files = TrialFiles(config["job"], config["number"])
+        self._log = TrialLog(self._folder)
         self._results: Iterator[EpochResult] | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -79,7 +81,11 @@ class Worker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Return an epoch's row, or how the trial ended, and what to tell the user."""
         notes = _notes_here()
-        return {**self._step(), NOTES: notes.taken()}
+        answer = self._step()
+        told = notes.taken()
+        for note in told:
+            self._log.add(note)
+        return {**answer, NOTES: told}
 
     def _step(self) -> dict[str, Any]:
         """Errors of ours are answers, and not retried: only the death of the process is."""
@@ -87,6 +93,8 @@ class Worker(tune.Trainable):
             if self._results is None:
                 self._results = self._begin()
             result = next(self._results, None)
+            if result is not None:
+                self._log.epoch(result)
             self._files.keep(last=result is None)
         except Diverged as error:
             return _ended("infeasible", f"diverged: {error}")
@@ -97,7 +105,7 @@ class Worker(tune.Trainable):
                 return _ended("infeasible", f"out of memory: {_line(error)}")
             if is_full(error) or isinstance(error, StoreFailed):
                 return _ended(NO_ROOM, _line(error))
-            self._keep_traceback()
+            self._keep_traceback(_line(error))
             if "CUDA error" in str(error):
                 # The process has lost its GPU context: every later trial in it would fail too.
                 os._exit(1)
@@ -106,7 +114,8 @@ class Worker(tune.Trainable):
             return _ended("completed")
         return {**asdict(result), OUTCOME: RUNNING}
 
-    def _keep_traceback(self) -> None:
+    def _keep_traceback(self, line: str) -> None:
+        self._log.add(f"failed: {line}")
         # A full disk must not turn one error into another.
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -122,6 +131,7 @@ class Worker(tune.Trainable):
         job = self._assigned["job"]
         self._files.begin()
         kills.note(self._folder, _node())
+        self._log.begins(self._assigned["config"], self._assigned["seed"], job["max_epochs"])
         self._files.keep()
         budget = Budget(
             epochs=job["max_epochs"],

@@ -71,7 +71,8 @@ def test_every_way_in_which_a_trial_can_end(bench: Bench) -> None:
     assert trials["diverge"]["epochs"] == "1"  # with what it had
     assert "no such layer" in trials["break"]["error"]
     broken = bench.results / "ends" / "trials" / trials["break"]["trial"]
-    assert [path.name for path in broken.iterdir()] == ["error.txt"]
+    assert sorted(path.name for path in broken.iterdir()) == ["error.txt", "log.txt"]
+    assert " trains for 3 epochs: behaviour=break " in (broken / "log.txt").read_text()
     assert "in misbehave" in (broken / "error.txt").read_text()  # the traceback
     assert trials["exhaust"]["error"] == "out of memory: MemoryError: 60 GB"
     assert "worker process died" in trials["die"]["error"]

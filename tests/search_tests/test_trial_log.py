@@ -1,0 +1,66 @@
+"""The log of a trial: what a worker did, line by line."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search import worker
+from search.trial_log import TrialLog
+from search.worker import Worker
+from trainables.budget import EpochResult
+
+RESULT = EpochResult(3, "head", 1.25, 0.5, 0.75, 0.625, 1e-3, 2.04, 1234.4, 10, 10)
+
+
+def lines(folder: Path) -> list[str]:
+    """Return the lines without their times, which are checked."""
+    found = (folder / "log.txt").read_text(encoding="utf-8").splitlines()
+    for line in found:
+        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", line), line
+    return [line[20:] for line in found]
+
+
+def test_a_log_tells_who_trains_what_and_how_far_it_came(tmp_path: Path) -> None:
+    log = TrialLog(tmp_path / "4")
+    log.begins({"kind": "a", "rate": 0.1 + 0.2}, 7, 20)
+    log.epoch(RESULT)
+    TrialLog(tmp_path / "4").add("two\nlines")  # of a worker after a kill
+    first, *others = lines(tmp_path / "4")
+    assert first.startswith(f"process {os.getpid()} on ")
+    assert first.endswith(" trains for 20 epochs: kind=a rate=0.30000000000000004 seed=7")
+    assert others == [
+        "epoch 3 (head): train loss 1.2500, accuracy 0.5000; validation loss 0.7500, "
+        "accuracy 0.6250; 2.0 s, 1,234 MB",
+        "two",
+        "lines",
+    ]
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "4").write_text("a file where the folder should be")
+    TrialLog(tmp_path / "4").add("lost")
+    assert (tmp_path / "4").read_text() == "a file where the folder should be"
+
+
+def test_a_failed_trial_keeps_what_came_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def epochs(config: Any, data: Any, budget: Any) -> Any:
+        yield RESULT
+        raise ValueError("no such layer\nand more")
+
+    monkeypatch.setattr(worker, "_trainable", lambda _: epochs)
+    job = {"experiment": "x", "folder": str(tmp_path), "data": None, "max_epochs": 20}
+    job |= {"threads": 1, "device": "cpu", "precision": "float32", "weights": None}
+    assigned = {"job": job | {"keep_last": False}, "number": 4, "config": {"kind": "a"}}
+    trial = {**assigned, "seed": 7, "keep_above": -1.0, "memory_mb": None}
+    driven = Worker.__new__(Worker)
+    driven.setup(trial)
+    assert driven.step()["outcome"] == "running"
+    assert driven.step()["outcome"] == "failed"
+    told = lines(tmp_path / "trials" / "4")
+    assert [line.split(" ")[0] for line in told] == ["process", "epoch", "failed:"]
+    assert told[-1] == "failed: ValueError: no such layer"
