@@ -58,10 +58,8 @@ class RunLog:
         lines = self._whole_lines()
         if not lines:
             self._append(about)
-        elif (old := json.loads(lines[0])) != about:
-            names = [n for n in {**old, **about} if old.get(n) != about.get(n)]
-            wrong = [f"{name} was {old.get(name)}, now {about.get(name)}" for name in names]
-            raise UsageError([f"{path} is of another recording: {'; '.join(wrong)}; take another"])
+        else:
+            check_same(path, json.loads(lines[0]), about)
         for line in lines[1:]:
             read = json.loads(line)
             self._take(Run(**{**read, "rows": tuple(tuple(row) for row in read["rows"])}))
@@ -88,6 +86,31 @@ class RunLog:
         whole, newline, _ = self._file.read().rpartition(b"\n")
         self._file.truncate(len(whole) + len(newline))
         return whole.split(b"\n") if whole else []
+
+
+def check_same(path: Path, old: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Check that a file is of the recording `about`.
+
+    Raises:
+        UsageError: it is of another, with what differs.
+    """
+    names = [name for name in {**old, **about} if old.get(name) != about.get(name)]
+    if names:
+        wrong = "; ".join(f"{name} was {old.get(name)}, now {about.get(name)}" for name in names)
+        raise UsageError([f"{path} is of another recording: {wrong}; take another"])
+
+
+def recorded(path: Path, about: Mapping[str, Any]) -> dict[tuple[int, int], Run]:
+    """Return the runs of a Parquet file by configuration and repeat; none where there is none.
+
+    Raises:
+        UsageError: it is of another recording.
+    """
+    if not path.exists():
+        return {}
+    runs, old = read_curves(path)
+    check_same(path, old, about)
+    return {(run.configuration, run.repeat): run for run in runs}
 
 
 def write_curves(path: Path, runs: Iterable[Run], about: Mapping[str, Any]) -> None:

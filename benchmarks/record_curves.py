@@ -1,7 +1,8 @@
 """Records real learning curves of `lenet_beans`, to replay searches on (benchmarks/replay.py).
 
 Trains the published configuration and random ones of the space, each with several seeds, without
-Ray. It can be ended at any moment: the same command goes on.
+Ray. It can be ended at any moment: the same command goes on. What the Parquet file has already is
+kept, and more repeats or configurations are added to it.
 
 python -m benchmarks.record_curves --data-dir DIR --configurations 300 --repeats 3 --processes 2
 python -m benchmarks.record_curves --data embedded --configurations 3 --repeats 1 --epochs 2
@@ -18,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from benchmarks.curve_files import EPOCH_FIELDS, Run, RunLog, write_curves
+from benchmarks.curve_files import EPOCH_FIELDS, Run, RunLog, recorded, write_curves
 from search.catalog import find
 from search.command import Parser
 from search.data_option import data_spec
@@ -152,13 +153,15 @@ def train_all(options: argparse.Namespace, spec: DataSpec) -> None:
     """Record every run that the log does not have, then write the Parquet file."""
     experiment = find(EXPERIMENT)
     described = about(experiment, _data(spec, options.image_size), options)
+    runs = recorded(options.to, described)
     log = RunLog(options.log, described)
+    runs |= log.runs
     configs = configurations(
         experiment, {"image_size": options.image_size}, options.configurations
     )
     # Every configuration once, then all again: what is there after a while is of use.
     wanted = [(c, r) for r in range(options.repeats) for c in range(len(configs))]
-    tasks = [(c, r, configs[c]) for c, r in wanted if (c, r) not in log.runs]
+    tasks = [(c, r, configs[c]) for c, r in wanted if (c, r) not in runs]
     if options.processes > 1:
         trained: Iterable[Run] = in_processes(options, spec, tasks)
     else:
@@ -166,11 +169,14 @@ def train_all(options: argparse.Namespace, spec: DataSpec) -> None:
     begun = time.monotonic()
     for done, run in enumerate(trained, start=1):
         log.add(run)
+        runs[run.configuration, run.repeat] = run
         left = (time.monotonic() - begun) / done * (len(tasks) - done)
-        say(f"{len(log.runs)} of {len(wanted)}: {_told(run)}, {clock(left)} left")
+        say(
+            f"{len(wanted) - len(tasks) + done} of {len(wanted)}: {_told(run)}, {clock(left)} left"
+        )
     log.close()
-    write_curves(options.to, [log.runs[key] for key in wanted], described)
-    say(f"{len(wanted)} runs in {options.to}, {options.to.stat().st_size / 1e6:.1f} MB")
+    write_curves(options.to, runs.values(), described)
+    say(f"{len(runs)} runs in {options.to}, {options.to.stat().st_size / 1e6:.1f} MB")
 
 
 def _told(run: Run) -> str:

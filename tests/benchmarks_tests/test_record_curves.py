@@ -156,6 +156,39 @@ def test_a_recording_that_was_ended_goes_on_with_what_is_missing(
     assert [(run.configuration, run.repeat) for run in runs] == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
+def test_more_repeats_are_added_to_a_file_whose_log_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained: list[int] = []
+    monkeypatch.setattr(
+        record_curves, "record", lambda _: (((*ROW[:-1], 0.5 * len(trained)),), 10)
+    )
+    of = record_curves.train
+    monkeypatch.setattr(
+        record_curves, "train", lambda *given: trained.append(given[2][1]) or of(*given)
+    )
+    file = tmp_path / "curves.parquet"
+    for repeats in (1, 3):
+        files = ["--log", str(tmp_path / f"{repeats}.jsonl"), "--to", str(file)]
+        assert main([*TINY, "--repeats", str(repeats), *files]) == 0
+    assert trained == [0, 0, 1, 1, 2, 2]
+    assert "6 of 6: configuration 1, repeat 2" in capsys.readouterr().err
+    runs, _ = read_curves(file)
+    found = [(run.configuration, run.repeat, run.rows[0][-1]) for run in runs]
+    assert found == [(0, 0, 0.5), (0, 1, 1.5), (0, 2, 2.5), (1, 0, 1.0), (1, 1, 2.0), (1, 2, 3.0)]
+
+
+def test_a_file_of_another_recording_stays_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_curves(tmp_path / "made", RUNS, ABOUT)
+    before = (tmp_path / "made").read_bytes()
+    files = ["--log", str(tmp_path / "runs.jsonl"), "--to", str(tmp_path / "made")]
+    assert main([*TINY, *files]) == 2
+    assert "made is of another recording: " in capsys.readouterr().err
+    assert (tmp_path / "made").read_bytes() == before
+
+
 def test_another_number_of_epochs_is_refused_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
