@@ -4,11 +4,15 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from trainables import store
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# A name and a password before the host, wherever a URI has them; abfs://container@account is none.
+_PASSWORD = re.compile(r"://[^/@]*:[^/]*@")
+# Settings after the ? that are secrets, such as those of Azure.
+_SECRET = re.compile(r"secret|passw|token|_key$|^sig$")
 EXAMPLE = "s3://bucket/folder"
 
 
@@ -36,9 +40,19 @@ def check_place(text: str) -> str:
             "holds a key, which would be written to study.json; give it by the environment "
             "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) or in ~/.aws"
         )
+    elif _PASSWORD.search(text) or any(_SECRET.search(name.lower()) for name in _settings(parts)):
+        raise ValueError(
+            "holds a password, which would be written to study.json; give it by the environment "
+            f"or by settings that the package for {parts.scheme}:// reads, such as fsspec's in "
+            "~/.config/fsspec"
+        )
     elif not parts.netloc and not parts.path.strip("/"):
         raise ValueError(f"names no bucket; such as {EXAMPLE}")
     return text
+
+
+def _settings(parts: SplitResult) -> list[str]:
+    return [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
 
 
 def local_path(text: str) -> Path:

@@ -63,7 +63,10 @@ class Remote:
                 raise StoreFailed(f"{self.uri}: there is no bucket {bucket}")
 
     def entries(self, under: str = "") -> dict[str, Entry]:
-        """Return all files below `under`, by name; none where there is no such folder."""
+        """Return all files below `under`, by name; none where there is no such folder.
+
+        Each name stays inside when it is joined to a local path: others raise StoreFailed.
+        """
         from pyarrow.fs import FileSelector, FileType
 
         place = f"{self._root}/{under}".rstrip("/")
@@ -71,10 +74,20 @@ class Remote:
             selector = FileSelector(place, recursive=True, allow_not_found=True)
             found = self._files.get_file_info(selector)
         return {
-            info.path[len(self._root) + 1 :]: _entry(info)
+            self._inside(info.path[len(self._root) + 1 :]): _entry(info)
             for info in found
             if info.type == FileType.File and not _ASIDE.fullmatch(info.base_name)
         }
+
+    def _inside(self, name: str) -> str:
+        """Return a name that the store lists; whoever may write there may make any up."""
+        apart = any(part in ("", ".", "..") for part in name.split("/"))
+        if apart or "\\" in name or "\0" in name:
+            raise StoreFailed(
+                f"{self.uri}: holds {name!r}, which is no name of a study's file and may lead out "
+                "of its folder; remove it there"
+            )
+        return name
 
     def folders_with(self, name: str) -> list[str]:
         """Return the folders here, in order, that hold a file `name`."""

@@ -32,8 +32,8 @@ def take_in(remote: Remote, folder: Path) -> tuple[dict[str, Stamp], str]:
     same = {}
     for name in sorted(entries, key=lambda each: (each == JOURNAL, each)):
         if not name.startswith(PREFIX) and not (folder / name).exists():
-            remote.fetch(name, folder / name)
-            same[name] = stamp_of(folder / name)
+            if remote.fetch(name, folder / name):  # else it has just gone
+                same[name] = stamp_of(folder / name)
     for name in entries:
         if name.endswith(f"/{MARK}"):  # no worker is left: from now on the folder here is right
             remote.remove(name)

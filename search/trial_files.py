@@ -86,8 +86,8 @@ class TrialFiles:
         shutil.rmtree(self.path, ignore_errors=True)
         for name in entries.keys() - {mark}:
             path = self.path / Path(name).name
-            remote.fetch(name, path)
-            self._known[path.name] = _stamp(path)
+            if remote.fetch(name, path):  # else it has just gone
+                self._known[path.name] = _stamp(path)
         if not self._away:
             remote.remove(mark)
 

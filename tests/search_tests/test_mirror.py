@@ -1,6 +1,7 @@
 """A study that lies in a store: mirrored, fetched again, trained where its folder is not seen."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -242,6 +243,49 @@ def test_what_is_behind_the_store_is_fetched_anew(remote: Remote, tmp_path: Path
     assert content(tmp_path / "old") == stored(remote)
     assert known.keys() == stored(remote).keys()
     assert take_in(remote, tmp_path / "old") == ({}, "")
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["trials/../elsewhere", "trials/../../../precious/elsewhere", "../../precious/x", "/../x"],
+)
+def test_a_key_that_leads_out_of_the_study_touches_nothing_here(
+    key: str, remote: Remote, tmp_path: Path
+) -> None:
+    import boto3
+
+    folder, precious = tmp_path / "a" / "mine", tmp_path / "precious"
+    (folder / "trials").mkdir(parents=True)
+    precious.mkdir()
+    for path in (folder / "study.json", folder / "journal.log", precious / "thesis.txt"):
+        path.write_text("{}")
+    remote.write("study.json", b"{}")
+    root = remote.uri.removeprefix("s3://bucket/")
+    client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    client.put_object(Bucket="bucket", Key=f"{root}/{key}", Body=b"x")  # as anyone may there
+    before = content(tmp_path)
+    with pytest.raises(StoreFailed, match=r"mine: holds '.*', which is no name of a study's file"):
+        take_in(remote, folder)
+    with pytest.raises(StoreFailed, match=r"mine: holds '.*', which is no name of a study's file"):
+        fetched(remote.uri.removesuffix("/mine"), "mine")
+    assert content(tmp_path) == before
+
+
+def test_a_file_that_goes_before_it_is_fetched_is_left_out(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("study.json", "journal.log", "trials/1/best.pt"):
+        remote.write(name, b"{}")
+    fetch = Remote.fetch
+
+    def going(self: Remote, name: str, path: Path) -> bool:
+        if name == "trials/1/best.pt":
+            self.remove(name)
+        return fetch(self, name, path)
+
+    monkeypatch.setattr(Remote, "fetch", going)
+    known, _ = take_in(remote, tmp_path / "mine")
+    assert set(known) == {"study.json", "journal.log"}
 
 
 def test_a_store_out_of_reach_is_told_of_once_and_all_is_there_later(

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from pyarrow.fs import FileInfo, FileSelector, FileType
 
 from search.places import (
     above,
@@ -127,6 +128,24 @@ def test_a_fetch_that_breaks_off_leaves_what_was_there(
     assert (tmp_path / "x").read_bytes() == b"before"
 
 
+@pytest.mark.parametrize("remote", ["s3"], indirect=True)
+@pytest.mark.parametrize(
+    "key", ["trials/../../../x", "/etc/x", "trials//x", "./x", "trials/..", "a\\..\\x", "a/x\0"]
+)
+def test_a_key_that_leads_out_of_a_study_is_no_name(
+    key: str, remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Files:
+        def get_file_info(self, selector: FileSelector) -> list[FileInfo]:
+            return [FileInfo(f"{selector.base_dir}/{key}", type=FileType.File, size=1)]
+
+    monkeypatch.setattr(remote, "_files", Files())
+    with pytest.raises(StoreFailed, match=r": holds '.*', which is no name") as caught:
+        remote.entries()
+    assert repr(key) in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
 def test_studies_are_the_folders_with_a_manifest(remote: Remote) -> None:
     for name in ("b/study.json", "a/study.json", "c/other", "study.json", "a/confirm/study.json"):
         remote.write(name, b"{}")
@@ -155,6 +174,12 @@ def test_no_bucket_and_no_server_are_one_line(
     ("text", "why"),
     [
         ("s3://key:secret@bucket/x", "holds a key, which would be written to study.json"),
+        ("ftp://user:secret@host/x", "holds a password, which would be written to study.json"),
+        ("sftp://user:se@cret@host", "holds a password"),
+        ("webdav://:secret@host/x", "holds a password"),
+        ("abfs://:secret@account.blob.core.windows.net/x", "holds a password"),
+        ("abfs://box@account/x?client_secret=x", "holds a password"),
+        ("s3://bucket/x?endpoint_override=http://me:secret@host", "holds a password"),
         ("s3://", "names no bucket"),
         ("s3:///", "names no bucket"),
         ("s3://bucket/x#y", "must be a URI"),
@@ -170,7 +195,8 @@ def test_places_that_are_none(text: str, why: str) -> None:
 
 def test_places_and_what_lies_in_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TRELLIS_CACHE", str(tmp_path))
-    for text in ("results", "/a b", "~/x", "file:///a", "s3://b/c?scheme=http", "a:b"):
+    more = ("abfs://container@account/x", "sftp://user@host/x", "s3://b/x:y@z", "abfs://c@a:80/x")
+    for text in ("results", "/a b", "~/x", "file:///a", "s3://b/c?scheme=http", "a:b", *more):
         assert check_place(text) == text
     assert [is_remote(t) for t in ("s3://b", "file:///a", "FILE:///a", "a:b")] == [True] + [
         False
