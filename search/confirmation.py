@@ -245,7 +245,7 @@ def _judge_rest(
             f"no trial of {court.trials} was completed; see {court.trials / 'trials.csv'}"
         )
     _say_missing(records)
-    content = verdict(chosen, rows, _about(court, request, records))
+    content = verdict(chosen, rows, _about(court, request))
     replace_text(court.root / JSON_NAME, json.dumps(content, indent=2) + "\n")
     keep_recommended(court, rows, records, content["recommended"])
     if not unfinished(records, request.plan.trials):  # or another may be recommended then
@@ -256,14 +256,13 @@ def _judge_rest(
     print(f"all of it: {court.csv} and {court.root / JSON_NAME}")
 
 
-def _about(court: Court, request: Request, records: Sequence[Record]) -> dict[str, Any]:
+def _about(court: Court, request: Request) -> dict[str, Any]:
     data: Data = court.data
     return {
         "experiment": request.experiment.name,
         "study": court.root.name,
         "data": f"{data.spec.kind}:{data.spec.dataset}",
         "real_data": data.real,
-        "seeds": len({record.seed for record in records}),
         "opened": openings(court.opened),
         "classes": list(data.classes),
     }

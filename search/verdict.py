@@ -41,6 +41,7 @@ def verdict(
     groups = letters(paired["test_accuracy"], cost) if common else {}
     return {
         **about,
+        "seeds": len({row["seed"] for row in rows}),
         "test_images": test_images,
         "paired_seeds": len(common),
         "recommended": recommend(paired["val_accuracy"], cost) if common else None,

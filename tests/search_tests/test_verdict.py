@@ -132,7 +132,7 @@ def test_of_networks_of_one_size_the_one_that_trains_less_is_cheaper() -> None:
 def test_only_seeds_that_all_have_are_paired() -> None:
     rows = [line(1, 1, 0.5, 0.5), line(1, 2, 0.6, 0.6), line(2, 2, 0.7, 0.7)]
     found = verdict(THREE, rows, {})
-    assert found["paired_seeds"] == 1
+    assert (found["paired_seeds"], found["seeds"]) == (1, 2)
     assert found["configurations"][0]["test_accuracy"]["n"] == 2
     rows = [line(1, 1, 0.5, 0.5), line(2, 2, 0.7, 0.7)]
     found = verdict(THREE, rows, {})
