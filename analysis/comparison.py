@@ -4,6 +4,8 @@ Of a confirmed study the recommended configuration over its seeds, on the test s
 study is not confirmed all are compared by validation, which is optimistic: it chose the best.
 """
 
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.confirmed import read_confirmation, read_confirmed
+from analysis.confirmed import CSV_NAME, read_confirmation, read_confirmed
 from analysis.frames import read_curves, read_manifest, read_trials
 from analysis.pool import config_of, same
 from analysis.summary import best, counts, finished
 from analysis.table import data_kind
 from search.errors import StudyFailed
+from search.judging import read_rows
+from search.plan import repeats
 from search.statistics import Summary, student_interval
 
 CONVERGED = 0.9  # of the final accuracy
@@ -150,11 +154,40 @@ def _recommended(folder: Path) -> int | None:
 
 
 def _confirmed(folder: Path, chosen: int) -> tuple[pd.DataFrame, Path]:
-    """Return the rows of a configuration, and the folder that has their curves."""
+    """Return the rows of a configuration, and the folder that has their curves.
+
+    Raises:
+        StudyFailed: that folder is gone, or other trials have been trained in it since.
+    """
     rows = read_confirmed(folder)
-    nested = folder / "confirm"
-    place = nested if (nested / "trials.csv").is_file() else folder
-    return rows[rows["configuration"] == chosen].reset_index(drop=True), place
+    of_sweep = repeats(read_manifest(folder).get("budget", {}))
+    place = folder if of_sweep else folder / "confirm"
+    rows = rows[rows["configuration"] == chosen].reset_index(drop=True)
+    _check_trained(folder, place, rows["trial"].tolist())
+    return rows, place
+
+
+def _check_trained(folder: Path, place: Path, numbers: Sequence[int]) -> None:
+    """Refuse rows of confirm.csv whose trials are not those in `place`."""
+    anew = f"confirm the study again: python -m search.confirm {shlex.quote(str(folder))}"
+    tables = place / "trials.csv", place / "curves.csv"
+    if lost := [str(path) for path in tables if not path.is_file()]:
+        raise StudyFailed(f"{lost[0]} is missing: confirm.csv is of trials that are gone; {anew}")
+    judged, trained = (_by_trial(path) for path in (folder / CSV_NAME, tables[0]))
+    if other := [number for number in numbers if judged[number] != trained.get(number)]:
+        raise StudyFailed(
+            f"{tables[0]}: trial {other[0]} has another seed or configuration than in "
+            f"{folder / CSV_NAME}; {anew}"
+        )
+
+
+def _by_trial(path: Path) -> dict[int, dict[str, str]]:
+    """Return seed and configuration of each trial of a table, as text."""
+    kept = re.compile(r"seed|config\..+")
+    return {
+        int(row["trial"]): {k: v for k, v in row.items() if v and kept.fullmatch(k)}
+        for row in read_rows(path)
+    }
 
 
 def _best(folder: Path) -> pd.DataFrame:

@@ -18,9 +18,9 @@ from trainables.seeds import derive
 def repeats(budget: Mapping[str, Any]) -> bool:
     """Tell whether trials are for `search.confirm` to judge, which wants the weights of all.
 
-    `budget` is what study.json says of the plan.
+    `budget` is what study.json says of the plan; older studies say nothing of this, and are not.
     """
-    return budget["seeds"] > 1 or bool(budget["configurations"])
+    return budget.get("seeds", 1) > 1 or bool(budget.get("configurations"))
 
 
 @dataclass(frozen=True)

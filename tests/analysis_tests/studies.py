@@ -77,6 +77,7 @@ def study(
     kind: str = "tfds",
     weights: str | None = None,
     fingerprint: str = "abc",
+    seeds: int = 1,
 ) -> Path:
     """Write a study; a trial's configuration stands under "config", else it is the published."""
     known = find(experiment)
@@ -89,7 +90,8 @@ def study(
         "sizes": {"train": 1034, "validation": 133, "test": 128},
     }
     found = {"source": weights, "path": "", "fingerprint": "w"} if weights else None
-    manifest = {"experiment": experiment, "data": data, "weights": found}
+    budget = {"seeds": seeds, "configurations": []}
+    manifest = {"experiment": experiment, "data": data, "weights": found, "budget": budget}
     (folder / "study.json").write_text(json.dumps(manifest))
     names = StudyFolder(folder, tuple(known.defaults())).names
     _write(folder / "trials.csv", TRIAL, trials, names, experiment)

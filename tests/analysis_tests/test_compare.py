@@ -3,6 +3,7 @@
 import html.parser
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,46 @@ def test_a_trial_without_its_curve_is_told(tmp_path: Path) -> None:
     folder = study(tmp_path / "s", trials=[{}], curves=curve(1, [0.5], 1))
     with pytest.raises(StudyFailed, match=r"s/curves\.csv has no epoch of trial 0: it is damaged"):
         compare([folder, lenet(tmp_path)])
+
+
+def test_confirmed_trials_that_are_gone_are_not_looked_up_elsewhere(tmp_path: Path) -> None:
+    """The search has trials of the same numbers: their curves are of other configurations."""
+    one = opened(lenet(tmp_path), "lenet_beans", {7: 0.70, 8: 0.72})
+    two = opened(inception(tmp_path), "inception_beans", {7: 0.88, 8: 0.90})
+    shutil.rmtree(one / "confirm")
+    lost = r"^\S*lenet/confirm/trials\.csv is missing: .* python -m search\.confirm \S*lenet$"
+    with pytest.raises(StudyFailed, match=lost):
+        compare([one, two])
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [
+        {"trial": 1, "seed": 9},
+        {"trial": 1, "seed": 8, "config": config("lenet_beans", dropout=0.2)},
+        {"trial": 2, "seed": 8},
+    ],
+)
+def test_trials_of_another_confirmation_are_told(trial: dict[str, Any], tmp_path: Path) -> None:
+    one = opened(lenet(tmp_path), "lenet_beans", {7: 0.70, 8: 0.72})
+    two = opened(inception(tmp_path), "inception_beans", {7: 0.88, 8: 0.90})
+    shutil.rmtree(one / "confirm")
+    curves = [each for n in range(3) for each in curve(n, [0.4], 2)]
+    study(one / "confirm", "lenet_beans", [{"trial": 0, "seed": 7}, trial], curves)
+    other = r"confirm/trials\.csv: trial 1 has another seed or configuration than in .*confirm\.csv"
+    with pytest.raises(StudyFailed, match=other):
+        compare([one, two])
+
+
+def test_a_confirmed_sweep_has_its_own_trials(tmp_path: Path) -> None:
+    trials = [{"trial": n, "seed": seed, "wall_s": 30.0} for n, seed in enumerate((7, 8))]
+    curves = [each for n in range(2) for each in curve(n, [0.4, 0.5], 2)]
+    folder = study(tmp_path / "sweep", "lenet_beans", trials, curves, seeds=2)
+    confirm(folder, "lenet_beans", [{**t, "test_accuracy": 0.7} for t in trials], recommended=1)
+    two = opened(inception(tmp_path), "inception_beans", {7: 0.88, 8: 0.90})
+    side = compare([folder, two]).sides[0]
+    assert (side.split, dict(side.accuracy)) == ("test", {7: 0.7, 8: 0.7})
+    assert side.seconds_to == [4.0, 4.0]  # 0.5 in the second epoch of two seconds
 
 
 # --- the page
