@@ -26,8 +26,9 @@ def worker(threads: int, precision: str, keep: bool, images: int) -> float:
 
     from trainables import device as machine
     from trainables.budget import Budget
+    from trainables.evaluation import Examples
     from trainables.nets.lenet import LeNet, keras_init
-    from trainables.training import Examples, Stage, train_epoch
+    from trainables.training import Stage, train_epoch
 
     budget = Budget(epochs=1, threads=threads, precision=precision, device="cpu")
     if not keep:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from trainables.augment import augment, parse
 from trainables.budget import Budget, EpochResult
 from trainables.data import Data, Split
+from trainables.evaluation import Examples
 from trainables.losses import loss_of
 from trainables.nets.parts import torch_init
 from trainables.seeds import generator
-from trainables.training import Examples, Stage, run_stages
+from trainables.training import Stage, run_stages
 
 Config = Mapping[str, Any]
 StageBuilder = Callable[[Config, Data, Budget, torch.device], Stage]

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from trainables.errors import TrellisError
+from trainables.evaluation import Examples, evaluation_batch_size
 from trainables.nets.stacked import side_by_side
-from trainables.training import Examples, Stage, evaluation_batch_size
+from trainables.training import Stage
 
 
 def check_alike(first: Stage, other: Stage, number: int) -> None:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from trainables.batched_checks import independent
+from trainables.evaluation import evaluation_batch_size
 from trainables.nets.stacked import Convolution, Dropout, side_by_side, stacked
 from trainables.seeds import generator
-from trainables.training import Stage, evaluation_batch_size
+from trainables.training import Stage
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from trainables.data.cache import resize
 from trainables.data.folder_images import decode
 from trainables.data.parallel import in_order
-from trainables.training import evaluation_batch_size
+from trainables.evaluation import evaluation_batch_size
 
 
 class Shape(NamedTuple):

@@ -17,6 +17,7 @@ from trainables import device as machine
 from trainables.assembly import Config, DeviceStage, initialised
 from trainables.budget import Budget, EpochResult, Weights
 from trainables.data import Data
+from trainables.evaluation import Examples, evaluation_batch_size
 from trainables.inception_features import AUGMENTED_COPIES, IMAGE_SIZE, backbone_of
 from trainables.nets.inception import (
     Head,
@@ -30,7 +31,7 @@ from trainables.nets.inception import (
     untrained,
 )
 from trainables.nets.lenet import keras_init
-from trainables.training import Examples, Stage, evaluation_batch_size, run_stages
+from trainables.training import Stage, run_stages
 from trainables.weights import read_backbone
 
 # Keras's default, which the published study used; torch's is 1e-8.

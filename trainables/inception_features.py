@@ -11,10 +11,10 @@ from trainables.augment import augment, parse
 from trainables.budget import Budget, Weights
 from trainables.data import Data
 from trainables.errors import TrellisError
+from trainables.evaluation import images_to_floats
 from trainables.frozen import Activations, Cut, stored
 from trainables.nets.inception import LAYERS, as_input, cut_name, cuts_of, pretrained
 from trainables.seeds import generator
-from trainables.training import images_to_floats
 from trainables.weights import read_backbone
 
 IMAGE_SIZE = 299

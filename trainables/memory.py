@@ -21,17 +21,10 @@ from torch import Tensor, nn
 from trainables import device as machine
 from trainables.budget import Budget, TooLarge
 from trainables.data import Data
+from trainables.evaluation import Examples, evaluate, evaluate_batch, evaluation_batch_size
 from trainables.live import Live, Lowered
 from trainables.nets.parts import taken_for_cpu
-from trainables.training import (
-    Examples,
-    Stage,
-    evaluate,
-    evaluate_batch,
-    evaluation_batch_size,
-    train_epoch,
-    train_step,
-)
+from trainables.training import Stage, train_epoch, train_step
 
 _log = logging.getLogger(__name__)
 META = torch.device("meta")

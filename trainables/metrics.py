@@ -14,7 +14,7 @@ from trainables import device as machine
 from trainables.budget import Budget
 from trainables.checkpoint import load_weights
 from trainables.data import Split
-from trainables.training import Examples, evaluation_batch_size, images_to_floats
+from trainables.evaluation import Examples, evaluation_batch_size, images_to_floats
 
 
 def class_metrics(

@@ -19,8 +19,9 @@ from trainables.cifar10_transfer import (
     target_stage,
 )
 from trainables.data import Data
+from trainables.evaluation import Examples
 from trainables.nets.lenet import keras_init
-from trainables.training import Examples, Stage, run_epoch
+from trainables.training import Stage, run_epoch
 from trainables.transfer_features import target_features
 from trainables.transfer_source import Source, only, parse_classes
 

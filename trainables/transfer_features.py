@@ -16,9 +16,9 @@ from trainables import device as machine
 from trainables import frozen
 from trainables.budget import Budget
 from trainables.data import Data
+from trainables.evaluation import Examples, evaluation_batch_size, images_to_floats
 from trainables.frozen import Cut
 from trainables.nets.transfer import TransferNet
-from trainables.training import Examples, evaluation_batch_size, images_to_floats
 from trainables.transfer_source import Source, members
 
 _SPLITS = ("train", "validation")

@@ -25,10 +25,11 @@ from trainables.assembly import initialised
 from trainables.budget import Budget
 from trainables.data import Data, Split
 from trainables.errors import DataError
+from trainables.evaluation import Examples
 from trainables.nets.lenet import keras_init
 from trainables.nets.transfer import TransferNet
 from trainables.seeds import derive
-from trainables.training import Examples, Stage, run_epoch
+from trainables.training import Stage, run_epoch
 
 # As published. An epoch there is 200 steps of 100 images; here it is every image once, which
 # makes 225 steps of CIFAR-10's five classes less their validation images.

@@ -12,9 +12,10 @@ from trainables.assembly import Config, DeviceStage, initialised
 from trainables.budget import Budget
 from trainables.cifar10_transfer import optimizer_of
 from trainables.data import Data
+from trainables.evaluation import Examples
 from trainables.nets.lenet import keras_init
 from trainables.nets.transfer import TransferNet, TransferTail
-from trainables.training import Examples, Stage
+from trainables.training import Stage
 from trainables.transfer_features import features_to_floats
 from trainables.transfer_source import members, parse_classes
 

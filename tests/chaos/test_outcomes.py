@@ -20,7 +20,8 @@ from tests.chaos.killing import run_study, tables
 from tests.chaos.test_kills import plan_of, undisturbed
 from trainables.budget import Budget, EpochResult
 from trainables.data import Split
-from trainables.training import Examples, Stage, run_stages
+from trainables.evaluation import Examples
+from trainables.training import Stage, run_stages
 
 pytestmark = pytest.mark.slow
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 6, 6, 3), dtype=np.uint8)

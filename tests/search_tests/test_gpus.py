@@ -25,7 +25,8 @@ STAGES = """
 def stages(config, data, budget):
     import torch
     from torch import nn
-    from trainables.training import Examples, Stage
+    from trainables.evaluation import Examples
+    from trainables.training import Stage
 
     side = 100 if config["height"] < 0.5 else 16_000
 

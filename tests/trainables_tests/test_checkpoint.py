@@ -28,7 +28,7 @@ from trainables import checkpoint
 from trainables.budget import EpochResult, best_of
 from trainables.checkpoint import Keeper, load_weights, read_checkpoint, save_weights
 from trainables.errors import TrellisError
-from trainables.training import evaluate, images_to_floats
+from trainables.evaluation import evaluate, images_to_floats
 
 EPOCHS = 4
 

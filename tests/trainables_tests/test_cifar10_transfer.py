@@ -19,9 +19,10 @@ from trainables.budget import Diverged, EpochResult, drive
 from trainables.checkpoint import load_weights
 from trainables.cifar10_transfer import build, epochs, optimizer_of, source_of, target_stage
 from trainables.errors import DataError
+from trainables.evaluation import Examples
 from trainables.nets.lenet import keras_init
 from trainables.nets.transfer import TransferNet, TransferTail
-from trainables.training import Examples, Stage, run_stages
+from trainables.training import Stage, run_stages
 from trainables.transfer_source import only
 
 CONFIG: dict[str, Any] = DEFAULTS | {

@@ -15,6 +15,7 @@ from trainables.augment import OPS
 from trainables.budget import Budget, EpochResult, Weights
 from trainables.checkpoint import load_weights
 from trainables.errors import TrellisError
+from trainables.evaluation import images_to_floats
 from trainables.inception_beans import (
     ADAM_EPSILON,
     _Trial,
@@ -27,7 +28,6 @@ from trainables.inception_beans import (
 )
 from trainables.inception_features import backbone_of
 from trainables.nets.inception import InceptionV3
-from trainables.training import images_to_floats
 from trainables.weights import RANDOM
 
 CPU = torch.device("cpu")

@@ -18,8 +18,9 @@ from trainables.budget import Budget, Diverged, EpochResult, best_of
 from trainables.checkpoint import load_weights
 from trainables.data import Data, DataSpec, open_data
 from trainables.device import autocast
+from trainables.evaluation import evaluate
 from trainables.lenet_beans import build, epochs, train_and_evaluate
-from trainables.training import Stage, evaluate
+from trainables.training import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES, IMAGES = ("day", "dusk", "night"), 12  # images of each class

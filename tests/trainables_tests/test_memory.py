@@ -16,9 +16,10 @@ from tests.trainables_tests.tiny_data import tiny_data
 from trainables import memory
 from trainables.budget import Budget
 from trainables.device import peak_memory_mb, reset_peak_memory
+from trainables.evaluation import Examples
 from trainables.memory import peak, predict, stages_of
 from trainables.shapes import published
-from trainables.training import Examples, Stage
+from trainables.training import Stage
 
 FLOAT32 = Budget(1, device="cpu", precision="float32")
 META = torch.device("meta")

@@ -19,11 +19,12 @@ from tests.trainables_tests.tiny_stages import CPU, TRAIN, VALIDATION, Net, spli
 from trainables import lenet_beans, memory
 from trainables.budget import Budget, TooLarge
 from trainables.device import is_out_of_memory, peak_memory_mb, reset_peak_memory
+from trainables.evaluation import Examples, evaluate, images_to_floats
 from trainables.losses import mean_squared_error
 from trainables.memory import micro_batches, peak
 from trainables.nets.lenet import LeNet, keras_init
 from trainables.regularizers import convolution_penalty
-from trainables.training import Examples, Stage, evaluate, images_to_floats, run_epoch, train_step
+from trainables.training import Stage, run_epoch, train_step
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 META = torch.device("meta")

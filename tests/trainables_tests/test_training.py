@@ -33,17 +33,10 @@ from tests.trainables_tests.tiny_stages import (
 )
 from trainables.budget import Diverged, EpochResult
 from trainables.device import has_bfloat16
+from trainables.evaluation import Examples, evaluate, evaluation_batch_size, images_to_floats
 from trainables.losses import mean_squared_error
 from trainables.seeds import generator
-from trainables.training import (
-    Examples,
-    Stage,
-    evaluate,
-    evaluation_batch_size,
-    images_to_floats,
-    run_epoch,
-    train_epoch,
-)
+from trainables.training import Stage, run_epoch, train_epoch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,7 +11,7 @@ from tests.trainables_tests.tiny_stages import CPU, budget
 from trainables import device as machine
 from trainables.cifar10_transfer import target_network
 from trainables.errors import DataError
-from trainables.training import images_to_floats
+from trainables.evaluation import images_to_floats
 from trainables.transfer_features import Features, features_to_floats, target_features
 from trainables.transfer_source import Source, source_network
 

@@ -14,7 +14,8 @@ from trainables import training
 from trainables.augment import augment
 from trainables.budget import Budget, EpochResult
 from trainables.data import Split
-from trainables.training import Examples, Stage, run_stages
+from trainables.evaluation import Examples
+from trainables.training import Stage, run_stages
 
 CPU = torch.device("cpu")
 TRAIN, VALIDATION, BATCH = 22, 9, 8  # the last batch holds 6
