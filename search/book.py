@@ -17,7 +17,7 @@ from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.folder import StudyFolder
 from search.fresh import FreshTable
-from search.journal import StudyStorage
+from search.journal import StudyStorage, last_reported
 from search.judge import Judge
 from search.plan import Plan, is_listed, listed, trial_seed
 from search.pruners import make_pruner
@@ -82,7 +82,11 @@ class Book:
         return record
 
     def _settle(self) -> None:
-        """Take the decisions that were due when the driver was killed, before anything else."""
+        """Take the decisions that were due when the driver was killed, before anything else.
+
+        One that was taken stands: asked again, a rung would answer by what others reached later.
+        """
+        undecided = last_reported(self.folder.journal)
         for number in self._waiting:
             verdict = self._trial(number).user_attrs.get(VERDICT)
             if verdict is not None:
@@ -90,7 +94,7 @@ class Book:
                 self._close(number)
             elif len(self.records[number].rows) >= self.epochs_of(number):
                 self.end(number, "completed")
-            elif self._stops(number):
+            elif self._identifier(number) == undecided and self._stops(number):
                 self.end(number, "stopped")
         self._waiting = [n for n in self._waiting if self.records[n].status == "running"]
         self.folder.tidy(list(self.records.values()))

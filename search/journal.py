@@ -19,6 +19,7 @@ from optuna.storages.journal import JournalFileBackend
 from search.errors import StudyFailed, StudyTaken, UsageError
 
 STUDY_NAME = "trellis"
+_LONGEST_VALUE = 4096  # bytes; a line with a value has about 150
 
 
 class OwnedLock:
@@ -151,6 +152,21 @@ def check_lines(path: Path, content: bytes) -> int:
                 f"it (trials.csv and curves.csv still hold what was finished)"
             )
     return end
+
+
+def last_reported(path: Path) -> int | None:
+    """Return Optuna's identifier of the trial whose value is the journal's last line, if any.
+
+    The driver decides on a value before it writes another line: no other can be undecided.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LONGEST_VALUE))
+        lines = file.read().splitlines()
+    try:
+        record = json.loads(lines[-1])
+        return int(record["trial_id"]) if "intermediate_value" in record else None
+    except (IndexError, ValueError):  # nothing yet, or a longer line, which holds no value
+        return None
 
 
 def _is_record(line: bytes) -> bool:

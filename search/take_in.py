@@ -31,9 +31,10 @@ def take_in(remote: Remote, folder: Path) -> tuple[dict[str, Stamp], str]:
             shutil.rmtree(folder / name.rpartition("/")[0], ignore_errors=True)
     same = {}
     for name in sorted(entries, key=lambda each: (each == JOURNAL, each)):
-        if not name.startswith(PREFIX) and not (folder / name).exists():
-            if remote.fetch(name, folder / name):  # else it has just gone
-                same[name] = stamp_of(folder / name)
+        if name.startswith(PREFIX) or (folder / name).exists():
+            continue
+        if remote.fetch(name, folder / name):  # else it has just gone
+            same[name] = stamp_of(folder / name)
     for name in entries:
         if name.endswith(f"/{MARK}"):  # no worker is left: from now on the folder here is right
             remote.remove(name)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import warnings
 from collections.abc import Callable
@@ -252,6 +253,22 @@ def test_a_stop_that_was_due_at_the_kill_is_taken_first(book: Book, tmp_path: Pa
     following = resumed.next()
     assert following is not None
     assert following.number == 2
+
+
+def test_a_decision_taken_before_the_kill_stands(tmp_path: Path) -> None:
+    plan = Plan(4, 8, sampler="random")
+    opened = begin(plan, tmp_path / "s")
+    for _ in range(3):
+        opened.book.next()
+    for number, accuracy in enumerate((0.5, 0.6, 0.7)):  # each the best when it comes to the rung
+        assert not opened.book.report(number, row(1, 0.1))
+        assert not opened.book.report(number, row(2, accuracy))
+    opened.book.next()  # one more line after the last value
+    os.close(opened._descriptor)
+    resumed = go_on(plan, tmp_path / "s").book
+    assert [resumed.records[n].status for n in range(4)] == ["running"] * 4
+    assert resumed.report(3, row(1, 0.1)) is False
+    assert resumed.report(3, row(2, 0.4)) is True
 
 
 def test_a_trial_with_all_its_epochs_at_the_kill_is_completed(book: Book) -> None:
