@@ -125,7 +125,7 @@ def resolve_study(text: str, results_dir: Path | str, weights: bool = True) -> P
 
 
 def resolve_studies(texts: Sequence[str], results_dir: Path | str) -> list[Path]:
-    """Return the folder of every study named, in order.
+    """Return the folder of every study named, in order; of a store without their models.
 
     Raises:
         UsageError: names that are no studies, a line for each.
@@ -133,7 +133,7 @@ def resolve_studies(texts: Sequence[str], results_dir: Path | str) -> list[Path]
     found, wrong = [], []
     for text in texts:
         try:
-            found.append(resolve_study(text, results_dir))
+            found.append(resolve_study(text, results_dir, weights=False))
         except TrellisError as error:
             wrong.append(str(error))
     if wrong:

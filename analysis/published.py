@@ -20,6 +20,7 @@ from analysis.frames import resolve_studies
 from analysis.layout import Block, Column, Section, blocks, plain, show
 from analysis.pool import Pool, pool
 from analysis.published_rows import Line, lines
+from search.errors import UsageError
 from search.progress import DataProgress
 
 PROG = "python -m analysis.published"
@@ -154,14 +155,18 @@ def as_csv(found: Iterable[Line]) -> str:
     return text.getvalue()
 
 
-def _studies(texts: Sequence[str], results_dir: Path) -> list[Path]:
+def _studies(texts: Sequence[str], results_dir: Path | str) -> list[Path]:
     """Return the folders of the studies; all there are where none is named.
 
     Raises:
-        UsageError: names that are no studies, a line for each.
+        UsageError: names that are no studies, a line for each; no folder to find all in.
     """
+    if not texts and not isinstance(results_dir, Path):
+        raise UsageError([f"--results-dir {results_dir}: name the studies of a store"])
+    if not texts and not Path(results_dir).is_dir():
+        raise UsageError([f"--results-dir {results_dir}: there is no such folder"])
     if not texts:
-        return sorted(path.parent for path in results_dir.glob("*/study.json"))
+        return sorted(path.parent for path in Path(results_dir).glob("*/study.json"))
     found = resolve_studies(texts, results_dir)
     return list({folder.resolve(): folder for folder in found}.values())
 
@@ -189,13 +194,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "studies", metavar="STUDY", nargs="*", help="names or paths (default: all there are)"
     )
-    parser.add_argument(
-        "--results-dir",
-        metavar="DIR",
-        type=Path,
-        default=Path("results"),
-        help="where studies are looked for by name (default: results)",
-    )
+    parser.add_results_dir()
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print CSV in full precision")
     form.add_argument("--json", action="store_true", help="print JSON in full precision")

@@ -375,6 +375,33 @@ def test_mistakes_are_told_together(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "no study 's3'" in lines_of[1]
 
 
+def test_a_place_is_read_as_every_command_reads_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    three_seeds(tmp_path)
+    for words in ([], ["s1"]):
+        assert main([*words, "--results-dir", tmp_path.as_uri(), "--csv"]) == 0
+        rows = csv.DictReader(io.StringIO(capsys.readouterr().out))
+        found = [r for r in rows if (r["arm"], r["metric"]) == ("baseline", "val_accuracy")]
+        (ours,) = (float(r["ours"]) for r in found if r["ours"])
+        assert ours == pytest.approx(0.73)
+
+
+@pytest.mark.parametrize(
+    ("place", "what"),
+    [
+        ("nowhere/at/all", "--results-dir nowhere/at/all: there is no such folder"),
+        ("s3://bucket/all", "--results-dir s3://bucket/all: name the studies of a store"),
+    ],
+)
+def test_a_place_in_which_nothing_can_be_listed(
+    place: str, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--results-dir", place]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"python -m analysis.published: {what}\n")
+
+
 def test_experiments_all_have_rows() -> None:
     assert {row.experiment for row in read_reference()} > set(EXPERIMENTS)
 
