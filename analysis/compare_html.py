@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from analysis.compare_text import SECONDS, cell, measures, told
 from analysis.comparison import Comparison
+from analysis.summary import possible
 from search.progress import settings
 from search.statistics import Summary, student_interval
 
@@ -80,7 +81,7 @@ def draw_accuracy(found: Comparison) -> "Figure":
         summary = student_interval(values)
         axes.plot([summary.mean], [row], "D", color=colour)
         if summary.low is not None and summary.high is not None:
-            axes.plot([summary.low, summary.high], [row, row], "-", color=colour)
+            axes.plot(possible(summary.low, summary.high), [row, row], "-", color=colour)
     names = [_plain(side.name) for side in found.sides]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)

@@ -3,6 +3,7 @@
 import math
 
 from analysis.comparison import CONVERGED, Difference, Side
+from analysis.summary import possible
 from search.statistics import SIGNIFICANCE, Summary, student_interval
 
 SECONDS = "seconds are of training alone: what trials share, such as stored activations, is not in"
@@ -33,7 +34,15 @@ def cell(name: str, value: Summary | float) -> str:
         return "-" if math.isnan(value) else form.format(value)
     if value.low is None or value.high is None:
         return form.format(value.mean)
-    return f"{form.format(value.mean)} ({form.format(value.low)} to {form.format(value.high)})"
+    low, high = possible(value.low, value.high, *_limits(name))
+    return f"{form.format(value.mean)} ({form.format(low)} to {form.format(high)})"
+
+
+def _limits(name: str) -> tuple[float, float]:
+    """Return what the measure of this name can be."""
+    if name.startswith("train minus "):
+        return -1.0, 1.0
+    return 0.0, 1.0 if name.endswith(" accuracy") and " to " not in name else math.inf
 
 
 def _too_equal(each: Difference) -> bool:
@@ -57,5 +66,6 @@ def told(each: Difference) -> str:
         "paired": f"paired over {each.summary.n} seeds",
         "Welch": "unpaired, Welch: the seeds differ",
     }[each.how]
+    least, most = possible(low, high, -1.0)
     apart = "" if (low > 0 or high < 0) and not _too_equal(each) else ": cannot be told apart"
-    return f"{head} (95 % {low:+.4f} to {high:+.4f}, {how}){apart}"
+    return f"{head} (95 % {least:+.4f} to {most:+.4f}, {how}){apart}"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.layout import Block, Column, Section, blocks, plain, show
+from analysis.summary import possible
 
 
 def render(content: Mapping[str, Any], width: int = 110) -> str:
@@ -60,8 +61,8 @@ def _share(value: float | None) -> str:
 def _range(summary: Mapping[str, Any]) -> str:
     if summary["low"] is None:
         return "-"
-    # Of few seeds that differ much the interval of the mean passes what an accuracy can be.
-    return f"{max(0.0, summary['low']):.3f} to {min(1.0, summary['high']):.3f}"
+    low, high = possible(summary["low"], summary["high"])
+    return f"{low:.3f} to {high:.3f}"
 
 
 def _notes(content: Mapping[str, Any]) -> list[Section]:

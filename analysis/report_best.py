@@ -11,7 +11,7 @@ from analysis.layout import show
 from analysis.report_gallery import Gallery
 from analysis.report_html import Cell, Html, join, notice, paragraph, section, table, tag, tile
 from analysis.report_study import ReportedStudy
-from analysis.summary import best, finished, warm_started
+from analysis.summary import best, finished, possible, warm_started
 from search.progress import clock
 
 ONE_SEED = (
@@ -29,8 +29,8 @@ def interval(low: Any, high: Any) -> str:
     """Return the ends of an interval of accuracies; "-" where there is none."""
     if low is None or high is None or pd.isna(low) or pd.isna(high):
         return "-"
-    # Of few seeds that differ much the interval of the mean passes what an accuracy can be.
-    return f"{max(0.0, float(low)):.1%} to {min(1.0, float(high)):.1%}"
+    low, high = possible(float(low), float(high))
+    return f"{low:.1%} to {high:.1%}"
 
 
 def tiles(study: ReportedStudy) -> Html:
@@ -83,7 +83,8 @@ def best_section(study: ReportedStudy, gallery: Gallery, top: int) -> Html:
     lines = [paragraph(line) for line in warm_started(study.trials, study.budget)]
     warm = [notice(*lines)] if lines else []
     if study.confirmed is not None:
-        return section("best", title, *_confirmed(study.confirmed, gallery), *warm)
+        said = judged(study.confirmed, study.is_sweep)
+        return section("best", title, *_confirmed(study.confirmed, said, gallery), *warm)
     if finished(study.trials).empty:
         empty = notice("No trial has finished yet: there is nothing to compare.", kind="empty")
         return section("best", title, empty, *warm)
@@ -156,7 +157,36 @@ def _seeded(study: ReportedStudy, gallery: Gallery, top: int) -> list[Html]:
     ]
 
 
-def _confirmed(content: Mapping[str, Any], gallery: Gallery) -> list[Html]:
+def judged(content: Mapping[str, Any], is_sweep: bool) -> str:
+    """Say how confirm.json came about, and what its columns mean.
+
+    A sweep with seeds is judged as it is: nothing was trained again for that.
+    """
+    counts = {int(each["test_accuracy"]["n"]) for each in content["configurations"]}
+    most = f"{'up to ' if len(counts) > 1 else ''}{max(counts)}"
+    seeds = "seed" if max(counts) == 1 else "seeds"
+    trained = f"Trained on {most} {seeds}" if is_sweep else f"Retrained on {most} fresh {seeds}"
+    if content.get("recommended") is None:
+        chosen = "None is recommended: no seed is common to all of them."
+    else:
+        chosen = (
+            "Recommended is the best mean validation accuracy on these seeds, or a cheaper "
+            "configuration at most half a standard error below it: the test split chooses nothing."
+        )
+    optimism = (
+        ""
+        if is_sweep
+        else (
+            " Optimism is what the search had promised beyond the confirmed validation accuracy."
+        )
+    )
+    return (
+        f"{trained} each, then judged on {content.get('test_images')} test images. Configurations "
+        f"that share a letter cannot be told apart. {chosen}{optimism}"
+    )
+
+
+def _confirmed(content: Mapping[str, Any], said: str, gallery: Gallery) -> list[Html]:
     configurations = content["configurations"]
     rows = intervals.confirmed(configurations)
     names = list(dict.fromkeys(n for each in configurations for n in each["config"]))
@@ -168,12 +198,6 @@ def _confirmed(content: Mapping[str, Any], gallery: Gallery) -> list[Html]:
     heads = ["configuration", "test, mean", "95 % over seeds", "seeds", "95 % of the images",
              "validation, mean", "optimism", "group", "parameters", "s per epoch"]  # fmt: skip
     opened = content.get("opened") or []
-    said = (
-        f"Retrained on {content.get('seeds')} fresh seeds each, then judged on "
-        f"{content.get('test_images')} test images. Configurations that share a letter cannot be "
-        "told apart. Recommended is the best mean, or a cheaper one that ties with it. Optimism "
-        "is what the search had promised beyond the confirmed validation accuracy."
-    )
     looks = f"The test split was opened {len(opened)} times: {', '.join(opened)}."
     return [
         paragraph(said),

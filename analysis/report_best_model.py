@@ -37,12 +37,15 @@ def _overfitting(study: ReportedStudy, gallery: Gallery) -> list[Html]:
     drawn = gap.data(study.curves, int(order.iloc[0]["trial"])) if len(order) else None
     if drawn is None:
         return [notice("No trial has finished: there is no best model.", kind="empty")]
+    name = f"trial {drawn.trial}"
+    if study.confirmed is not None:  # which recommends another model than this one
+        name += ", the best of the sweep," if study.is_sweep else " of the search"
     said = (
-        f"At its best epoch, {drawn.best_epoch}, trial {drawn.trial} was "
+        f"At its best epoch, {drawn.best_epoch}, {name} was "
         f"{abs(drawn.at_best) * 100:.1f} points {'better' if drawn.at_best >= 0 else 'worse'} on "
         "the training images than on the validation images."
     )
-    caption = "Training against validation accuracy of the best trial; the gap is shaded."
+    caption = f"Training against validation accuracy of {name.strip(',')}; the gap is shaded."
     return [
         paragraph(said),
         gallery.add("overfitting", lambda: gap.draw(drawn), caption, gap.charts(drawn)),
@@ -54,8 +57,8 @@ def _confusion(found: Evaluated, gallery: Gallery) -> list[Html]:
     counted = confusion.data(found.labels, predicted, found.classes)
     gallery.write("confusion_matrix", lambda: confusion.draw(counted))
     said = (
-        f"Trial {found.trial} on {len(found.labels)} validation images, accuracy "
-        f"{found.accuracy:.2%}. Rows are true classes, columns what they were taken for."
+        f"{found.name[:1].upper()}{found.name[1:]} on {len(found.labels)} validation images, "
+        f"accuracy {found.accuracy:.2%}. Rows are true classes, columns what they were taken for."
     )
     return [tag("h3", "Confusion matrix"), paragraph(said), matrix(counted)]
 

@@ -1,5 +1,6 @@
-"""The best model of a study on its validation images: for the confusion matrix and the mistakes.
+"""The model to use of a study on its validation images: for confusion matrix and mistakes.
 
+Of a confirmed study that is the recommended one, with the weights that confirming kept.
 Only where weights and data are at hand. Nothing is downloaded for a report, and the test split
 stays closed.
 """
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from analysis.best_model import read_best
 from analysis.report_study import ReportedStudy
 from search.experiment import Experiment
+from search.folder import chosen
 from trainables.errors import TrellisError
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 class Evaluated:
     """What a model says of validation images, in the order of the split."""
 
-    trial: int
+    name: str  # of the model: which trial of what
     classes: tuple[str, ...]
     images: NDArray[np.uint8]  # [n, height, width, channels]
     labels: NDArray[np.int64]  # [n]
@@ -41,10 +43,10 @@ class Evaluated:
 
 
 def evaluate(study: ReportedStudy, data_dir: Path | None = None) -> Evaluated:
-    """Evaluate best.pt on the validation split.
+    """Evaluate the model that `search.folder.chosen` names on the validation split.
 
     Args:
-        study: With best.json and best.pt in its folder.
+        study: With best.json and best.pt in its folder, or what confirming put in their place.
         data_dir: Where the data lies, if not where the study found it.
 
     Raises:
@@ -54,7 +56,7 @@ def evaluate(study: ReportedStudy, data_dir: Path | None = None) -> Evaluated:
     if experiment is None:
         raise TrellisError(f"{study.manifest.get('experiment')} is not in this version's catalog")
     best = read_best(study.folder)
-    if not (study.folder / "best.pt").is_file():
+    if not chosen(study.folder)[1].is_file():
         raise TrellisError("there is no best.pt: a worker of another machine kept the weights")
     data = _data(study, data_dir)
     from search.model import split_of
@@ -71,12 +73,20 @@ def evaluate(study: ReportedStudy, data_dir: Path | None = None) -> Evaluated:
     precision = (study.manifest.get("resources") or {}).get("precision") or "auto"
     logits = split_logits(model, split, precision)
     return Evaluated(
-        trial=int(best["trial"]),
+        name=named(study, best),
         classes=data.classes,
         images=split.images,
         labels=split.labels,
         probabilities=torch.softmax(logits, dim=1).numpy(),
     )
+
+
+def named(study: ReportedStudy, best: Mapping[str, Any]) -> str:
+    """Return which trial a model is of: the study's own, or its confirmation's."""
+    if not best.get("confirmed"):
+        return f"trial {best['trial']}"
+    place = "" if study.is_sweep else " of confirm/"
+    return f"configuration {best['configuration']} as confirmed (trial {best['trial']}{place})"
 
 
 def _data(study: ReportedStudy, data_dir: Path | None) -> "Data":
@@ -117,11 +127,11 @@ def _model(
     from search.model import restored
     from search.weights import weights_of
 
-    weights = weights_of(study.manifest)
+    weights, path = weights_of(study.manifest), chosen(study.folder)[1]
     try:
-        return restored(experiment, config, study.folder / "best.pt", classes, shape, weights)
+        return restored(experiment, config, path, classes, shape, weights)
     except TrellisError:
         raise
     except Exception as error:  # a damaged file raises nearly anything
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TrellisError(f"best.pt cannot be used: {what}") from error
+        raise TrellisError(f"{path.name} cannot be used: {what}") from error

@@ -58,6 +58,13 @@ class ReportedStudy:
         return EXPERIMENTS.get(str(self.manifest.get("experiment")))
 
     @property
+    def is_sweep(self) -> bool:
+        """Whether `search.confirm` judges the study's own trials, and trains none anew."""
+        from search.plan import repeats
+
+        return repeats(self.budget)
+
+    @property
     def last_stage(self) -> str | None:
         """The stage whose epochs rungs count; None where trials have one stage."""
         stages = self.experiment.stage_epochs if self.experiment else ()

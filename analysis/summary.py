@@ -34,6 +34,16 @@ def best(trials: pd.DataFrame, top: int) -> pd.DataFrame:
     return order
 
 
+def possible(
+    low: float, high: float, least: float = 0.0, most: float = 1.0
+) -> tuple[float, float]:
+    """Return the ends of an interval within what a value can be: an accuracy, if nothing is said.
+
+    Of few seeds that differ much Student's t passes that.
+    """
+    return max(low, least), min(high, most)
+
+
 def marginal(trials: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return a row per value of the hyperparameter `name`, over whatever the others were.
 

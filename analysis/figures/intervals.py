@@ -4,6 +4,7 @@ One seed has only Wilson's interval: what the finite number of images leaves ope
 of seeds, nor that the configuration was chosen for this very number.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 
 from analysis.figures import style
 from analysis.frames import CONFIG, config_names
-from analysis.summary import best, finished
+from analysis.summary import best, finished, possible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,15 +54,15 @@ def seeded(trials: pd.DataFrame, top: int) -> pd.DataFrame:
     groups = done.groupby(names, dropna=False, sort=False) if names else [((), done)]
     for _, same in groups:
         found = student_interval(same["val_accuracy"].tolist())
-        nothing = float("nan")
         numbers = same["trial"].tolist()
+        low, high = _ends(found.low, found.high)
         rows.append(
             {
                 "label": f"trial{'s' if len(numbers) > 1 else ''} {ranges(numbers)}",
                 "trial": numbers[0],
                 "accuracy": found.mean,
-                "low": nothing if found.low is None else found.low,
-                "high": nothing if found.high is None else found.high,
+                "low": low,
+                "high": high,
                 "n": found.n,
                 "group": "",
             }
@@ -91,21 +92,28 @@ def confirmed(configurations: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     rows = []
     for each in configurations:
         test = each["test_accuracy"]
-        nothing = float("nan")
+        low, high = _ends(test.get("low"), test.get("high"))
         rows.append(
             {
                 "label": f"configuration {each['configuration']}"
                 + (" (published)" if each.get("published") else ""),
                 "trial": (each.get("trials") or [-1])[0],
                 "accuracy": test["mean"],
-                "low": nothing if test.get("low") is None else test["low"],
-                "high": nothing if test.get("high") is None else test["high"],
+                "low": low,
+                "high": high,
                 "n": test["n"],
                 "group": each.get("group") or "",
             }
         )
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
+
+
+def _ends(low: float | None, high: float | None) -> tuple[float, float]:
+    """Return the ends within what an accuracy can be; NaN where one seed has none."""
+    if low is None or high is None:
+        return float("nan"), float("nan")
+    return possible(low, high)
 
 
 def title(rows: pd.DataFrame) -> str:
@@ -134,9 +142,8 @@ def charts(rows: pd.DataFrame) -> list[style.Chart]:
         "y": style.labels(_names(rows)),
         "error_x": from_middle,
         "marker": {"color": style.BLUE, "size": 10},
-        "customdata": rows[["low", "high"]].fillna(-1).to_numpy().tolist(),
-        "hovertemplate": "%{y}: %{x:.2%}<br>%{customdata[0]:.2%} to %{customdata[1]:.2%}"
-        "<extra></extra>",
+        "text": [_range(low, high) for low, high in zip(rows["low"], rows["high"], strict=True)],
+        "hovertemplate": "%{y}: %{x:.2%}<br>%{text}<extra></extra>",
     }
     return [
         style.chart(
@@ -147,6 +154,10 @@ def charts(rows: pd.DataFrame) -> list[style.Chart]:
             margin={"l": 90, "r": 16, "t": 12, "b": 46},
         )
     ]
+
+
+def _range(low: float, high: float) -> str:
+    return "no interval" if math.isnan(low) else f"{low:.2%} to {high:.2%}"
 
 
 def _names(rows: pd.DataFrame) -> list[str]:

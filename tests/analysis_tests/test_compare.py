@@ -11,7 +11,7 @@ import pytest
 
 from analysis.compare import main
 from analysis.compare_html import draw_accuracy, draw_curves, page
-from analysis.compare_text import measures, told
+from analysis.compare_text import cell, measures, told
 from analysis.comparison import compare
 from search.errors import StudyFailed
 from search.statistics import Summary
@@ -143,6 +143,24 @@ def test_other_seeds_are_compared_unpaired(tmp_path: Path) -> None:
     # Equal variances 0.005, two each: se = sqrt(0.005), 2 degrees of freedom.
     assert each.summary.high == pytest.approx(0.05 + 4.303 * 0.005**0.5, abs=1e-4)
     assert told(each).endswith("unpaired, Welch: the seeds differ): cannot be told apart")
+
+
+def test_no_interval_passes_what_its_measure_can_be(tmp_path: Path) -> None:
+    """Of 0.50 and 0.90 Student's t gives 0.70 -+ 12.706 x 0.2 = -1.84 to 3.24."""
+    one = opened(lenet(tmp_path), "lenet_beans", {1: 0.50, 2: 0.90})
+    two = opened(inception(tmp_path), "inception_beans", {1: 0.90, 2: 0.50})
+    found = compare([one, two])
+    values = measures(found.sides[0])
+    assert cell("test accuracy", values["test accuracy"]) == "0.7000 (0.0000 to 1.0000)"
+    name = "train minus test accuracy"  # 0.45 and 0.05: 0.25 -+ 2.54
+    assert cell(name, values[name]) == "0.2500 (-1.0000 to 1.0000)"
+    wide = Summary(2.0, 1.0, -7.0, 11.0, 2)
+    for name in ("epochs to 90 % of the final accuracy", "seconds per trial"):
+        assert cell(name, wide) == "2.0 (0.0 to 11.0)"
+    (each,) = found.differences  # 0.4 and -0.4
+    assert told(each).startswith("inception minus lenet: +0.0000 (95 % -1.0000 to +1.0000, paired")
+    (axes,) = draw_accuracy(found).axes
+    assert [list(line.get_xdata()) for line in axes.lines[2::3]] == [[0.0, 1.0], [0.0, 1.0]]
 
 
 def test_one_closed_study_keeps_all_on_validation(tmp_path: Path) -> None:

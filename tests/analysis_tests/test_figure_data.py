@@ -271,6 +271,30 @@ def test_confirmed_configurations_by_test_accuracy() -> None:
     assert intervals.title(rows) == "test accuracy"
 
 
+def test_no_interval_passes_what_an_accuracy_can_be() -> None:
+    """0.5 and 1.0: the mean 0.75 -+ 12.706 x 0.35355 / sqrt 2 is -2.43 to 3.93."""
+    test = {"mean": 0.75, "sd": 0.35355, "low": -2.4266, "high": 3.9266, "n": 2}
+    told = intervals.confirmed([{"configuration": 1, "test_accuracy": test}])
+    trials = pd.DataFrame(
+        {
+            "trial": [0, 1, 2],
+            "status": ["completed"] * 3,
+            "val_accuracy": [0.5, 1.0, 0.25],
+            "config.a": [1, 1, 2],
+        }
+    )
+    for rows in (told, intervals.seeded(trials, 1)):
+        assert rows[["accuracy", "low", "high"]].to_numpy().tolist() == [[0.75, 0.0, 1.0]]
+        (trace,) = intervals.charts(rows)[0]["data"]
+        assert (trace["error_x"]["array"], trace["error_x"]["arrayminus"]) == ([0.25], [0.75])
+        assert trace["text"] == ["0.00% to 100.00%"]
+        (axes,) = intervals.draw(rows).axes
+        (segment,) = axes.collections[0].get_segments()
+        assert segment[:, 0].tolist() == [0.0, 1.0]
+    (trace,) = intervals.charts(intervals.seeded(trials, 2))[0]["data"]
+    assert trace["text"] == ["0.00% to 100.00%", "no interval"]  # of the one seed of a = 2
+
+
 def test_the_gap_at_the_best_epoch(tmp_path: Path) -> None:
     told = [
         (2, 1, "train", 0.60, 0.55, 1.0),

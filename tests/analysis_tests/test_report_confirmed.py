@@ -1,0 +1,142 @@
+"""Reports of confirmed studies: which model is shown, under which name, and what chose it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from analysis.report import write_report
+from analysis.report_best import judged
+from analysis.report_model import evaluate
+from analysis.report_study import read_study
+from search.catalog import find
+from search.model import network
+from tests.analysis_tests.written import without_rendering
+from tests.search_tests.winners import make_images, make_study
+from trainables.data import DataSpec
+from trainables.errors import TrellisError
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search of one trial: 3 classes of 12 images."""
+    folder = tmp_path_factory.mktemp("confirmed")
+    images = make_images(folder / "images", classes=3, each=12)
+    return make_study(
+        folder / "s", "lenet_beans", DataSpec("beans", "folder", str(images)), epochs=1
+    )
+
+
+def spread(mean: float, n: int = 3) -> dict[str, Any]:
+    return {"mean": mean, "sd": 0.01, "low": mean - 0.02, "high": mean + 0.02, "n": n}
+
+
+def configuration(number: int, **changed: Any) -> dict[str, Any]:
+    return {
+        "configuration": number, "config": {"kernel_size": number}, "trials": [0],
+        "val_accuracy": spread(0.7), "test_accuracy": spread(0.8), "optimism": 0.1, **changed,
+    }  # fmt: skip
+
+
+def confirmed(searched: Path, to: Path, answer: int, **budget: Any) -> Path:
+    """Copy a study, confirmed: another network, which says class `answer` of every image."""
+    to.mkdir()
+    for name in ("study.json", "trials.csv", "curves.csv", "best.json", "best.pt"):
+        (to / name).write_bytes((searched / name).read_bytes())
+    (to / "journal.log").touch()
+    manifest = json.loads((to / "study.json").read_text())
+    (to / "study.json").write_text(json.dumps(manifest | {"budget": manifest["budget"] | budget}))
+    best = json.loads((to / "best.json").read_text())
+    config = best["config"] | {"kernel_size": 5}
+    assert config != best["config"]
+    model = network(find("lenet_beans"), config, 3, (64, 64, 3))
+    state = {name: torch.zeros(value.shape) for name, value in model.state_dict().items()}
+    state[list(state)[-1]][answer] = 1.0  # the bias of the logits
+    numbers = {"epoch": 1, "val_accuracy": best["val_accuracy"]}
+    torch.save({"model": state, **numbers}, to / "confirm.pt")
+    told = best | {"confirmed": True, "configuration": 2, "trial": 7, "config": config}
+    (to / "confirm_best.json").write_text(json.dumps(told))
+    content = {"test_images": 7, "recommended": 2, "configurations": [configuration(2)]}
+    (to / "confirm.json").write_text(json.dumps(content))
+    return to
+
+
+@pytest.mark.parametrize("answer", [0, 2])
+def test_the_confirmed_weights_are_evaluated(searched: Path, tmp_path: Path, answer: int) -> None:
+    root = confirmed(searched, tmp_path / "c", answer)
+    found = evaluate(read_study(root))
+    assert found.name == "configuration 2 as confirmed (trial 7 of confirm/)"
+    assert set(found.probabilities.argmax(axis=1)) == {answer}
+    count = int((found.labels == answer).sum())
+    assert 0 < count < len(found.labels)
+    assert found.accuracy == count / len(found.labels)
+    # e / (e + 2): one logit of 1, two of 0.
+    assert found.probabilities.max() == pytest.approx(0.576117, abs=1e-5)
+
+
+def test_a_search_that_is_not_confirmed_has_its_best(searched: Path) -> None:
+    study = read_study(searched)
+    found = evaluate(study)
+    assert found.name == "trial 0"
+    best = json.loads((searched / "best.json").read_text())
+    assert found.accuracy == pytest.approx(best["val_accuracy"])
+
+
+def test_the_report_names_both_models(
+    searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_rendering(monkeypatch)
+    root = confirmed(searched, tmp_path / "c", 1)
+    text = write_report(root, tell=lambda _: None).read_text(encoding="utf-8")
+    assert "Configuration 2 as confirmed (trial 7 of confirm/) on " in text
+    assert "At its best epoch, 1, trial 0 of the search was " in text
+    assert "validation accuracy of trial 0 of the search; the gap is shaded" in text
+    sweep = confirmed(searched, tmp_path / "sweep", 1, seeds=3)
+    text = write_report(sweep, tell=lambda _: None).read_text(encoding="utf-8")
+    assert "Configuration 2 as confirmed (trial 7) on " in text
+    assert "At its best epoch, 1, trial 0, the best of the sweep, was " in text
+    assert "Trained on 3 seeds each, then judged on 7 test images." in text
+
+
+def test_weights_that_do_not_fit_are_named(searched: Path, tmp_path: Path) -> None:
+    root = confirmed(searched, tmp_path / "c", 1)
+    (root / "confirm.pt").write_bytes((root / "best.pt").read_bytes())
+    with pytest.raises(TrellisError, match=r"confirm\.pt does not fit its configuration"):
+        evaluate(read_study(root))
+    (root / "confirm.pt").write_bytes(b"nothing")
+    with pytest.raises(TrellisError, match=r"confirm\.pt is damaged"):
+        evaluate(read_study(root))
+
+
+def test_without_weights_there_is_no_evaluation(searched: Path, tmp_path: Path) -> None:
+    root = confirmed(searched, tmp_path / "c", 1)
+    for name in ("confirm.pt", "best.pt"):
+        (root / name).unlink()
+    with pytest.raises(TrellisError, match=r"there is no best\.pt"):
+        evaluate(read_study(root))
+
+
+# --- what is said of the table
+
+
+def test_what_recommends_is_validation() -> None:
+    said = judged(
+        {"test_images": 9, "recommended": 1, "configurations": [configuration(1)]}, False
+    )
+    assert said.startswith("Retrained on 3 fresh seeds each, then judged on 9 test images.")
+    assert "Recommended is the best mean validation accuracy on these seeds" in said
+    assert "at most half a standard error below it: the test split chooses nothing." in said
+    assert "Optimism is what the search had promised" in said
+
+
+def test_a_sweep_was_not_trained_again() -> None:
+    rows = [configuration(1), configuration(2, test_accuracy=spread(0.7, n=2))]
+    said = judged({"test_images": 9, "recommended": 1, "configurations": rows}, True)
+    assert said.startswith("Trained on up to 3 seeds each, then judged")
+    assert "Optimism" not in said
+    one = [configuration(1, test_accuracy=spread(0.7, n=1))]
+    said = judged({"test_images": 9, "recommended": None, "configurations": one}, True)
+    assert said.startswith("Trained on 1 seed each")
+    assert "None is recommended: no seed is common to all of them." in said
