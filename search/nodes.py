@@ -95,9 +95,10 @@ def divided(nodes: Sequence[Machine], asked: Asked) -> Resources:
     On CPUs a trial may use what it gets on the node that has least for each of its trials.
     """
     found = allot(together(nodes), *asked)
-    if found.gpus_per_trial or asked.memory_per_trial is not None:
+    if found.gpus_per_trial:
         return found
-    here = [allot(node, *asked) for node in nodes if not check_nodes([node], found)]
+    alone = asked._replace(at_once=None)  # which counts the trials of all nodes
+    here = [allot(node, *alone) for node in nodes if not check_nodes([node], found)]
     rooms = [each.memory_mb for each in here if each.memory_mb is not None]
     fits = sum(each.concurrent for each in here)
     return replace(

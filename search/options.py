@@ -95,6 +95,7 @@ def build_parser() -> Parser:
         help="log to this MLflow tracking server; give it again with --resume",
     )
     add("--dry-run", action="store_true", help="check everything, say what would run, and end")
+    parser.set_defaults(at_once=None)  # no option: see search.resuming
     return parser
 
 

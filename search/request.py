@@ -24,7 +24,7 @@ from search.weights import read_weights
 from trainables.data.source import DataSpec
 
 # Longer than any epoch that is worth its time: what goes on for an hour without one hangs.
-_TRIAL_TIMEOUT_S = 3600
+TRIAL_TIMEOUT_S = 3600
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Request:
     dry_run: bool
     named: bool = True
     weights: str | None = None  # "random", an absolute path, or None for torchvision's
-    trial_timeout_s: int = _TRIAL_TIMEOUT_S
+    trial_timeout_s: int = TRIAL_TIMEOUT_S
     tensorboard: bool = False
     mlflow: str | None = None  # a tracking URI
     again: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
     folder, store = place
     if other:
         raise ResumeRefused(f"study {folder.name} was made with other settings:\n{other}")
-    asked = Asked(cpus, gpus, concurrent, memory)
+    asked = Asked(cpus, gpus, concurrent, memory, arguments.at_once)
     return Request(
         experiment,
         plan,
@@ -117,7 +117,7 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
         arguments.dry_run,
         arguments.study is not None,
         weights,
-        timeout_s or _TRIAL_TIMEOUT_S,
+        timeout_s or TRIAL_TIMEOUT_S,
         arguments.tensorboard,
         arguments.mlflow,
         store=store,

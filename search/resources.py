@@ -32,12 +32,16 @@ class Machine:
 
 
 class Asked(NamedTuple):
-    """What the command line asks for; None is left to us."""
+    """What the command line asks for; None is left to us.
+
+    `at_once` is how many trials had this memory each when an earlier driver began the study.
+    """
 
     cpus_per_trial: int | None = None
     gpus_per_trial: float | None = None
     concurrent: int | None = None
     memory_per_trial: float | None = None  # MiB
+    at_once: int | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,7 @@ def allot(
     gpus_per_trial: float | None,
     concurrent: int | None,
     memory_per_trial: float | None = None,
+    at_once: int | None = None,
 ) -> Resources:
     """Return the resources of a study; what is None is chosen.
 
@@ -188,7 +193,8 @@ def allot(
     by_gpu = _UNLIMITED
     if gpus:
         by_gpu = machine.gpus * trials_per_gpu(gpu_mb) if gpu_mb else _fits_gpus(machine, gpus)
-    fits = max(1, min(machine.cpus // cpus, by_gpu, _fits_memory(machine, gpus, memory_per_trial)))
+    by_memory = _fits_memory(machine, gpus, memory_per_trial, at_once)
+    fits = max(1, min(machine.cpus // cpus, by_gpu, by_memory))
     found = Resources(
         cpus, gpus, fits if concurrent is None else min(concurrent, fits), memory_per_trial, gpu_mb
     )
@@ -197,17 +203,23 @@ def allot(
     return replace(found, memory_mb=_memory_mb(machine, found))
 
 
-def _fits_memory(machine: Machine, gpus: float, memory_per_trial: float | None) -> int:
+def _fits_memory(
+    machine: Machine, gpus: float, memory_per_trial: float | None, at_once: int | None
+) -> int:
     """Return how many trials the machine's memory holds; on GPUs it is not what counts.
 
-    What is asked for, or kept from an earlier run, is held against all of the memory: what is
-    free changes from run to run.
+    What is asked for is held against all of the memory. So is what is kept from an earlier run,
+    since what is free changes from run to run; but no more trials than ran at once then are begun
+    if there is no room for them now.
     """
     if machine.memory is None or gpus:
         return _UNLIMITED
     if memory_per_trial is None:
         return int(machine.memory.room_mb // LEAST_MB)
-    return int(machine.memory.most_mb // memory_per_trial)
+    most = int(machine.memory.most_mb // memory_per_trial)
+    if at_once is None:
+        return most
+    return min(most, max(at_once, int(machine.memory.room_mb // memory_per_trial)))
 
 
 def _memory_mb(machine: Machine, resources: Resources) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from search.options import study_name
 from search.places import check_place
-from search.request import Request
+from search.request import TRIAL_TIMEOUT_S, Request
 from search.shelf import Shelf
 
 # Options that a resumed study takes over from study.json where they are not given anew.
@@ -34,10 +34,12 @@ def old_manifest(arguments: argparse.Namespace) -> Mapping[str, Any] | None:
 
 def take_over(arguments: argparse.Namespace, old: Mapping[str, Any] | None) -> None:
     """Let resources that are not given be those that a study has had."""
+    resources = (old or {}).get("resources", {})
     # Kept as it was found: with another limit, batches would be split otherwise.
     divided_anew = any(getattr(arguments, name) is not None for name in _DIVIDERS)
-    for name in _TAKEN_OVER if divided_anew else _DIVIDERS:
-        kept = (old or {}).get("resources", {}).get(name)
+    arguments.at_once = None if divided_anew else resources.get("at_once")
+    for name in ("trial_timeout", *(_TAKEN_OVER if divided_anew else _DIVIDERS)):
+        kept = resources.get(name)
         if getattr(arguments, name) is None and kept is not None:
             setattr(arguments, name, str(kept))
 
@@ -52,6 +54,8 @@ def resume_command(request: Request) -> str:
         words += ["--results-dir", request.store or str(folder.parent)]
     if request.address != "local":
         words += ["--address", request.address]
+    if request.trial_timeout_s != TRIAL_TIMEOUT_S:
+        words += ["--trial-timeout", f"{request.trial_timeout_s:g}s"]
     words += ["--tensorboard"] if request.tensorboard else []
     words += ["--mlflow", request.mlflow] if request.mlflow else []
     return shlex.join(words)

@@ -165,7 +165,11 @@ class Session:
         with connected(request, self._interrupts):
             resources = resources_of(request)
             if not request.resume:
-                content["resources"]["memory_per_trial"] = resources.memory_mb
+                content["resources"] |= {
+                    "memory_per_trial": resources.memory_mb,
+                    "at_once": resources.concurrent,
+                    "trial_timeout": f"{request.trial_timeout_s:g}s",
+                }
                 self._open(study.begin, content, named=request.named)
             say_resources(request, resources)
             say(f"study: {self._request.shown}")

@@ -95,6 +95,18 @@ def test_a_resumed_study_keeps_its_limit(words: str, memory: str | None) -> None
     assert given.concurrent == ("1" if "concurrent" in words else "2")
 
 
+@pytest.mark.parametrize(
+    ("words", "at_once", "timeout"),
+    [("", 3, "7200s"), ("--concurrent 1", None, "7200s"), ("--trial-timeout 9m", 3, "9m")],
+)
+def test_a_resumed_study_keeps_how_many_ran_and_for_how_long(
+    words: str, at_once: int | None, timeout: str
+) -> None:
+    given = build_parser().parse_args(["x", "--resume", *words.split()])
+    take_over(given, {"resources": {"at_once": 3, "trial_timeout": "7200s"}})
+    assert (given.at_once, given.trial_timeout) == (at_once, timeout)
+
+
 def test_a_study_from_before_there_were_limits_gets_one_now() -> None:
     given = build_parser().parse_args(["x", "--resume"])
     take_over(given, {"resources": {"concurrent": 2}})

@@ -26,6 +26,10 @@ def test_a_node_that_is_too_small_for_a_trial_does_not_count() -> None:
 def test_a_node_of_little_memory_holds_fewer_trials() -> None:
     nodes = [node(8, 4), node(2, 32)]  # 4096 - 204.8 - 1200 = 2691: two of 1,024
     assert divided(nodes, Asked()) == Resources(1, 0.0, 4, 1345.0)
+    # Taken over by a resumed study, or asked for, the same memory is not given out twice.
+    kept = Asked(memory_per_trial=1345.0, at_once=4)
+    assert divided(nodes, kept) == Resources(1, 0.0, 4, 1345.0)
+    assert divided(nodes, Asked(memory_per_trial=2600.0)) == Resources(1, 0.0, 3, 2600.0)
 
 
 def test_the_smallest_gpu_is_that_of_all() -> None:

@@ -117,6 +117,24 @@ def test_the_memory_of_a_machine_is_divided(
 
 
 @pytest.mark.parametrize(
+    ("free_gb", "at_once", "concurrent"),
+    [
+        (6, None, 8),  # 16,384 - 819 - 1,200 = 14,364: thirteen of 1,031, on 8 CPUs
+        (6, 4, 4),  # 6,144 - 819 - 1,200 = 4,125 are free: four, as when the study began
+        (2, 4, 4),  # what a killed run still holds is free in a moment
+        (9, 4, 6),  # 7,196 are free
+        (16, 4, 8),
+    ],
+)
+def test_a_resumed_study_takes_no_more_memory_than_there_is(
+    free_gb: float, at_once: int | None, concurrent: int
+) -> None:
+    machine = Machine(8, 0, memory=Memory(16 * 1024, free_gb * 1024))
+    found = allot(machine, None, None, None, 1031.0, at_once)
+    assert found == Resources(1, 0.0, concurrent, 1031.0)
+
+
+@pytest.mark.parametrize(
     ("asked", "expected"),
     [
         ({}, Resources(1, 1.0, 12, None, GPU_MB)),  # CPUs end first: 16 would fit
