@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from search.command import one_line
 from search.model import split_of
 from search.overview import confirmed
+from search.plan import repeats
 from search.progress import DataProgress, say
 from search.studies_text import interval
 from search.winner import Winner
@@ -66,7 +67,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
 def _about(winner: Winner) -> Iterator[str]:
     best = winner.best
     # Behind the colon stands what the space varies.
-    yield f"{winner.experiment.summary.split(':')[0].capitalize()}."
+    summary = winner.experiment.summary.split(":")[0]
+    yield f"{summary[:1].upper()}{summary[1:]}."
     yield ""
     if winner.data.kind == "embedded":
         yield (
@@ -78,9 +80,18 @@ def _about(winner: Winner) -> Iterator[str]:
         yield "**Started from random weights, not from pretrained ones.**"
         yield ""
     yield (
-        f"Trial {best['trial']} of the study, the weights of its epoch {best['epoch']}; "
+        f"Trial {best['trial']} of {_trained(winner)}, the weights of its epoch {best['epoch']}; "
         f"{best.get('parameters', 0):,} parameters."
     )
+
+
+def _trained(winner: Winner) -> str:
+    """Say what trained the trial: the study, or its confirmation, which counts its own trials."""
+    best = winner.best
+    if not best.get("confirmed"):
+        return "the study"
+    where = "the study" if repeats(winner.manifest["budget"]) else "the study's confirmation"
+    return f"{where} (configuration {best.get('configuration')}, seed {best.get('seed')})"
 
 
 def _data(winner: Winner) -> Iterator[str]:
@@ -97,10 +108,11 @@ def _data(winner: Winner) -> Iterator[str]:
 
 
 def _accuracy(winner: Winner) -> list[str]:
-    best = winner.best["val_accuracy"]
+    best = winner.best
+    chosen = "seed" if best.get("confirmed") else "trial"
     lines = [
-        f"Validation accuracy {best:.4f}: of the epoch and the trial that were chosen by it, and "
-        "so optimistic.",
+        f"Validation accuracy {best['val_accuracy']:.4f}: of the epoch and the {chosen} that were "
+        "chosen by it, and so optimistic.",
         "",
     ]
     each = _confirmation(winner)
@@ -111,16 +123,25 @@ def _accuracy(winner: Winner) -> list[str]:
         )
         return [*lines, *_validation_matrix(winner)]
     wilson = each["wilson"]
+    sweep = repeats(winner.manifest["budget"])
+    seeds = "on several seeds" if sweep else "again on fresh seeds"
     lines += [
-        f"Confirmed on the test split, this configuration trained again on fresh seeds: "
+        f"Confirmed on the test split, this configuration trained {seeds}: "
         f"{interval(each['test_accuracy'])}.",
         f"For the finite test set, all seeds together: {wilson['accuracy']:.4f} "
         f"(Wilson 95 % interval {wilson['low']:.4f} to {wilson['high']:.4f}). The weights here "
-        "are those of the search, one of such seeds.",
+        f"are those of {_seed(best, sweep)}.",
         "",
         *_matrix(winner, each["confusion_matrix"], "test split, summed over the seeds"),
     ]
     return lines
+
+
+def _seed(best: Mapping[str, Any], sweep: bool) -> str:
+    """Say which seed's weights are exported, beside those that were judged."""
+    if best.get("confirmed"):  # see `search.judging.keep_recommended`
+        return "one of these seeds, the best on validation"
+    return "one of these seeds" if sweep else "the search, one of such seeds"
 
 
 def _confirmation(winner: Winner) -> Mapping[str, Any] | None:

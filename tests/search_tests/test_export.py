@@ -187,8 +187,44 @@ def test_the_card_tells_what_was_confirmed(lenet: Path, tmp_path: Path) -> None:
     assert "test split, summed over the seeds:" in card
     assert "| kind 1 | 2 | 7 | 1 |" in card
     assert "Not confirmed" not in card
+    assert "Trial 0 of the study, the weights" in card
+    assert "The weights here are those of the search, one of such seeds." in card
     (tmp_path / "confirm.json").write_text(json.dumps({"configurations": [other]}))
     assert "Not confirmed" in model_card(read_winner(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "trial", "trained"),
+    [
+        (1, "the study's confirmation (configuration 2, seed 77)", "again on fresh seeds"),
+        (3, "the study (configuration 2, seed 77)", "on several seeds"),
+    ],
+)
+def test_the_card_of_a_confirmed_model_names_its_own_trial(
+    lenet: Path, tmp_path: Path, seeds: int, trial: str, trained: str
+) -> None:
+    manifest = json.loads((lenet / "study.json").read_text())
+    manifest["budget"] |= {"seeds": seeds}
+    (tmp_path / "study.json").write_text(json.dumps(manifest))
+    best = json.loads((lenet / "best.json").read_text()) | {"val_accuracy": 0.625, "seed": 1}
+    own = {"confirmed": True, "configuration": 2, "trial": 10, "epoch": 3, "seed": 77}
+    (tmp_path / "best.json").write_text(json.dumps(best))
+    (tmp_path / "confirm_best.json").write_text(json.dumps(best | own))
+    (tmp_path / "confirm.pt").touch()
+    one = {
+        "configuration": 2,
+        "config": best["config"],
+        "test_accuracy": {"mean": 0.7, "sd": 0.02, "low": 0.65, "high": 0.75, "n": 3},
+        "wilson": {"low": 0.61, "high": 0.77, "images": 30, "accuracy": 0.7},
+        "confusion_matrix": [[8, 1, 1], [2, 7, 1], [2, 2, 6]],
+    }
+    (tmp_path / "confirm.json").write_text(json.dumps({"configurations": [one]}))
+    card = model_card(read_winner(tmp_path))
+    assert f"Trial 10 of {trial}, the weights of its epoch 3;" in card
+    assert "Validation accuracy 0.6250: of the epoch and the seed that were chosen by it" in card
+    assert f"this configuration trained {trained}: 0.7000 (95 %" in card
+    assert "The weights here are those of one of these seeds, the best on validation." in card
+    assert "LeNet on bean leaf images." in card
 
 
 def test_embedded_data_and_random_weights_are_named_plainly(lenet: Path, tmp_path: Path) -> None:
