@@ -137,19 +137,44 @@ class StudyFolder:
         return KEPT_NAMES if self.keeps and status == "completed" else ()
 
     def _keep_best(self, best: Record) -> None:
-        text = json.dumps(best_as_json(best, self.about), indent=2) + "\n"
-        path = self.root / "best.json"
-        if not path.exists() or path.read_bytes() != text.encode():
-            replace_text(path, text)
         if self.mirror is not None:
             self.mirror.bring(best.number, "best.pt")
-        weights = self.trial(best.number) / "best.pt"
-        if not weights.exists():
+        text = json.dumps(best_as_json(best, self.about), indent=2) + "\n"
+        path, weights = self.root / "best.json", self.trial(best.number) / "best.pt"
+        if not path.exists() or path.read_bytes() != text.encode():
+            if not weights.exists():
+                self._drop_others(best.number)  # first: a kill may come between the two
+            replace_text(path, text)
+        if not weights.exists():  # moved by an earlier call, or not here
             return
         if self.keeps:  # the trial's own stay where they are
             replace_file(self.root / "best.pt", partial(shutil.copyfile, weights))
         else:
             os.replace(weights, self.root / "best.pt")
+
+    def _drop_others(self, number: int) -> None:
+        """Remove best.pt if it is not of `number`, the best trial now, and tell of it."""
+        from search.progress import say
+
+        path, named = self.root / "best.pt", _number_in(self.root / "best.json")
+        # Weights are moved once best.json names their trial; a damaged one says nothing of them.
+        if named == number or (named is None and path.exists()):
+            return
+        path.unlink(missing_ok=True)
+        say(
+            f"note: trial {number} is the best now, but its weights lie on a machine that does "
+            f"not share {self.root}: there is no best.pt; --results-dir takes a folder that all "
+            "nodes share, or a store"
+        )
+
+
+def _number_in(path: Path) -> int | None:
+    """Return the trial that a best.json names; None where it is damaged or missing."""
+    try:
+        found = json.loads(path.read_bytes())["trial"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, int) else None
 
 
 def _clear(folder: Path, stays: Iterable[str]) -> None:

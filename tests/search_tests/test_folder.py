@@ -164,6 +164,76 @@ def test_is_blank(files: dict[str, str], blank: bool, tmp_path: Path) -> None:
     assert is_blank(tmp_path) is blank
 
 
+def best_of_trial(number: int, accuracy: float) -> Record:
+    return Record(number, "completed", {"kind": "b", "depth": 2}, 7, (row(1, accuracy),))
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_weights_of_an_earlier_best_do_not_stay_where_the_new_ones_are_elsewhere(
+    keeps: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = StudyFolder(tmp_path, NAMES, keeps=keeps)
+    first, second, third = (best_of_trial(n, accuracy) for n, accuracy in enumerate((0.5, 0.9, 1)))
+    study.trial(0).mkdir(parents=True)
+    (study.trial(0) / "best.pt").write_text("0")
+    study.conclude(first, first)
+    study.tidy([first])  # as when it is resumed: they were moved, and stay
+    assert (tmp_path / "best.pt").read_text() == "0"
+    assert capsys.readouterr().err == ""
+    study.conclude(second, second)  # trained on a machine with a disk of its own
+    assert not (tmp_path / "best.pt").exists()
+    assert json.loads((tmp_path / "best.json").read_text())["trial"] == 1
+    assert capsys.readouterr().err == (
+        "note: trial 1 is the best now, but its weights lie on a machine that does not share "
+        f"{tmp_path}: there is no best.pt; --results-dir takes a folder that all nodes share, or "
+        "a store\n"
+    )
+    study.tidy([first, second])
+    assert capsys.readouterr().err == ""  # once
+    study.trial(2).mkdir(parents=True)
+    (study.trial(2) / "best.pt").write_text("2")
+    study.conclude(third, third)
+    assert (tmp_path / "best.pt").read_text() == "2"
+
+
+def test_a_kill_before_best_json_leaves_no_weights_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, first, second = folder(tmp_path), best_of_trial(0, 0.5), best_of_trial(1, 0.9)
+    study.trial(0).mkdir(parents=True)
+    (study.trial(0) / "best.pt").write_text("0")
+    study.conclude(first, first)
+
+    def killed(*_: object) -> None:
+        raise InterruptedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("search.folder.replace_text", killed)
+        with pytest.raises(InterruptedError):
+            study.conclude(second, second)
+    assert not (tmp_path / "best.pt").exists()
+    study.tidy([first, second])
+    assert not (tmp_path / "best.pt").exists()
+    assert json.loads((tmp_path / "best.json").read_text())["trial"] == 1
+    assert "trial 1 is the best now, but its weights lie on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damaged", [None, b"\xff\xfe", b'{"trial": 4, "of": "a newer version"}'])
+def test_weights_of_the_best_stay_whatever_became_of_best_json(
+    damaged: bytes | None, tmp_path: Path
+) -> None:
+    study = folder(tmp_path)
+    study.trial(4).mkdir(parents=True)
+    (study.trial(4) / "best.pt").write_text("4")
+    study.tidy([ENDED])
+    (tmp_path / "best.json").unlink()
+    if damaged is not None:
+        (tmp_path / "best.json").write_bytes(damaged)
+    study.tidy([ENDED])
+    assert (tmp_path / "best.pt").read_text() == "4"
+    assert json.loads((tmp_path / "best.json").read_text())["epoch"] == 2
+
+
 def test_a_best_json_that_is_no_text_is_written_anew(tmp_path: Path) -> None:
     best = Record(0, "completed", {}, 7, (row(1, 0.5),))
     folder = StudyFolder(tmp_path, ())
