@@ -160,34 +160,32 @@ class Cluster:
 
         Raises:
             StudyFailed: the cluster is lost; the job may go on.
+            OSError: `output` cannot be written to.
         """
         import aiohttp
 
-        seen, lost_since = 0, None
+        copied = _Copied(output)
         while True:
             try:
-                before = seen
-                seen = asyncio.run(self._tail(name, output, seen))
+                asyncio.run(self._tail(name, copied))
                 details = self.job(name)
                 if details.status.is_terminal():
                     return details
-                lost_since = lost_since if seen == before else None
+                copied.lost_since = None
             except (aiohttp.ClientError, OSError, RuntimeError, UsageError) as error:
-                lost_since = lost_since or time.monotonic()
-                if time.monotonic() - lost_since > _PATIENCE_S:
+                if error is copied.error:  # a pipe that was closed here, not the cluster
+                    raise
+                copied.lost_since = copied.lost_since or time.monotonic()
+                if time.monotonic() - copied.lost_since > _PATIENCE_S:
                     raise StudyFailed(f"lost the cluster {self.url}: {_why(error)}") from None
             time.sleep(0.5)
 
-    async def _tail(self, name: str, output: IO[str], seen: int) -> int:
-        """Print from character `seen` on; return how many there are. Ends with the job."""
+    async def _tail(self, name: str, copied: "_Copied") -> None:
+        """Print what is new until the job ends; raises where the connection drops."""
         at = 0
         async for text in self._client.tail_job_logs(name):
-            new = text[max(0, seen - at) :]
+            copied.add(text, at)
             at += len(text)
-            if new:
-                output.write(new)
-                output.flush()
-        return max(seen, at)
 
     def files(self, details: Any) -> list[str]:
         """Return the names of the files in the folder of a job's study."""
@@ -213,6 +211,33 @@ class Cluster:
             answer.raise_for_status()
             for block in answer.iter_content(_BLOCK):
                 write.write(block)
+
+
+class _Copied:
+    """What of a job's output has been printed, by however many connections, each from its start.
+
+    `lost_since` is when the cluster was lost, by the monotonic clock; None while it answers.
+    """
+
+    def __init__(self, output: IO[str]) -> None:
+        self._output = output
+        self._seen = 0  # characters
+        self.lost_since: float | None = None
+        self.error: OSError | None = None  # of `output`
+
+    def add(self, text: str, at: int) -> None:
+        """Print what is new of `text`, which stands at character `at` of the output."""
+        self.lost_since = None
+        new = text[max(0, self._seen - at) :]
+        if not new:
+            return
+        self._seen = at + len(text)
+        try:
+            self._output.write(new)
+            self._output.flush()
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def _reach(url: str) -> None:
