@@ -5,7 +5,8 @@ is another matter. To try the same size again and again is a waste, and the samp
 it; but of several trials at once another may have taken the memory. So such a trial is tried once
 more with no other beside it, and is infeasible if it dies of memory when alone. The price is that
 other trials wait meanwhile, on a cluster on all nodes: memory is predicted before a trial begins,
-so that this is rare. A trial that hangs is not tried again: it would hang for as long.
+so that this is rare. A trial that hangs is not tried again: it would hang for as long. The loss of
+a node, as of spot machines, does not count against a trial that had come further on it.
 """
 
 from collections import Counter
@@ -18,11 +19,12 @@ RETRIES = 2
 
 @dataclass(frozen=True)
 class Death:
-    """Why a worker died, in one line; whether for memory; whether as one that hung."""
+    """Why a worker died, in one line; whether for memory, as one that hung, or with its node."""
 
     cause: str
     memory: bool = False
     hung: bool = False
+    node: bool = False
 
 
 class Retries:
@@ -32,6 +34,7 @@ class Retries:
         """Begin without any death."""
         self._book = book
         self._deaths: Counter[int] = Counter()
+        self._reached: dict[int, int] = {}  # the epoch at a trial's last death
         self._for_memory: set[int] = set()
 
     @property
@@ -58,6 +61,12 @@ class Retries:
         return None
 
     def _once_more(self, number: int, death: Death) -> str | None:
+        epochs = len(self._book.records[number].rows)
+        further = epochs > self._reached.get(number, 0)
+        self._reached[number] = epochs
+        if death.node and further:
+            self._book.again(number)
+            return f"trial {number}: {death.cause}; it goes on from its last checkpoint"
         self._deaths[number] += 1
         if self._deaths[number] > RETRIES:
             self._book.end(number, "failed", f"{death.cause}, retries included")

@@ -13,7 +13,7 @@ from search.passed import NO_ROOM, NOTES, NUMBER, OUTCOME, RUNNING
 from search.progress import say
 from search.retries import Death
 
-_NODE_LOST = Death("the node of its worker was lost")
+_NODE_LOST = Death("the node of its worker was lost", node=True)
 
 
 def death_of(text: str) -> Death:

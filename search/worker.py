@@ -16,7 +16,7 @@ from ray import tune
 
 from search import kills
 from search.catalog import find
-from search.disk import is_full
+from search.disk import is_full, what_to_free
 from search.doing import Doing
 from search.folder import ERROR_NAME
 from search.passed import MEMORY, NO_ROOM, NOTES, OUTCOME, RUNNING
@@ -103,7 +103,9 @@ class Worker(tune.Trainable):
         except Exception as error:
             if _is_out_of_memory(error):
                 return _ended("infeasible", f"out of memory: {_line(error)}")
-            if is_full(error) or isinstance(error, StoreFailed):
+            if is_full(error):  # told by words: the error itself stays in this process
+                return _ended(NO_ROOM, what_to_free(error, self._folder.parents[1]))
+            if isinstance(error, StoreFailed):
                 return _ended(NO_ROOM, _line(error))
             self._keep_traceback(_line(error))
             if "CUDA error" in str(error):

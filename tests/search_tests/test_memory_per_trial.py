@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from search.options import build_parser
-from search.resuming import take_over
+from search.request import check
+from search.resuming import resume_command, take_over
 from tests.search_tests.bench import Bench, make_bench
 
 # The published study ran out of memory here.
@@ -105,6 +106,12 @@ def test_a_resumed_study_keeps_how_many_ran_and_for_how_long(
     given = build_parser().parse_args(["x", "--resume", *words.split()])
     take_over(given, {"resources": {"at_once": 3, "trial_timeout": "7200s"}})
     assert (given.at_once, given.trial_timeout) == (at_once, timeout)
+
+
+def test_the_command_to_go_on_has_the_limit_of_a_hanging_trial() -> None:
+    words = ["lenet_beans", "--data", "embedded", "--study", "s", "--trial-timeout", "90m"]
+    found = resume_command(check(build_parser().parse_args(words)))
+    assert found == "python -m search.run lenet_beans --study s --resume --trial-timeout 5400s"
 
 
 def test_a_study_from_before_there_were_limits_gets_one_now() -> None:

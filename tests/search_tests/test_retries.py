@@ -18,6 +18,7 @@ from search.watch import Watch
 from tests.search_tests.toy import begin, row
 
 DIED = Death("the worker process died")
+NODE = Death("its node was lost", node=True)
 MEMORY = Death("killed by the kernel", memory=True)
 
 
@@ -52,6 +53,21 @@ def test_a_lost_worker_s_trial_comes_again_before_all_others_and_at_last_fails(
     assert (record.status, record.error) == ("failed", "the worker process died, retries included")
     assert handed(book) == 2
     assert book.records[1].status == "running"
+
+
+def test_lost_nodes_do_not_count_against_a_trial_that_comes_further(book: Book) -> None:
+    retries = Retries(book)
+    handed(book)
+    for epoch in (1, 2, 3):
+        book.report(0, row(epoch, 0.5))
+        told = retries.died(0, NODE, others=0)
+        assert told == "trial 0: its node was lost; it goes on from its last checkpoint"
+        assert handed(book) == 0
+    for left in (1, 2):  # one that loses every node in the same epoch is another matter
+        assert f"(retry {left} of 2)" in str(retries.died(0, NODE, others=0))
+        assert handed(book) == 0
+    assert retries.died(0, NODE, others=0) is None
+    assert book.records[0].error == "its node was lost, retries included"
 
 
 def test_a_trial_that_memory_killed_alone_is_infeasible_at_once(book: Book) -> None:

@@ -39,7 +39,7 @@ MEMORY = Death("killed by Ray, since its node ran low on memory", memory=True)
         (BROKEN + DIED, Death("the worker process died")),  # the last one counts
         (DIED + BROKEN, Death("ModuleNotFoundError: No module named 'torch'")),
         ("", Death("the worker was lost")),
-        (NODE, Death("the node of its worker was lost")),
+        (NODE, Death("the node of its worker was lost", node=True)),
         (FULL, MEMORY),
         (FULL_LATER, MEMORY),
         (FULL + DIED, Death("the worker process died")),

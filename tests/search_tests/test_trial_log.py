@@ -45,22 +45,39 @@ def test_a_log_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "4").read_text() == "a file where the folder should be"
 
 
+def driven(folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> Worker:
+    """Return a worker of trial 4, without Ray, that fails in its second epoch."""
+
+    def epochs(config: Any, data: Any, budget: Any) -> Any:
+        yield RESULT
+        raise error
+
+    monkeypatch.setattr(worker, "_trainable", lambda _: epochs)
+    job = {"experiment": "x", "folder": str(folder), "data": None, "max_epochs": 20}
+    job |= {"threads": 1, "device": "cpu", "precision": "float32", "weights": None}
+    assigned = {"job": job | {"keep_last": False}, "number": 4, "config": {"kind": "a"}}
+    made = Worker.__new__(Worker)
+    made.setup({**assigned, "seed": 7, "keep_above": -1.0, "memory_mb": None})
+    return made
+
+
 def test_a_failed_trial_keeps_what_came_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def epochs(config: Any, data: Any, budget: Any) -> Any:
-        yield RESULT
-        raise ValueError("no such layer\nand more")
-
-    monkeypatch.setattr(worker, "_trainable", lambda _: epochs)
-    job = {"experiment": "x", "folder": str(tmp_path), "data": None, "max_epochs": 20}
-    job |= {"threads": 1, "device": "cpu", "precision": "float32", "weights": None}
-    assigned = {"job": job | {"keep_last": False}, "number": 4, "config": {"kind": "a"}}
-    trial = {**assigned, "seed": 7, "keep_above": -1.0, "memory_mb": None}
-    driven = Worker.__new__(Worker)
-    driven.setup(trial)
-    assert driven.step()["outcome"] == "running"
-    assert driven.step()["outcome"] == "failed"
+    trial = driven(tmp_path, monkeypatch, ValueError("no such layer\nand more"))
+    assert trial.step()["outcome"] == "running"
+    assert trial.step()["outcome"] == "failed"
     told = lines(tmp_path / "trials" / "4")
     assert [line.split(" ")[0] for line in told] == ["process", "epoch", "failed:"]
     assert told[-1] == "failed: ValueError: no such layer"
+
+
+def test_a_disk_that_is_full_under_a_checkpoint_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "PytorchStreamWriter failed writing file data/7: file write failed"
+    trial = driven(tmp_path, monkeypatch, RuntimeError(text))
+    trial.step()
+    answer = trial.step()
+    assert answer["outcome"] == "no room"
+    assert re.match(rf"the disk of {tmp_path} is full \([\d.]+ MB free\); ", answer["error"])
