@@ -21,9 +21,10 @@ _NEEDED = ("onnx", "onnxscript")
 
 
 def export_model(folder: Path, to: Path) -> list[Path]:
-    """Write the best model of a study into the new folder `to`; return its files.
+    """Write the best model of a study into the folder `to`, new or empty; return its files.
 
-    The folder appears whole or not at all.
+    They appear whole or not at all. An empty folder is filled, not replaced: it may be where the
+    caller's shell stands, or a volume that is mounted there.
 
     Raises:
         UsageError: `to` is in use, or a package is missing.
@@ -32,11 +33,17 @@ def export_model(folder: Path, to: Path) -> list[Path]:
     """
     _check(to)
     winner = read_winner(folder)
-    aside = to.with_name(f".{to.name}.part-{os.getpid()}")
+    whole, part = to.resolve(), f"part-{os.getpid()}"  # "." has no name
+    fill = whole.is_dir()
+    aside = whole / f".{part}" if fill else whole.with_name(f".{whole.name}.{part}")
     try:
         aside.mkdir()
         _write(winner, aside)
-        os.replace(aside, to)  # an empty folder may be there
+        if fill:
+            for path in sorted(aside.iterdir()):
+                os.replace(path, whole / path.name)
+        else:
+            os.replace(aside, whole)
     except OSError as error:
         raise StudyFailed(f"cannot write {to}: {error.strerror or error}") from error
     finally:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -256,14 +257,42 @@ def test_a_folder_in_use_is_refused(lenet: Path, tmp_path: Path) -> None:
     (tmp_path / "full" / "x").touch()
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "empty").mkdir()
     for name, message in (
         ("full", "is not empty; name a new folder"),
         ("file", "must be a new folder, and this is a link or a file"),
         ("link", "must be a new folder, and this is a link or a file"),
         ("none/model", "there is no folder .*none"),
+        ("empty/..", "is not empty; name a new folder"),
+        ("/", "--to /: is not empty; name a new folder"),
     ):
         with pytest.raises(UsageError, match=message):
             export_model(lenet, tmp_path / name)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("to", [".", "../here", ""])
+def test_the_empty_folder_one_stands_in_is_filled(
+    to: str, fails: bool, lenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def program(_network: object, _winner: object, place: Path) -> None:
+        (place / "model.pt2").touch()
+        if fails:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(export, "_write_programs", program)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    if fails:
+        with pytest.raises(StudyFailed, match=r"^cannot write \S+: No space left on device$"):
+            export_model(lenet, Path(to))
+    else:
+        export_model(lenet, Path(to))
+    left = ["README.md", "model.pt2", "model.safetensors", "preprocessing.json"]
+    assert sorted(path.name for path in Path.cwd().iterdir()) == ([] if fails else left)
+    assert os.path.samefile(here, ".")  # not another folder in its place
+    assert list(tmp_path.iterdir()) == [here]
 
 
 def test_missing_packages_are_told_first(
