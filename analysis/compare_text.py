@@ -4,11 +4,9 @@ import math
 
 from analysis.comparison import CONVERGED, Difference, Side
 from analysis.summary import possible
-from search.statistics import SIGNIFICANCE, Summary, student_interval
+from search.statistics import Summary, student_interval
 
 SECONDS = "seconds are of training alone: what trials share, such as stored activations, is not in"
-
-ROUNDING = 1e-9  # accuracies closer than this are the same number
 
 
 def measures(side: Side) -> dict[str, Summary | float]:
@@ -33,7 +31,7 @@ def cell(name: str, value: Summary | float) -> str:
     if not isinstance(value, Summary):
         return "-" if math.isnan(value) else form.format(value)
     if value.low is None or value.high is None:
-        return form.format(value.mean)
+        return form.format(value.mean) + (" (no interval)" if value.n > 1 else "")
     low, high = possible(value.low, value.high, *_limits(name))
     return f"{form.format(value.mean)} ({form.format(low)} to {form.format(high)})"
 
@@ -45,27 +43,18 @@ def _limits(name: str) -> tuple[float, float]:
     return 0.0, 1.0 if name.endswith(" accuracy") and " to " not in name else math.inf
 
 
-def _too_equal(each: Difference) -> bool:
-    """Tell whether all paired differences are one number and too few: counts do that by chance.
-
-    2 of the 2^n ways to give n differences their signs, as `search.statistics.pairwise_p` has it.
-    """
-    low, high, n = each.summary.low, each.summary.high, each.summary.n
-    if each.how != "paired" or low is None or high is None or high - low > ROUNDING:
-        return False
-    return bool(2.0 ** (1 - n) >= SIGNIFICANCE)
-
-
 def told(each: Difference) -> str:
     """Return a difference in one line."""
     mean, low, high = each.summary.mean, each.summary.low, each.summary.high
     head = f"{each.other} minus {each.first}: {mean:+.4f}"
-    if low is None or high is None:
+    if each.how == "single":
         return f"{head}; one seed cannot tell whether that is chance"
     how = {
         "paired": f"paired over {each.summary.n} seeds",
         "Welch": "unpaired, Welch: the seeds differ",
     }[each.how]
+    if low is None or high is None:
+        return f"{head} ({how}; few agree by chance: no interval): cannot be told apart"
     least, most = possible(low, high, -1.0)
-    apart = "" if (low > 0 or high < 0) and not _too_equal(each) else ": cannot be told apart"
+    apart = "" if low > 0 or high < 0 else ": cannot be told apart"
     return f"{head} (95 % {least:+.4f} to {most:+.4f}, {how}){apart}"

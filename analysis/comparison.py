@@ -22,7 +22,7 @@ from analysis.table import data_kind
 from search.errors import StudyFailed
 from search.judging import read_rows
 from search.plan import repeats
-from search.statistics import Summary, student_interval
+from search.statistics import Summary, one_number, student_interval
 
 CONVERGED = 0.9  # of the final accuracy
 
@@ -58,7 +58,8 @@ class Side:
 class Difference:
     """Mean accuracy of `other` minus that of `first`; `summary` has the interval, if any.
 
-    `how` is paired (same seeds), Welch (other seeds) or single (a side has one seed).
+    `how` is paired (same seeds), Welch (other seeds) or single (a side has one seed). Without an
+    interval a single one, and where few seeds gave one number.
     """
 
     first: str
@@ -229,8 +230,11 @@ def difference(first: Side, other: Side) -> Difference:
     mean = float(two.mean() - one.mean())
     if min(len(one), len(two)) < 2:
         return Difference(*names, Summary(mean, None, None, None, 1), "single")
+    n = min(len(one), len(two))
+    if one_number(one) and one_number(two):  # no noise to compare the difference with
+        return Difference(*names, Summary(mean, None, None, None, n), "Welch")
     from scipy.stats import ttest_ind
 
     interval = ttest_ind(two, one, equal_var=False).confidence_interval(0.95)
     low, high = float(interval.low), float(interval.high)
-    return Difference(*names, Summary(mean, None, low, high, min(len(one), len(two))), "Welch")
+    return Difference(*names, Summary(mean, None, low, high, n), "Welch")

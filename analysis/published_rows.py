@@ -30,7 +30,8 @@ class Line:
     """One row: `low` to `high` is the 95 % interval of the mean `ours` over `n` seeds.
 
     `inside` tells whether the published number lies in it, or for an exact number whether both
-    are equal; None where that cannot be told: no number, one seed, seconds of another machine.
+    are equal; None where that cannot be told: no number, one seed or few that gave one number,
+    seconds of another machine.
     `of` says which weights or epochs ours is of: of the last epoch, as published; of the best one
     by validation; the mean over the last stage's; trained alone on the machine; or exact.
     `fill` holds the commands to run where ours is missing.

@@ -59,7 +59,9 @@ def _best_tiles(study: ReportedStudy) -> list[Html]:
     told = recommended(study.confirmed)
     if told is not None:
         test = told["test_accuracy"]
-        note = f"{interval(test.get('low'), test.get('high'))}, {test['n']} seeds"
+        none = test.get("low") is None
+        sure = "no interval" if none else interval(test["low"], test["high"])
+        note = f"{sure}, {test['n']} seed{'s' * (test['n'] > 1)}"
         return [tile(percents(test["mean"]), "test accuracy, recommended", note)]
     order = best(study.trials, 1)
     if order.empty:

@@ -57,7 +57,9 @@ def build_parser() -> Parser:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", help="its name, or a path to its folder")
-    parser.add_argument("--to", metavar="DIR", type=Path, help="a new or empty folder for the best model")
+    parser.add_argument(
+        "--to", metavar="DIR", type=Path, help="a new or empty folder for the best model"
+    )
     parser.add_argument("--csv", metavar="FILE", type=Path, help="trials and curves as CSV")
     parser.add_argument("--parquet", metavar="FILE", type=Path, help="the same as Parquet")
 

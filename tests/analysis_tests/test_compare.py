@@ -113,8 +113,25 @@ def test_one_difference_again_and_again_is_chance_with_few_seeds(
     """2 of the 2^n ways to give n differences their signs: 1/16 for 5, 1/32 for 6."""
     one = opened(lenet(tmp_path), "lenet_beans", dict.fromkeys(range(seeds), 0.50))
     two = opened(inception(tmp_path), "inception_beans", dict.fromkeys(range(seeds), 0.51))
-    (each,) = compare([one, two]).differences
+    found = compare([one, two])
+    (each,) = found.differences
     assert told(each).endswith("cannot be told apart") is not apart
+    assert ("no interval" in told(each)) is not apart
+    value = measures(found.sides[0])["test accuracy"]
+    assert cell("test accuracy", value) == ("0.5000 (0.5000 to 0.5000)" if apart else
+                                            "0.5000 (no interval)")  # fmt: skip
+    assert len(draw_accuracy(found).axes[0].lines) == 2 * (3 if apart else 2)
+
+
+def test_other_seeds_that_all_agree_have_no_interval(tmp_path: Path) -> None:
+    one = opened(lenet(tmp_path), "lenet_beans", {1: 0.70, 2: 0.70})
+    two = opened(inception(tmp_path), "inception_beans", {3: 0.75, 4: 0.75})
+    (each,) = compare([one, two]).differences
+    assert (each.how, each.summary.n, each.summary.low) == ("Welch", 2, None)
+    assert told(each) == (
+        "inception minus lenet: +0.0500 (unpaired, Welch: the seeds differ; few agree by chance: "
+        "no interval): cannot be told apart"
+    )
 
 
 @pytest.mark.parametrize("json_text", [None, {"recommended": None}])

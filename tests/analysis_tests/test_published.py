@@ -189,6 +189,24 @@ def test_validation_of_the_last_epoch_by_hand(tmp_path: Path) -> None:
     assert of(found, "lenet_beans", "baseline", "test_accuracy").ours is None
 
 
+def test_few_seeds_that_agree_say_nothing_of_inside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = three_seeds(tmp_path)
+    rows = [{"seed": 100 + n, "last_test_accuracy": 0.6953} for n in range(3)]
+    confirm(folder, "lenet_beans", rows)
+    line = of(compared(folder), "lenet_beans", "baseline", "test_accuracy")
+    assert (line.ours, line.n, line.low, line.high, line.inside) == (
+        pytest.approx(0.6953), 3, None, None, None,
+    )  # fmt: skip
+    assert main([str(folder)]) == 0
+    (row,) = [
+        x.split() for x in capsys.readouterr().out.splitlines()
+        if x.startswith("baseline  ") and " test_accuracy" in x and "0.6953" in x
+    ]  # fmt: skip
+    assert row == ["baseline", "test_accuracy", "0.6953", "0.6953", "3", "last", "epoch"]
+
+
 def test_test_numbers_come_from_confirm_csv_alone(tmp_path: Path) -> None:
     folder = three_seeds(tmp_path)
     rows = [

@@ -1,6 +1,7 @@
 """Intervals, corrected paired tests, letters and the recommendation, on numbers worked by hand."""
 
 import math
+import statistics
 from itertools import combinations
 
 import numpy as np
@@ -51,6 +52,28 @@ def test_student_interval_of_the_textbook() -> None:
 def test_one_value_has_a_mean_and_no_interval() -> None:
     found = student_interval([0.7])
     assert (found.mean, found.sd, found.low, found.high, found.n) == (0.7, None, None, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "confidence", "has"),
+    [
+        ([0.75, 0.75], 0.95, False),
+        ([0.75] * 5, 0.95, False),  # 2 of 2^5 signs: 0.0625
+        ([0.75] * 6, 0.95, True),  # 0.03125
+        ([0.75] * 6, 0.99, False),
+        ([0.75] * 4, 0.8, True),
+        ([0.1 + 0.2, 0.3, 0.3], 0.95, False),  # 4e-17 apart: rounding
+        ([0.0, 1.1e-16, 0.0], 0.95, False),  # differences that should be 0
+        ([0.75, 0.75, 0.7501], 0.95, True),
+    ],
+)
+def test_few_values_that_are_one_number_have_no_interval(
+    values: list[float], confidence: float, has: bool
+) -> None:
+    found = student_interval(values, confidence)
+    assert (found.low is not None, found.high is not None) == (has, has)
+    assert found.n == len(values)
+    assert found.sd == pytest.approx(statistics.stdev(values), abs=1e-15)
 
 
 def test_less_confidence_gives_a_narrower_interval() -> None:
