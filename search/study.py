@@ -1,11 +1,15 @@
 """Beginning a study and going on with one: its folder, its journal, its manifest."""
 
 import contextlib
+import csv
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import optuna
 
 from search.book import Book
 from search.errors import ResumeRefused, StudyFailed, StudyTaken, UsageError
@@ -15,7 +19,10 @@ from search.journal import mend, open_journal, own
 from search.manifest import differences, read_manifest
 from search.plain import check_plain
 from search.plan import Plan, repeats
+from search.records import VERDICT
 from trainables.files import replace_text
+
+_ENDED = ("completed", "stopped", "infeasible", "failed")
 
 
 class OpenStudy:
@@ -33,9 +40,11 @@ class OpenStudy:
         try:
             if new is not None:
                 _write_manifest(folder, new)
-            self.note = mend(folder.journal)
+            torn = mend(folder.journal)
             _check_complete(folder)
             study, storage = open_journal(folder.journal)
+            lost = _keep_what_is_lost(folder, study)
+            self.note = "\n".join(filter(None, (torn, lost))) or None
             self.book = Book(experiment, plan, folder, study, storage)
             folder.write_curves(self.book.records.values())
         except BaseException:
@@ -65,6 +74,35 @@ def _check_complete(folder: StudyFolder) -> None:
             f"{folder.journal} is missing or empty, though the study has trials: it "
             "cannot go on (trials.csv and curves.csv still hold what was finished)"
         )
+
+
+def _keep_what_is_lost(folder: StudyFolder, study: optuna.Study) -> str | None:
+    """Put tables aside that know more than the journal; return a note if they do.
+
+    They are written after it, so lines are missing at its end, cut off where one line ended.
+    """
+    trials = study.get_trials(deepcopy=False)
+    known = {str(t.number) for t in trials if t.state.is_finished() or VERDICT in t.user_attrs}
+    lost = len(_ended_in(folder.root / "trials.csv") - known)
+    if not lost:
+        return None
+    for name in ("trials", "curves"):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(folder.root / f"{name}.csv", folder.root / f"{name}.before.csv")
+    return (
+        f"journal.log lacks {lost} trials that trials.csv has as ended: they are trained again; "
+        "what was known of them is kept in trials.before.csv and curves.before.csv"
+    )
+
+
+def _ended_in(path: Path) -> set[str]:
+    """Return the numbers of the trials that a table has as ended; none of one that is damaged."""
+    try:
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            rows = list(csv.DictReader(file))
+    except (FileNotFoundError, csv.Error):
+        return set()
+    return {str(row.get("trial")) for row in rows if row.get("status") in _ENDED}
 
 
 def _exists(root: Path) -> StudyTaken:

@@ -355,3 +355,28 @@ def test_the_folder_knows_what_it_is_about() -> None:
 def test_command_line_is_what_a_user_would_write(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["/somewhere/run.py", "toy", "--trials", "3"])
     assert manifests.command_line() == ["python", "-m", "search.run", "toy", "--trials", "3"]
+
+
+@pytest.mark.parametrize("kept", [2, 30, 60])
+def test_a_journal_cut_between_lines_is_told_of_and_the_tables_kept(
+    tmp_path: Path, kept: int
+) -> None:
+    root = tmp_path / "s"
+    plan = Plan(trials=8, max_epochs=8, seed=3, sampler="random")
+    opened = begin(plan, root)
+    drive(opened.book)
+    opened.close()
+    tables = {name: (root / f"{name}.csv").read_bytes() for name in ("trials", "curves")}
+    lines = (root / "journal.log").read_bytes().splitlines(keepends=True)
+    (root / "journal.log").write_bytes(b"".join(lines[:kept]))
+    lost = 8 - sum(b'"verdict"' in line for line in lines[:kept])
+    again = go_on(plan, root)
+    assert again.note is not None
+    assert again.note.startswith(f"journal.log lacks {lost} trials that trials.csv has as ended")
+    assert {name: (root / f"{name}.before.csv").read_bytes() for name in tables} == tables
+    drive(again.book)
+    again.close()
+    assert (root / "curves.csv").read_bytes() == tables["curves"]  # as it was
+    last = go_on(plan, root)
+    assert last.note is None
+    last.close()
