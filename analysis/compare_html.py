@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from analysis.compare_text import SECONDS, cell, measures, told
 from analysis.comparison import Comparison
+from analysis.figures.style import distinct
 from analysis.summary import possible
 from search.progress import settings
 from search.statistics import Summary, student_interval
@@ -18,14 +19,17 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
+h1, p, li, code, figcaption { overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #8886; }
+th { min-width: 7rem; overflow-wrap: anywhere; }
 td { font-variant-numeric: tabular-nums; }
 .warning { border-left: .3rem solid #D55E00; padding-left: .6rem; }
-figure { margin: 1rem 0; background: #fff; }
-figure svg { max-width: 100%; height: auto; display: block; }
-code { overflow-wrap: anywhere; }
+figure { margin: 1rem 0; break-inside: avoid; }
+figure svg { min-width: 44rem; max-width: 100%; height: auto; display: block; background: #fff; }
+@media print { :root { color-scheme: light; } .wide { overflow: visible; }
+  figure svg { min-width: 0; } }
 """
 
 
@@ -37,7 +41,7 @@ def page(found: Comparison) -> str:
     body = [
         f"<h1>{_text(title)}</h1>",
         *(f'<p class="warning">{_text(each)}</p>' for each in found.warnings),
-        '<div class="wide"><table><thead><tr><th></th>',
+        '<div class="wide" tabindex="0"><table><thead><tr><th></th>',
         *(f"<th>{_text(side.name)}</th>" for side in found.sides),
         "</tr></thead><tbody>",
         *(_row(name, [values[name] for values in every]) for name in names),
@@ -82,7 +86,7 @@ def draw_accuracy(found: Comparison) -> "Figure":
         axes.plot([summary.mean], [row], "D", color=colour)
         if summary.low is not None and summary.high is not None:
             axes.plot(possible(summary.low, summary.high), [row, row], "-", color=colour)
-    names = [_plain(side.name) for side in found.sides]
+    names = _names(found)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel(f"{found.split} accuracy")
@@ -95,11 +99,11 @@ def draw_curves(found: Comparison) -> "Figure":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
+    panels, names = figure.subplots(1, 2, sharey=True), _names(found)
     for panel, by in zip(panels, ("epoch", "seconds"), strict=True):
         for row, side in enumerate(found.sides):
             for number, (_, own) in enumerate(side.curves.groupby("trial")):
-                label = None if number else _plain(side.name)
+                label = None if number else names[row]
                 colour = COLOURS[row % len(COLOURS)]
                 panel.plot(own[by], own["val_accuracy"], color=colour, label=label, alpha=0.8)
         panel.set_xlabel(by)
@@ -109,9 +113,10 @@ def draw_curves(found: Comparison) -> "Figure":
     return figure
 
 
-def _plain(name: str) -> str:
-    """Return a name as matplotlib shows it as it is: "$" would begin a formula."""
-    return name.replace("$", r"\$")
+def _names(found: Comparison) -> list[str]:
+    """Return the studies' names as matplotlib shows them: short, and "$" begins no formula."""
+    names = distinct([side.name for side in found.sides], 32)
+    return [name.replace("$", r"\$") for name in names]
 
 
 def _figure(figure: "Figure", caption: str) -> str:
@@ -121,4 +126,5 @@ def _figure(figure: "Figure", caption: str) -> str:
     svg = drawn[drawn.index("<svg") :].replace(
         "<svg", f'<svg role="img" aria-label="{caption}"', 1
     )
-    return f"<figure>{svg}<figcaption>{_text(caption)}</figcaption></figure>"
+    drawing = f'<div class="wide" tabindex="0">{svg}</div>'
+    return f"<figure>{drawing}<figcaption>{_text(caption)}</figcaption></figure>"

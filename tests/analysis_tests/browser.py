@@ -108,6 +108,11 @@ _WIDER = """[...document.querySelectorAll("body *")].filter((e) => {
 }).map((e) => e.outerHTML.slice(0, 120))"""
 
 
+_READY = """document.documentElement?.dataset.ready ?? (
+  location.protocol === "file:" && document.readyState === "complete" && !document.scripts.length
+  ? "0" : "")"""
+
+
 async def _look(
     port: str, page: Path, width: int, dark: bool, media: str, picture: int | None, ask: str
 ) -> Seen:
@@ -148,10 +153,13 @@ async def _look(
 
 
 async def _ready(tab: _Tab) -> str:
-    """Wait until all charts are drawn; return how many there are, "" where none ever was."""
+    """Wait until all charts are drawn; return how many there are, "" where none ever was.
+
+    A page without scripts has none to wait for.
+    """
     deadline = time.monotonic() + _DRAW_S
     while time.monotonic() < deadline:
-        found = await tab.value("document.documentElement?.dataset.ready ?? ''")
+        found = await tab.value(_READY)
         if found:
             return str(found)
         await asyncio.sleep(0.2)

@@ -1,9 +1,11 @@
-"""Reports in a real browser: no error, no sideways scroll on a phone, light, dark and on paper."""
+"""Pages in a real browser: no error, no sideways scroll on a phone, light, dark and on paper."""
 
 from pathlib import Path
 
 import pytest
 
+from analysis.compare_html import page
+from analysis.comparison import compare
 from analysis.report import write_report
 from analysis.report_gallery import NAMES
 from search.catalog import find
@@ -12,6 +14,7 @@ from search.manifest import make_manifest
 from search.plan import Plan
 from search.study import begin
 from tests.analysis_tests.browser import chromium, look
+from tests.analysis_tests.studies import study
 from tests.search_tests.toy import begin as begin_toy
 from tests.search_tests.toy import drive
 from trainables.budget import Budget, EpochResult
@@ -23,6 +26,13 @@ pytestmark = [
 ]
 STILLS = "getComputedStyle(document.querySelector('.drawn > .still')).display"
 BACK = "getComputedStyle(document.body).backgroundColor"
+# Of a comparison: the caption's ink, what is behind it, what is behind the drawing.
+FIGURE = """((figure) => [getComputedStyle(figure.querySelector("figcaption")).color,
+  getComputedStyle(figure).backgroundColor,
+  getComputedStyle(figure.querySelector("svg")).backgroundColor])(document.querySelector("figure"))
+"""
+WIDTHS = "[...document.querySelectorAll('figure svg')].map((e) => e.getBoundingClientRect().width)"
+LONG = "lenet_beans_published_regularizer_dropout_kernel_299_" + "x" * 60
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +61,17 @@ def _row(result: EpochResult) -> dict[str, object]:
     return vars(result) | {"peak_memory_mb": 100.0}
 
 
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The comparison of two studies, one with a name that nothing can break."""
+    root = tmp_path_factory.mktemp("compared")
+    curves = [{"epoch": epoch, "val_accuracy": epoch / 10} for epoch in (1, 2, 3)]
+    folders = [study(root / name, trials=[{}], curves=curves) for name in ("short", LONG)]
+    path = root / "compare.html"
+    path.write_text(page(compare(folders)))
+    return path
+
+
 def test_the_best_model_is_in_it(embedded: Path) -> None:
     drawn = {path.stem for path in (embedded / "figures").glob("*.png")}
     assert {"confusion_matrix", "overfitting", "parameters"} <= drawn
@@ -59,14 +80,36 @@ def test_the_best_model_is_in_it(embedded: Path) -> None:
     assert "Embedded data, not the real beans" in text
 
 
+@pytest.mark.parametrize("which", ["report", "compare"])
 @pytest.mark.parametrize(("width", "dark"), [(360, False), (360, True), (1200, False)])
-def test_a_page_as_readers_see_it(embedded: Path, width: int, dark: bool) -> None:
-    seen = look(embedded / "report.html", width, dark, ask=f"[{STILLS}, {BACK}]")
-    assert int(seen.ready) >= 8
+def test_a_page_as_readers_see_it(
+    embedded: Path, compared: Path, which: str, width: int, dark: bool
+) -> None:
+    path = embedded / "report.html" if which == "report" else compared
+    ask = f"[{STILLS}, {BACK}]" if which == "report" else f"[{FIGURE}, {WIDTHS}]"
+    seen = look(path, width, dark, ask=ask)
+    assert int(seen.ready) >= (8 if which == "report" else 0)
     assert seen.messages == []
     assert (seen.scroll_width, seen.too_wide) == (width, [])
     assert [each for each in seen.requests if not each.startswith(("file:", "data:"))] == []
-    assert seen.found == ["none", "rgb(15, 20, 25)" if dark else "rgb(243, 245, 248)"]
+    if which == "report":
+        assert seen.found == ["none", "rgb(15, 20, 25)" if dark else "rgb(243, 245, 248)"]
+    else:
+        colours, widths = seen.found
+        ink = "rgb(255, 255, 255)" if dark else "rgb(0, 0, 0)"
+        assert colours == [ink, "rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"]
+        # The widest is drawn 648 points wide: a legend of 8 points is 8.7 pixels high, or more.
+        assert len(widths) == 2
+        assert min(widths) >= 704
+
+
+def test_a_comparison_on_paper_is_black_on_white(compared: Path) -> None:
+    seen = look(compared, 700, dark=True, media="print", ask=f"[{FIGURE}, {WIDTHS}]")
+    assert (seen.messages, seen.scroll_width, seen.too_wide) == ([], 700, [])
+    colours, widths = seen.found
+    assert colours[0] == "rgb(0, 0, 0)"
+    assert max(widths) <= 700
+    assert LONG in seen.text
 
 
 def test_on_paper_there_are_drawings_on_white(embedded: Path) -> None:
