@@ -7,7 +7,8 @@ MEMORY = "memory_mb"
 # In what a worker answers.
 OUTCOME = "outcome"
 RUNNING = "running"
-# The worker's disk is full: nothing wrong with the trial, but no trial can go on.
+# The worker's disk is full, or its store refuses: nothing wrong with the trial, but no trial can
+# go on.
 NO_ROOM = "no room"
 # What a worker wants to be told to the user.
 NOTES = "notes"

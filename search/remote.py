@@ -21,8 +21,20 @@ _ATOMIC = ("s3", "gcs", "abfs")
 _ASIDE = re.compile(r".+\.part-[0-9a-f]{8}")
 
 
+# As S3 and others name it; an answer to all that is asked, today and in ten minutes.
+_REFUSED = re.compile(
+    r"ACCESS_DENIED|NO_SUCH_BUCKET|INVALID_ACCESS_KEY|INVALID_CLIENT_TOKEN|SIGNATURE|EXPIRED_TOKEN"
+    r"|credentials|HTTP status 40[13]|is no name of a study's file"
+)
+
+
 class StoreFailed(StudyFailed):
     """A store does not do what it is asked for; it may work again later."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the store answers, and refuses: to wait does not help."""
+        return bool(_REFUSED.search(str(self)))
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,15 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from search.disk import is_full
 from search.doing import NAME as DOING_NAME
+from search.doing import Doing
 from search.folder import ERROR_NAME
 from search.kills import NOTE_NAME
 from search.places import mirror_of
 from search.remote import Remote, StoreFailed
 from search.trial_log import NAME as LOG_NAME
+from search.trial_log import TrialLog
 from trainables.data.source import Progress
 from trainables.files import stands_for
 
@@ -31,8 +34,11 @@ _CHECKPOINT = "checkpoint.pt"
 _TELL_S = 30.0
 # Putting a checkpoint may take a tenth of the time at most.
 _SHARE = 0.1
-_TRIES = 4
+# A store may be out of reach for so long, or refuse, or find a disk here full, for so long.
+PATIENCE_S = 600.0
+_REFUSED_S = 18.0
 _PAUSE_S = 3.0
+_LONGEST_S = 30.0
 
 
 def trial_place(number: int) -> str:
@@ -67,7 +73,7 @@ class TrialFiles:
         """Have the trial as it was left last, here or elsewhere.
 
         Raises:
-            StoreFailed: the store does not answer.
+            StoreFailed: the store does not answer for `PATIENCE_S`, or refuses.
         """
         if self._uri:
             self._try(self._fetch)
@@ -97,7 +103,7 @@ class TrialFiles:
         A checkpoint goes if there is time for it, and not if it is the `last` thing to be done.
 
         Raises:
-            StoreFailed: the store does not answer.
+            StoreFailed: the store does not answer for `PATIENCE_S`, or refuses.
         """
         if self._away:
             self._try(lambda: self._put(last))
@@ -138,15 +144,22 @@ class TrialFiles:
             shutil.rmtree(self.path, ignore_errors=True)
 
     def _try(self, work: Callable[[], None]) -> None:
-        for left in range(_TRIES, 0, -1):
+        """Do `work`, again and again while the store does not answer, with signs of life."""
+        began, pause = time.monotonic(), _PAUSE_S
+        while True:
             try:
-                work()
-            except StoreFailed:
-                if left == 1:
+                return work()
+            except StoreFailed as error:
+                waited = time.monotonic() - began
+                hopeless = error.refused or is_full(error)
+                if waited >= (_REFUSED_S if hopeless else PATIENCE_S):
                     raise
-                time.sleep(_PAUSE_S * (_TRIES + 1 - left))
-            else:
-                return
+                if pause == _PAUSE_S:
+                    TrialLog(self.path).add(f"waiting for the store: {error}")
+                waiting = "waiting for the store (seconds)"
+                Doing(self.path)(waiting, round(waited), round(PATIENCE_S))
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_S)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

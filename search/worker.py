@@ -106,7 +106,7 @@ class Worker(tune.Trainable):
             if is_full(error):  # told by words: the error itself stays in this process
                 return _ended(NO_ROOM, what_to_free(error, self._folder.parents[1]))
             if isinstance(error, StoreFailed):
-                return _ended(NO_ROOM, _line(error))
+                return self._without_store(error)
             self._keep_traceback(_line(error))
             if "CUDA error" in str(error):
                 # The process has lost its GPU context: every later trial in it would fail too.
@@ -115,6 +115,15 @@ class Worker(tune.Trainable):
         if result is None:
             return _ended("completed")
         return {**asdict(result), OUTCOME: RUNNING}
+
+    def _without_store(self, error: StoreFailed) -> dict[str, Any]:
+        """End the study if the store refuses, else this process: others may reach the store."""
+        if error.refused:
+            return _ended(NO_ROOM, _line(error))
+        line = f"this process ends, since the store has not answered: {_line(error)}"
+        self._log.add(line)
+        print(line, file=sys.stderr, flush=True)
+        os._exit(1)
 
     def _keep_traceback(self, line: str) -> None:
         self._log.add(f"failed: {line}")
