@@ -48,12 +48,14 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             with mirrored(request) as mirror:
                 return Session(request, interrupts, old, mirror).run()
-        except EndEarly as end:
-            say(f"{end.reason} before the study began; nothing was written")
-            return EXIT_DONE if end.asked_for else EXIT_INTERRUPTED
-        except KeyboardInterrupt:
-            say("interrupted before the study began; nothing was written")
-            return EXIT_INTERRUPTED
+        except (EndEarly, KeyboardInterrupt) as end:
+            return ended_early(end, " before the study began; nothing was written")
+
+
+def ended_early(end: BaseException, kept: str) -> int:
+    """Say what ended a command early, and what of it is kept; return the exit code."""
+    say(f"{getattr(end, 'reason', 'interrupted')}{kept}")
+    return EXIT_DONE if isinstance(end, EndEarly) and end.asked_for else EXIT_INTERRUPTED
 
 
 class Session:
@@ -81,7 +83,15 @@ class Session:
         )
 
     def run(self) -> int:
-        """Search; return the exit code."""
+        """Search; return the exit code, also of a search that a signal or its budget ended."""
+        try:
+            return self._run()
+        except (EndEarly, KeyboardInterrupt) as end:
+            if self._opened is None:
+                return ended_early(end, " before the study began; nothing was written")
+            return ended_early(end, ": everything is kept")
+
+    def _run(self) -> int:
         began = time.monotonic()
         store.limit_bytes()  # a mistake in its setting is told before hours of work
         # First, since they are told to be missing in seconds; data may take minutes to come.
@@ -109,10 +119,10 @@ class Session:
         except (EndEarly, KeyboardInterrupt) as end:
             if self._opened is None:
                 raise
-            asked_for = isinstance(end, EndEarly) and end.asked_for
-            say(f"\n{getattr(end, 'reason', 'interrupted')}: everything is kept. Go on with")
+            say("")
+            code = ended_early(end, ": everything is kept. Go on with")
             say(f"  {resume_command(self._request)}")
-            return EXIT_DONE if asked_for else EXIT_INTERRUPTED
+            return code
         except Exception as error:
             if self._opened is None and isinstance(error, TrellisError):
                 raise
