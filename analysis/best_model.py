@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from analysis.frames import read_manifest
 from search.catalog import find
+from search.data_option import data_at_hand
 from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.folder import chosen
 from search.progress import DataProgress
-from trainables.data.source import DataSpec, Progress
+from trainables.data.source import Progress
 from trainables.errors import TrellisError
 
 if TYPE_CHECKING:
@@ -44,25 +45,26 @@ class BestModel:
 
 
 def load_best(
-    folder: Path, split_name: str = "validation", progress: Progress | None = None
+    folder: Path,
+    split_name: str = "validation",
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
 ) -> BestModel:
     """Return the best model of the study `folder` and a split of its data.
 
+    `data_dir` says where the data lies, if not where the study found it.
+
     Raises:
         StudyFailed: no best.json or best.pt yet.
-        TrellisError: the data changed, or weights that best.pt lacks are not to be had.
+        TrellisError: the data is not there or not the study's, or weights that best.pt lacks
+            are not to be had.
     """
     manifest = read_manifest(folder)
     experiment, about = find(str(manifest["experiment"])), read_best(folder)
-    told = manifest["data"]
+    data = data_at_hand(manifest.get("data", {}), data_dir, progress or DataProgress())
 
     from search.model import split_of
-    from trainables.data import open_data
 
-    spec = DataSpec(told["dataset"], told["kind"], told["location"])
-    data = open_data(spec, progress or DataProgress())
-    if data.fingerprint != told["fingerprint"]:
-        raise TrellisError(f"{folder}: the data in {spec.location or spec.kind} has changed since")
     split = split_of(experiment, about["config"], data, split_name)
     predict = _predictor(folder, manifest, experiment, about["config"], data, split)
     return BestModel(experiment, about, data, split, split_name, predict)

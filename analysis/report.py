@@ -117,12 +117,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--top", metavar="N", type=positive, default=10, help="configurations (default: 10)"
     )
-    parser.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        type=Path,
-        help="where the data lies (default: where the study found it)",
-    )
+    parser.add_data_dir()
     parser.add_argument(
         "--without-model",
         action="store_true",

@@ -6,7 +6,7 @@ stays closed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 
 from analysis.best_model import read_best
 from analysis.report_study import ReportedStudy
+from search.data_option import data_at_hand
 from search.experiment import Experiment
 from search.folder import chosen
 from trainables.errors import TrellisError
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from trainables.data import Data
-    from trainables.data.source import DataSpec
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def evaluate(study: ReportedStudy, data_dir: Path | None = None) -> Evaluated:
     best = read_best(study.folder)
     if not chosen(study.folder)[1].is_file():
         raise TrellisError("there is no best.pt: a worker of another machine kept the weights")
-    data = _data(study, data_dir)
+    data = data_at_hand(study.data, data_dir)
     from search.model import split_of
 
     split = split_of(experiment, best["config"], data, "validation")
@@ -87,34 +85,6 @@ def named(study: ReportedStudy, best: Mapping[str, Any]) -> str:
         return f"trial {best['trial']}"
     place = "" if study.is_sweep else " of confirm/"
     return f"configuration {best['configuration']} as confirmed (trial {best['trial']}{place})"
-
-
-def _data(study: ReportedStudy, data_dir: Path | None) -> "Data":
-    from trainables.data import open_data
-    from trainables.data.source import DataSpec
-
-    told = study.data
-    if not {"dataset", "kind", "fingerprint"} <= set(told):
-        raise TrellisError("study.json does not say which data it was")
-    spec = DataSpec(told["dataset"], told["kind"], told.get("location") or "")
-    if data_dir is not None and spec.kind != "embedded":
-        spec = replace(spec, location=str(data_dir.expanduser().absolute()))
-    _check_there(spec)
-    data = open_data(spec)
-    if data.fingerprint != told["fingerprint"]:
-        raise TrellisError(f"the data in {spec.location or spec.kind} is not what the study had")
-    return data
-
-
-def _check_there(spec: "DataSpec") -> None:
-    from trainables.data.tfds_directory import prepared_directory
-
-    place = Path(spec.location)
-    there = spec.kind == "embedded" or place.is_dir()
-    if spec.kind == "tfds" and there:
-        there = prepared_directory(spec.dataset, place) is not None
-    if not there:
-        raise TrellisError(f"{spec.location} has no {spec.dataset}: --data-dir says where it is")
 
 
 def _model(

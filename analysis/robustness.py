@@ -16,7 +16,7 @@ import pandas as pd
 from analysis.command import Parser, run
 from analysis.confirmed import JSON_NAME, read_confirmation
 from analysis.disturbances import DISTURBANCES
-from analysis.frames import resolve_study
+from analysis.frames import read_manifest, resolve_study
 from analysis.layout import Column, Section, plain
 from analysis.robustness_data import (
     accuracies,
@@ -26,6 +26,7 @@ from analysis.robustness_data import (
     examples,
 )
 from analysis.table import data_kind
+from search.data_option import check_there, spec_of
 from search.errors import UsageError
 from search.judging import OPENED_NAME, openings
 from search.progress import DataProgress, say
@@ -62,15 +63,19 @@ def sections(table: pd.DataFrame, heading: str) -> list[Section]:
     return [heading, [*names, *strengths], *units, sure]
 
 
-def measure(folder: Path, split: str, seed: int) -> "tuple[pd.DataFrame, BestModel]":
+def measure(
+    folder: Path, split: str, seed: int, data_dir: Path | None = None
+) -> "tuple[pd.DataFrame, BestModel]":
     """Return the table of the study's best model on a split, and the model.
+
+    `data_dir` says where the data lies, if not where the study found it.
 
     Raises:
         StudyFailed, TrellisError: see `analysis.best_model.load_best`.
     """
     from analysis.best_model import load_best
 
-    best = load_best(folder, split)
+    best = load_best(folder, split, data_dir)
     images, labels = best.split.images, best.split.labels
     table = accuracies(best.predict, images, labels, seed, DataProgress())
     return table.assign(split=split, seed=seed, trial=best.about["trial"]), best
@@ -123,8 +128,10 @@ def _show(arguments: argparse.Namespace) -> None:
     folder = resolve_study(arguments.study, arguments.results_dir)
     split = "test" if arguments.test else "validation"
     if arguments.test:
+        # First: a look that cannot be is none.
+        check_there(spec_of(read_manifest(folder).get("data", {}), arguments.data_dir))
         _open_test(folder)
-    table, best = measure(folder, split, arguments.seed)
+    table, best = measure(folder, split, arguments.seed, arguments.data_dir)
     _, warning = data_kind(folder)
     heading = f"study {folder.resolve().name}, trial {best.about['trial']}, {split} split"
     heading += f": {warning}" if warning else ""
@@ -152,6 +159,7 @@ def _parser() -> Parser:
         "--test", action="store_true", help="on the test split, if search.confirm has opened it"
     )
     parser.add_argument("--seed", metavar="S", type=int, default=0, help="of the noise")
+    parser.add_data_dir()
     parser.add_results_dir()
     parser.add_argument("--csv", action="store_true", help="print CSV in full precision")
     return parser

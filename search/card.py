@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from search.command import one_line
+from search.data_option import data_at_hand
 from search.model import split_of
 from search.overview import confirmed
 from search.plan import repeats
@@ -155,12 +156,8 @@ def _confirmation(winner: Winner) -> Mapping[str, Any] | None:
 
 def _validation_matrix(winner: Winner) -> list[str]:
     """Return the matrix on the validation split; a line instead where the data is not here."""
-    from trainables.data import open_data
-
     try:
-        data = open_data(winner.data, DataProgress())
-        if data.fingerprint != winner.manifest["data"]["fingerprint"]:
-            raise TrellisError("the data is another now")
+        data = data_at_hand(winner.manifest["data"], winner.data_dir, DataProgress())
         split = split_of(winner.experiment, winner.config, data, "validation")
     except TrellisError as error:
         what = str(error).splitlines()[0]

@@ -32,6 +32,15 @@ class Parser(argparse.ArgumentParser):
             help="where studies are looked for by name (default: results), or s3://bucket/folder",
         )
 
+    def add_data_dir(self) -> None:
+        """Add --data-dir of a command that reads a study with its data: a Path or None."""
+        self.add_argument(
+            "--data-dir",
+            metavar="DIR",
+            type=Path,
+            help="where the data lies (default: where the study found it)",
+        )
+
     def error(self, message: str) -> NoReturn:
         """Print the mistake and exit with 2; what could break the line is escaped."""
         self.exit(EXIT_USAGE, f"{self.prog}: {one_line(message)} (see --help)\n")

@@ -1,10 +1,20 @@
-"""`--data` and `--data-dir` of every command: which data, and where it lies."""
+"""`--data` and `--data-dir` of every command: which data, and where it lies.
+
+Commands that read a study take its data where it lay, or where --data-dir says that it lies now.
+"""
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from search.errors import UsageError
-from trainables.data.source import DataSpec
+from trainables.data.source import DataSpec, Progress, silent
+from trainables.errors import TrellisError
+
+if TYPE_CHECKING:
+    from trainables.data import Data
 
 
 def data_spec(data: str | None, data_dir: str | None, dataset: str) -> DataSpec:
@@ -30,3 +40,60 @@ def absolute(path: str) -> str:
     """Return a path as an absolute one, ~ read as the shell does; "" stays empty."""
     # Not Path.expanduser, which raises for a user that does not exist.
     return str(Path(os.path.expanduser(path)).absolute()) if path else ""
+
+
+def spec_of(told: Mapping[str, Any], data_dir: Path | None = None) -> DataSpec:
+    """Return the `DataSpec` of a study's data.
+
+    Args:
+        told: What study.json says of the data.
+        data_dir: Where it lies, if not where the study found it.
+
+    Raises:
+        TrellisError: study.json does not say which data it was.
+    """
+    if not {"dataset", "kind", "fingerprint"} <= set(told):
+        raise TrellisError("study.json does not say which data it was")
+    spec = DataSpec(told["dataset"], told["kind"], told.get("location") or "")
+    if data_dir is None or spec.kind == "embedded":
+        return spec
+    return replace(spec, location=absolute(str(data_dir)))
+
+
+def check_there(spec: DataSpec) -> None:
+    """Make sure that data is at hand: opening TFDS data that is not would download it.
+
+    Raises:
+        TrellisError: it is not there.
+    """
+    from trainables.data.tfds_directory import prepared_directory
+
+    place = Path(spec.location)
+    there = spec.kind == "embedded" or place.is_dir()
+    if spec.kind == "tfds" and there:
+        there = prepared_directory(spec.dataset, place) is not None
+    if not there:
+        raise TrellisError(f"{spec.location} has no {spec.dataset}: --data-dir says where it is")
+
+
+def data_at_hand(
+    told: Mapping[str, Any], data_dir: Path | None = None, progress: Progress = silent
+) -> "Data":
+    """Return the data of a study. Nothing is downloaded, and nothing written where it lies.
+
+    Args:
+        told: What study.json says of the data.
+        data_dir: Where it lies, if not where the study found it.
+        progress: Told of long work.
+
+    Raises:
+        TrellisError: it is not there, or is not what the study had.
+    """
+    from trainables.data import open_data
+
+    spec = spec_of(told, data_dir)
+    check_there(spec)
+    data = open_data(spec, progress)
+    if data.fingerprint != told["fingerprint"]:
+        raise TrellisError(f"the data in {spec.location or spec.kind} is not what the study had")
+    return data

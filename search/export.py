@@ -20,11 +20,12 @@ FILES = ("README.md", "preprocessing.json", "model.pt2", "model.onnx", "model.sa
 _NEEDED = ("onnx", "onnxscript")
 
 
-def export_model(folder: Path, to: Path) -> list[Path]:
+def export_model(folder: Path, to: Path, data_dir: Path | None = None) -> list[Path]:
     """Write the best model of a study into the folder `to`, new or empty; return its files.
 
     They appear whole or not at all. An empty folder is filled, not replaced: it may be where the
-    caller's shell stands, or a volume that is mounted there.
+    caller's shell stands, or a volume that is mounted there. `data_dir` says where the data of
+    the study lies, if not where it was: for the card's confusion matrix.
 
     Raises:
         UsageError: `to` is in use, or a package is missing.
@@ -32,7 +33,7 @@ def export_model(folder: Path, to: Path) -> list[Path]:
         TrellisError: a file of the study is damaged.
     """
     _check(to)
-    winner = read_winner(folder)
+    winner = read_winner(folder, data_dir)
     whole, part = to.resolve(), f"part-{os.getpid()}"  # "." has no name
     fill = whole.is_dir()
     aside = whole / f".{part}" if fill else whole.with_name(f".{whole.name}.{part}")

@@ -55,11 +55,12 @@ def build_parser() -> Parser:
     return parser
 
 
-def _add_export(parser: argparse.ArgumentParser) -> None:
+def _add_export(parser: Parser) -> None:
     parser.add_argument("study", metavar="STUDY", help="its name, or a path to its folder")
     parser.add_argument(
         "--to", metavar="DIR", type=Path, help="a new or empty folder for the best model"
     )
+    parser.add_data_dir()
     parser.add_argument("--csv", metavar="FILE", type=Path, help="trials and curves as CSV")
     parser.add_argument("--parquet", metavar="FILE", type=Path, help="the same as Parquet")
 
@@ -150,7 +151,7 @@ def _export(given: argparse.Namespace) -> int:
     if given.to is not None:
         from search.export import export_model
 
-        written += export_model(folder, given.to)
+        written += export_model(folder, given.to, given.data_dir)
     for path, kind in ((given.csv, "csv"), (given.parquet, "parquet")):
         written += write_tables(folder, path, kind) if path is not None else []
     for each in written:

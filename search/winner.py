@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.catalog import find
+from search.data_option import spec_of
 from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.folder import chosen
@@ -30,7 +31,8 @@ _BEST: dict[str, type | tuple[type, ...]] = {
 class Winner:
     """The model to use of the study in `folder`: what `search.folder.chosen` names.
 
-    `best` is what its JSON file holds.
+    `best` is what its JSON file holds. `data_dir` says where the data lies, if not where the study
+    found it.
     """
 
     folder: Path
@@ -38,6 +40,7 @@ class Winner:
     manifest: Mapping[str, Any]
     best: Mapping[str, Any]
     shape: "Shape"
+    data_dir: Path | None = None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -57,8 +60,7 @@ class Winner:
     @property
     def data(self) -> DataSpec:
         """The data of the study."""
-        data = self.manifest["data"]
-        return DataSpec(data["dataset"], data["kind"], data["location"])
+        return spec_of(self.manifest["data"], self.data_dir)
 
     def network(self) -> "Deployed":
         """Return the network with its weights of the best epoch, on the CPU, in evaluation mode.
@@ -87,8 +89,8 @@ class Winner:
             )
 
 
-def read_winner(folder: Path) -> Winner:
-    """Return the best trial of a study.
+def read_winner(folder: Path, data_dir: Path | None = None) -> Winner:
+    """Return the best trial of a study; its data lies in `data_dir`, if not where it was.
 
     Raises:
         StudyFailed: it has none yet, or a file of it is damaged.
@@ -97,7 +99,8 @@ def read_winner(folder: Path) -> Winner:
     manifest = read_manifest(folder / "study.json")
     experiment = find(manifest["experiment"])
     best = _read_best(chosen(folder)[0])
-    return Winner(folder, experiment, manifest, best, _shape(experiment, manifest, best["config"]))
+    shape = _shape(experiment, spec_of(manifest["data"], data_dir), best["config"])
+    return Winner(folder, experiment, manifest, best, shape, data_dir)
 
 
 def _read_best(path: Path) -> dict[str, Any]:
@@ -132,23 +135,20 @@ def _read_weights(path: Path) -> dict[str, Any]:
         raise StudyFailed(f"{path} is damaged: {what}") from error
 
 
-def _shape(
-    experiment: Experiment, manifest: Mapping[str, Any], config: Mapping[str, Any]
-) -> "Shape":
+def _shape(experiment: Experiment, spec: DataSpec, config: Mapping[str, Any]) -> "Shape":
     """Return the shape of the images that the network was trained on."""
     from trainables import shapes
     from trainables.data.sources import open_source
     from trainables.deployed import Shape
 
-    data = manifest["data"]
     size = config.get("image_size", experiment.image_size)
-    if data["kind"] != "folder":
-        height, width, channels = shapes.published(data["dataset"]).image
+    if spec.kind != "folder":
+        height, width, channels = shapes.published(spec.dataset).image
     elif size is not None:
         height, width, channels = size, size, 3
     else:  # as the images are: only they can tell
         try:
-            source = open_source(DataSpec(data["dataset"], data["kind"], data["location"]))
+            source = open_source(spec)
             height, width, channels = next(iter(source.images("train")))[0].shape
         except TrellisError as error:
             raise TrellisError(f"the size of the images can no longer be told: {error}") from None

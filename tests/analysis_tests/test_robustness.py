@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis import best_model
+import trainables.data
+from analysis import best_model, robustness
 from analysis.best_model import load_best
 from analysis.disturbances import DISTURBANCES
 from analysis.layout import plain
@@ -20,6 +21,7 @@ from search.catalog import find
 from tests.trainables_tests.tiny_data import TinyData, tiny_data
 from tests.trainables_tests.tiny_stages import budget
 from trainables.budget import drive
+from trainables.data import Data, DataSpec
 from trainables.weights import RANDOM
 
 from .studies import confirm
@@ -152,7 +154,7 @@ def trained(
         state = experiment.module().whole_state(saved["model"], given)
         torch.save({**saved, "model": state}, folder / "best.pt")
     weights = {"source": "random", "path": "", "fingerprint": RANDOM.fingerprint}
-    told = {"dataset": data.spec.dataset, "kind": data.spec.kind, "location": data.spec.location}
+    told = {"dataset": data.spec.dataset, "kind": data.spec.kind, "location": str(folder)}
     manifest = {
         "experiment": name,
         "data": {**told, "fingerprint": data.fingerprint},
@@ -245,7 +247,34 @@ def test_data_that_changed(
 ) -> None:
     monkeypatch.setattr("trainables.data.open_data", lambda *_: tiny_data((8, 8, 1), seed=2))
     assert main([str(mnist)]) == 2
-    assert "has changed since" in capsys.readouterr().err
+    assert "is not what the study had" in capsys.readouterr().err
+
+
+def test_data_that_lies_elsewhere_now(
+    mnist: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = json.loads((mnist / "study.json").read_text())
+    manifest["data"] |= {"kind": "tfds", "location": str(mnist.parent / "old")}
+    (mnist / "study.json").write_text(json.dumps(manifest))
+    confirm(mnist, "mnist_cnn", [{}])
+    for words in ([], ["--test"]):
+        assert main([str(mnist), *words]) == 2
+        assert "/old has no mnist: --data-dir says where it is" in capsys.readouterr().err
+    assert not (mnist.parent / "old").exists()
+    assert len(json.loads((mnist / "confirm.json").read_text())["opened"]) == 1  # none was a look
+    place = mnist.parent / "new"
+    (place / "mnist" / "3.0.1").mkdir(parents=True)
+    asked: list[str] = []
+
+    def opened(spec: DataSpec, *_: object) -> Data:
+        asked.append(spec.location)
+        return before(spec)
+
+    before = trainables.data.open_data
+    monkeypatch.setattr("trainables.data.open_data", opened)
+    monkeypatch.setattr(robustness, "write", lambda *_: [])
+    assert main([str(mnist), "--data-dir", str(place)]) == 0
+    assert asked == [str(place)]
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from search.data_option import absolute, data_spec
+from search.data_option import absolute, check_there, data_at_hand, data_spec, spec_of
 from search.errors import UsageError
+from trainables.data import open_data
 from trainables.data.source import DataSpec
+from trainables.errors import TrellisError
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +67,38 @@ def test_a_folder_that_is_none(data: str, here: Path) -> None:
 def test_other_data_is_refused(data: str) -> None:
     with pytest.raises(UsageError, match=f"^--data {data}: must be tfds, embedded or folder:PATH"):
         data_spec(data, None, "beans")
+
+
+def test_the_data_of_a_study_lies_where_it_was_or_where_one_says(here: Path) -> None:
+    told = {"dataset": "mnist", "kind": "tfds", "location": "/old", "fingerprint": "f"}
+    assert spec_of(told) == DataSpec("mnist", "tfds", "/old")
+    assert spec_of(told, Path("~/d")) == DataSpec("mnist", "tfds", "/home/ann/d")
+    assert spec_of(told, Path("d")).location == str(here / "d")
+    images = told | {"kind": "folder"}
+    assert spec_of(images, Path("/new")) == DataSpec("mnist", "folder", "/new")
+    drawn = told | {"kind": "embedded", "location": ""}
+    assert spec_of(drawn, Path("/new")) == DataSpec("mnist", "embedded", "")
+    with pytest.raises(TrellisError, match=r"^study\.json does not say which data it was$"):
+        spec_of({"dataset": "mnist", "kind": "tfds"})
+
+
+@pytest.mark.parametrize("kind", ["tfds", "folder"])
+def test_data_that_is_not_there_is_not_downloaded(kind: str, here: Path) -> None:
+    place = here / "old"
+    spec = DataSpec("beans", kind, str(place))
+    with pytest.raises(TrellisError, match=r"/old has no beans: --data-dir says where it is$"):
+        check_there(spec)
+    assert not place.exists()
+    place.mkdir()
+    told = {"dataset": "beans", "kind": "tfds", "location": str(place), "fingerprint": "f"}
+    with pytest.raises(TrellisError, match=r"/old has no beans: --data-dir says where it is$"):
+        data_at_hand(told)
+    assert list(place.iterdir()) == []  # no lock of a preparation
+
+
+def test_other_data_than_the_study_had_is_refused() -> None:
+    found = open_data(DataSpec("beans", "embedded"))
+    told = {"dataset": "beans", "kind": "embedded", "fingerprint": found.fingerprint}
+    assert data_at_hand(told, Path("/ignored")) == found
+    with pytest.raises(TrellisError, match="the data in embedded is not what the study had"):
+        data_at_hand(told | {"fingerprint": "other"})

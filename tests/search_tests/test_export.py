@@ -16,6 +16,7 @@ from search import export
 from search.card import model_card
 from search.errors import StudyFailed, UsageError
 from search.export import FILES, export_model, preprocessing
+from search.studies import main
 from search.winner import read_winner
 from tests.search_tests.winners import make_images, make_study
 from trainables.data import DataSpec
@@ -226,6 +227,30 @@ def test_the_card_of_a_confirmed_model_names_its_own_trial(
     assert f"this configuration trained {trained}: 0.7000 (95 %" in card
     assert "The weights here are those of one of these seeds, the best on validation." in card
     assert "LeNet on bean leaf images." in card
+
+
+def test_the_card_of_a_study_whose_data_lies_elsewhere_now(
+    lenet: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    study = tmp_path / "s"
+    study.mkdir()
+    for name in ("best.json", "best.pt"):
+        (study / name).write_bytes((lenet / name).read_bytes())
+    manifest = json.loads((lenet / "study.json").read_text())
+    manifest["data"]["location"] = str(tmp_path / "old")
+    (study / "study.json").write_text(json.dumps(manifest))
+    monkeypatch.setattr(export, "_write_programs", lambda *_: None)
+    assert main(["export", str(study), "--to", str(tmp_path / "without")]) == 0
+    assert "/old has no beans: --data-dir says where it is\n" in capsys.readouterr().err
+    assert "No confusion matrix" in (tmp_path / "without" / "README.md").read_text()
+    words = ["--to", str(tmp_path / "with"), "--data-dir", str(lenet.parent / "images")]
+    assert main(["export", str(study), *words]) == 0
+    card = (tmp_path / "with" / "README.md").read_text()
+    assert "Confusion matrix, validation split:" in card
+    assert card == model_card(read_winner(lenet)).replace("study lenet", "study s")
 
 
 def test_embedded_data_and_random_weights_are_named_plainly(lenet: Path, tmp_path: Path) -> None:
