@@ -8,18 +8,23 @@ both do, and are refused. No conditional put is needed, which pyarrow does not h
 What is not: a driver that stood still for longer than `LEASE_S` (a suspended machine, no network)
 may have lost its study to another. It finds that out before it next puts anything, and ends; but
 a put under way just then may still arrive. The next round of the other driver puts that right.
+
+A thread renews the file: putting or fetching one large file over a slow connection takes longer
+than `LEASE_S`, and pyarrow puts the parts of a file in the background, with no call in between.
 """
 
 import json
 import os
 import secrets
 import socket
+import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
 from search.errors import StudyFailed, StudyTaken
-from search.remote import Entry, Remote
+from search.remote import Entry, Remote, StoreFailed
 
 LEASE_S = 120.0
 RENEW_S = 15.0
@@ -27,16 +32,18 @@ PREFIX = "driver-"
 
 
 class Lease:
-    """This driver's claim to the study in `remote`."""
+    """This driver's claim to the study in `remote`; threads may share it."""
 
     def __init__(self, remote: Remote) -> None:
         """Claim nothing yet."""
         self._remote = remote
         self._name = f"{PREFIX}{secrets.token_hex(8)}.json"
         self._renewed = (0.0, 0.0)
+        self._lost = False
+        self._lock, self._over = threading.Lock(), threading.Event()
 
     def take(self) -> None:
-        """Become the study's only driver.
+        """Become the study's only driver, and stay so until `release` or `stop`.
 
         A driver that was killed on this machine is known to be dead at once, one elsewhere once
         its file is `LEASE_S` old by the store's clock.
@@ -45,7 +52,7 @@ class Lease:
             StudyTaken: another has it, or comes at the same time.
             StoreFailed: the store does not answer.
         """
-        self._put()
+        self._put(self._remote)
         try:
             mine = self._remote.entry(self._name)
             for name, entry in self._remote.entries().items():
@@ -54,6 +61,9 @@ class Lease:
         except BaseException:
             self.release()
             raise
+        self._lost, self._over = False, threading.Event()
+        arguments = (weakref.ref(self), self._over, self._remote.uri)
+        threading.Thread(target=_keep, args=arguments, name="lease", daemon=True).start()
 
     def _judge(self, name: str, entry: Entry, mine: Entry | None) -> None:
         """Remove another's file if its driver is dead; refuse if it may live."""
@@ -79,24 +89,59 @@ class Lease:
         Raises:
             StudyFailed: another driver has taken the study over.
         """
+        with self._lock:
+            self._renew(self._remote)
+
+    def renew_until(self, over: threading.Event, remote: Remote) -> None:
+        """Do the same from another thread, through a `remote` of its own, unless it is over."""
+        with self._lock:
+            if not over.is_set():
+                self._renew(remote)
+
+    def _renew(self, remote: Remote) -> None:
         steady, wall = _clocks()
         # The wall clock tells of a machine that slept, the steady one of a wall clock put back.
-        if max(steady - self._renewed[0], wall - self._renewed[1]) < RENEW_S:
-            return
-        if self._remote.entry(self._name) is None:
+        due = max(steady - self._renewed[0], wall - self._renewed[1]) >= RENEW_S
+        self._lost = self._lost or (due and remote.entry(self._name) is None)
+        if self._lost:
+            self._over.set()
             raise StudyFailed(
                 f"another driver took {self._remote.uri} over, since this one gave no sign of "
                 f"life for {LEASE_S:.0f} s; nothing more is written there"
             )
-        self._put()
+        if due:
+            self._put(remote)
 
     def release(self) -> None:
         """Give the study up."""
-        self._remote.remove(self._name)
+        with self._lock:  # no renewal comes after it
+            self._over.set()
+            self._remote.remove(self._name)
 
-    def _put(self) -> None:
-        self._remote.write(self._name, json.dumps(_here() | {"time": time.time()}).encode())
+    def stop(self) -> None:
+        """Renew no more, where the store cannot be told: the claim lapses."""
+        self._over.set()
+
+    def _put(self, remote: Remote) -> None:
+        remote.write(self._name, json.dumps(_here() | {"time": time.time()}).encode())
         self._renewed = _clocks()
+
+
+def _keep(claim: "weakref.ref[Lease]", over: threading.Event, uri: str) -> None:
+    """Renew a lease until it is over, lost, or nobody's any more."""
+    remote = None
+    while not over.wait(max(RENEW_S, 1.0)):
+        lease = claim()
+        if lease is None:
+            return
+        try:
+            remote = remote or Remote(uri)  # not every file system may be shared by threads
+            lease.renew_until(over, remote)
+        except StoreFailed:
+            pass  # told by what has to be put; the next time may do
+        except StudyFailed:
+            return  # told before the next file is put
+        del lease
 
 
 def _clocks() -> tuple[float, float]:

@@ -122,6 +122,7 @@ class Mirror:
             patiently(self._last_round)
             patiently(self._lease.release)
         except StoreFailed as error:
+            self._lease.stop()
             now = snapshot(self.folder, trials=False) | snapshot(self.folder, trials=True)
             left = sum(self._known.get(name) != stamp for name, stamp in now.items())
             raise StudyFailed(
