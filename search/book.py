@@ -63,6 +63,8 @@ class Book:
         self.records: dict[int, Record] = {}
         self.table = FreshTable(folder, self.records)
         self._started: dict[int, tuple[float, float]] = {}  # clock, seconds trained before
+        # Handed out by this driver alone, and once: their wall_s is of one piece.
+        self.in_one_piece: set[int] = set()
         self._exhausted = False
         for trial in study.get_trials(deepcopy=False):
             self.records[trial.number] = self._checked(record_of(trial))
@@ -111,6 +113,7 @@ class Book:
         Trials that an earlier driver left running come first, under their own numbers.
         """
         if self._waiting:
+            self.in_one_piece.discard(self._waiting[0])
             return self._assign(self._waiting.pop(0))
         number = len(self.records)
         if self._exhausted or number >= self.plan.trials:
@@ -126,6 +129,7 @@ class Book:
         proposal.user_attrs["seed"] = trial_seed(self.plan, number)
         self._study.add_trial(proposal)  # one line of the journal: asked for, or not
         self.records[number] = record_of(self._trial(number))
+        self.in_one_piece.add(number)
         return self._assign(number)
 
     def _assign(self, number: int) -> Assignment:

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections.abc import Collection, Sequence
 
 from search.book import Book
 from search.errors import EXIT_DONE, StudyFailed
@@ -47,7 +48,7 @@ def show_result(request: Request, book: Book, code: int, elapsed_s: float) -> No
     if any(record.counts for record in records):
         print(render_best(request.folder, 5))
         print(f"study: {request.shown}")
-        _say_times(records, elapsed_s)
+        say_times(records, book.in_one_piece, elapsed_s)
         say_saved(book, request.folder)
     elif code == EXIT_DONE and not book.unfinished:
         raise StudyFailed(
@@ -56,11 +57,12 @@ def show_result(request: Request, book: Book, code: int, elapsed_s: float) -> No
         )
 
 
-def _say_times(records: list[Record], elapsed_s: float) -> None:
+def say_times(records: Sequence[Record], in_one_piece: Collection[int], elapsed_s: float) -> None:
+    """Tell how long it took. One that was interrupted has trained epochs twice: no overhead."""
     over = [
         record.wall_s - sum(row["epoch_s"] + row.get("prepared_s", 0.0) for row in record.rows)
         for record in records
-        if record.counts and not math.isnan(record.wall_s)
+        if record.number in in_one_piece and record.counts and not math.isnan(record.wall_s)
     ]
     epochs = sum(len(record.rows) for record in records)
     say(f"{clock(elapsed_s)} in all; {len(records)} trials, {epochs} epochs in the study")

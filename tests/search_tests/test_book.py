@@ -20,6 +20,7 @@ from search import study
 from search.book import Book
 from search.errors import StudyFailed
 from search.plan import Plan
+from search.telling import say_times
 from tests.search_tests.toy import DEFAULTS, begin, drive, events, go_on, manifest, row
 
 # Seed 36 is one whose ten trials have every status: see the first test.
@@ -497,6 +498,41 @@ def test_wall_time_adds_up_over_drivers(book: Book, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("search.book.time.monotonic", lambda: 1007.5)
     resumed.end(given, "completed")
     assert resumed.records[given].wall_s == 9.5
+
+
+def test_overhead_is_of_trials_that_ran_in_one_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of five trials one is cut by a kill, one loses its worker, two run through, one is old."""
+    clock = [0.0]
+    monkeypatch.setattr("search.book.time.monotonic", lambda: clock[0])
+
+    def train(book: Book, number: int, seconds: float) -> None:
+        book.report(number, row(1, 0.5))  # trained in a second
+        clock[0] += seconds
+        book.end(number, "completed")
+
+    first = begin(Plan(5, 1, sampler="random", stopper="none"), tmp_path / "s")
+    for number in (0, 1):
+        assert first.book.next().number == number  # type: ignore[union-attr]
+    train(first.book, 0, 900.0)
+    first.close()
+    book = go_on(first.book.plan, tmp_path / "s").book
+    handed = [book.next() for _ in range(2)]
+    book.again(2)  # its worker died
+    handed += [book.next()]
+    assert [given.number for given in handed if given] == [1, 2, 2]
+    train(book, 1, 800.0)
+    train(book, 2, 700.0)
+    for number, seconds in ((3, 3.0), (4, 5.0)):
+        assert book.next().number == number  # type: ignore[union-attr]
+        train(book, number, seconds)
+    assert book.in_one_piece == {3, 4}
+    say_times(list(book.records.values()), book.in_one_piece, 60.0)
+    # 3 and 5 seconds, one of them training: 2 and 4.
+    assert "overhead per trial beyond training: median 3.00 s" in capsys.readouterr().err
+    say_times(list(book.records.values()), set(), 60.0)
+    assert "overhead" not in capsys.readouterr().err
 
 
 def test_a_space_that_is_used_up_ends_the_study(tmp_path: Path) -> None:
