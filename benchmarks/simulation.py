@@ -63,7 +63,8 @@ def simulate(table: Table, plan: Plan, workers: int, horizon_s: float) -> list[S
     averaged over the recorded repeats, so it can also grow.
     """
     experiment = find(EXPERIMENT)
-    with tempfile.TemporaryDirectory() as scratch, mock.patch("os.fsync", _at_once):
+    quiet = mock.patch("search.progress.say")  # it would tell of weights that nobody trained
+    with tempfile.TemporaryDirectory() as scratch, mock.patch("os.fsync", _at_once), quiet:
         content = make_manifest(experiment, plan, _DATA, ["replay"])
         opened = study.begin(experiment, plan, Path(scratch, "s"), content)
         try:
