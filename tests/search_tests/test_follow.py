@@ -85,7 +85,8 @@ def test_a_cluster_that_answers_between_drops_is_not_lost(clock: Clock) -> None:
 
 
 def test_a_cluster_that_stays_away_is_lost_after_a_minute(clock: Clock) -> None:
-    connections: list[list[str | float | Exception]] = [["one\n"], *([[DROPPED]] * 1000)]
+    connections: list[list[str | float | Exception]] = [["one\n"]]
+    connections += [[DROPPED] for _ in range(1000)]
     output = io.StringIO()
     with pytest.raises(StudyFailed, match=r"^lost the cluster http://x: WebSocket connection cl"):
         cluster(connections, clock, lambda: False).follow("job", output)
