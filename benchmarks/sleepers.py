@@ -48,7 +48,9 @@ def run_ours(book: Book, cpus: int, pause_s: float) -> list[Moment]:
     interrupts = Interrupts()
     with mock.patch.object(worker, "Worker", Sleeper), mock.patch.object(Book, "end", noted):
         began = time.perf_counter()
-        runner.run_trials(book, Resources(1, 0, cpus), {}, interrupts)
+        runner.run_trials(
+            book, Resources(1, 0, cpus), {"folder": str(book.folder.root)}, interrupts
+        )
     ray.shutdown()
     return ended
 
