@@ -6,7 +6,7 @@ A row counts once its line is whole: what a kill or a running write left of the 
 import difflib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +195,14 @@ def _whole_lines(text: str) -> str:
     if text.count('"') % 2:
         text = text[: text.rfind("\n", 0, text.rfind('"')) + 1]
     return text
+
+
+def model_name(about: Mapping[str, Any], is_sweep: bool) -> str:
+    """Return which trial a model is of: the study's own, or its confirmation's.
+
+    `about` is its best.json, or confirm_best.json. A sweep has trained its seeds itself.
+    """
+    if not about.get("confirmed"):
+        return f"trial {about['trial']}"
+    place = "" if is_sweep else " of confirm/"
+    return f"configuration {about['configuration']} as confirmed (trial {about['trial']}{place})"

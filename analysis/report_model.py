@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.best_model import read_best
+from analysis.frames import model_name
 from analysis.report_study import ReportedStudy
 from search.data_option import data_at_hand
 from search.experiment import Experiment
@@ -71,20 +72,12 @@ def evaluate(study: ReportedStudy, data_dir: Path | None = None) -> Evaluated:
     precision = (study.manifest.get("resources") or {}).get("precision") or "auto"
     logits = split_logits(model, split, precision)
     return Evaluated(
-        name=named(study, best),
+        name=model_name(best, study.is_sweep),
         classes=data.classes,
         images=split.images,
         labels=split.labels,
         probabilities=torch.softmax(logits, dim=1).numpy(),
     )
-
-
-def named(study: ReportedStudy, best: Mapping[str, Any]) -> str:
-    """Return which trial a model is of: the study's own, or its confirmation's."""
-    if not best.get("confirmed"):
-        return f"trial {best['trial']}"
-    place = "" if study.is_sweep else " of confirm/"
-    return f"configuration {best['configuration']} as confirmed (trial {best['trial']}{place})"
 
 
 def _model(

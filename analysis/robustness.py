@@ -16,7 +16,7 @@ import pandas as pd
 from analysis.command import Parser, run
 from analysis.confirmed import JSON_NAME, read_confirmation
 from analysis.disturbances import DISTURBANCES
-from analysis.frames import read_manifest, resolve_study
+from analysis.frames import model_name, read_manifest, resolve_study
 from analysis.layout import Column, Section, plain
 from analysis.robustness_data import (
     accuracies,
@@ -29,6 +29,7 @@ from analysis.table import data_kind
 from search.data_option import check_there, spec_of
 from search.errors import UsageError
 from search.judging import OPENED_NAME, openings
+from search.plan import repeats
 from search.progress import DataProgress, say
 from trainables.errors import TrellisError
 from trainables.files import replace_file, replace_text
@@ -133,7 +134,8 @@ def _show(arguments: argparse.Namespace) -> None:
         _open_test(folder)
     table, best = measure(folder, split, arguments.seed, arguments.data_dir)
     _, warning = data_kind(folder)
-    heading = f"study {folder.resolve().name}, trial {best.about['trial']}, {split} split"
+    name = model_name(best.about, repeats(read_manifest(folder).get("budget", {})))
+    heading = f"study {folder.resolve().name}, {name}, {split} split"
     heading += f": {warning}" if warning else ""
     try:
         paths = write(folder, table, best, heading)

@@ -27,7 +27,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(
             "--results-dir",
             metavar="DIR|URI",
-            type=place,
+            type=_place,
             default=Path("results"),
             help="where studies are looked for by name (default: results), or s3://bucket/folder",
         )
@@ -44,6 +44,14 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the mistake and exit with 2; what could break the line is escaped."""
         self.exit(EXIT_USAGE, f"{self.prog}: {one_line(message)} (see --help)\n")
+
+
+def _place(text: str) -> Path | str:
+    """Read a place of studies; a mistake is told without the text, which may hold a secret."""
+    try:
+        return place(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def one_line(text: str) -> str:

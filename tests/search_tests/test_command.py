@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search.command import ended, printed
+from search.command import Parser, ended, printed
 from tests.search_tests.toy import PRESETS, Plan, begin, drive
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,3 +69,15 @@ def test_a_file_that_cannot_be_read_ends_a_command_in_one_line(
 
     assert ended("prog", work) == 1
     assert capsys.readouterr().err == f"prog: [Errno 21] Is a directory: '{tmp_path}'\n"
+
+
+def test_a_secret_in_a_place_of_studies_is_refused_and_not_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parser = Parser(prog="x")
+    parser.add_results_dir()
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--results-dir", "s3://key:hidden@bucket/x"])
+    told = capsys.readouterr().err
+    assert "argument --results-dir: holds a key, which would be written" in told
+    assert "hidden" not in told
