@@ -101,8 +101,12 @@ def divided(nodes: Sequence[Machine], asked: Asked) -> Resources:
     here = [allot(node, *alone) for node in nodes if not check_nodes([node], found)]
     rooms = [each.memory_mb for each in here if each.memory_mb is not None]
     fits = sum(each.concurrent for each in here)
+    memory_mb = min(rooms) if rooms else None
+    has = [node.memory.most_mb for node in nodes if node.memory is not None]
     return replace(
         found,
         concurrent=max(1, min(found.concurrent, fits)),
-        memory_mb=min(rooms) if rooms else None,
+        memory_mb=memory_mb,
+        # Of what no node has, it would be waited for without end.
+        reserved_mb=memory_mb if memory_mb and has and memory_mb <= max(has) else None,
     )

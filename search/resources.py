@@ -50,7 +50,8 @@ class Resources:
 
     `memory_mb` is what a trial may use, in MiB: resident on a CPU, of the device's on a GPU
     (None: no limit). With `gpu_mb`, the memory of the smallest GPU, shares of GPUs follow the
-    predicted memory of each configuration, and `gpus_per_trial` is the most.
+    predicted memory of each configuration, and `gpus_per_trial` is the most. `reserved_mb` is
+    what Ray sets aside for a trial on its node: on clusters, where nodes differ.
     """
 
     cpus_per_trial: int
@@ -58,6 +59,7 @@ class Resources:
     concurrent: int
     memory_mb: float | None = None
     gpu_mb: float | None = None
+    reserved_mb: float | None = None
 
 
 def this_machine() -> Machine:

@@ -114,7 +114,7 @@ def _tuner(
     from search.worker import Worker
 
     return tune.Tuner(
-        tune.with_resources(Worker, _bundle(resources.cpus_per_trial)),
+        tune.with_resources(Worker, _bundle(resources)),
         tune_config=tune.TuneConfig(
             num_samples=-1,  # until the searcher says that it is finished
             metric="val_accuracy",
@@ -134,7 +134,7 @@ def _tuner(
     )
 
 
-def _bundle(cpus: int) -> Callable[[dict[str, Any]], Any]:
+def _bundle(resources: Resources) -> Callable[[dict[str, Any]], Any]:
     """Return what tells Ray the resources of a trial: its configuration names its GPU share.
 
     Ray uses a worker again for trials of the same resources alone, and ends it otherwise.
@@ -143,7 +143,10 @@ def _bundle(cpus: int) -> Callable[[dict[str, Any]], Any]:
 
     from search.passed import GPUS
 
-    return lambda config: PlacementGroupFactory([{"CPU": cpus, "GPU": config[GPUS]}])
+    same: dict[str, float] = {"CPU": resources.cpus_per_trial}
+    if resources.reserved_mb is not None:
+        same["memory"] = int(resources.reserved_mb * 2**20)
+    return lambda config: PlacementGroupFactory([{**same, "GPU": config[GPUS]}])
 
 
 @contextlib.contextmanager

@@ -1,8 +1,10 @@
 """Nodes of a cluster, without a Ray: what trials get of them, by hand."""
 
 from search.nodes import divided, together
+from search.passed import GPUS
 from search.resources import Asked, Machine, Resources
 from search.room import Memory
+from search.runner import _bundle
 
 
 def node(cpus: int, gigabytes: float, gpus: int = 0, gpu_mb: float | None = None) -> Machine:
@@ -10,26 +12,47 @@ def node(cpus: int, gigabytes: float, gpus: int = 0, gpu_mb: float | None = None
     return Machine(cpus, gpus, memory=Memory(1024 * gigabytes, 1024 * gigabytes), gpu_mb=gpu_mb)
 
 
+def given(concurrent: int, megabytes: float) -> Resources:
+    """Trials of one CPU, for which Ray reserves what they may use."""
+    return Resources(1, 0.0, concurrent, megabytes, reserved_mb=megabytes)
+
+
 def test_a_trial_may_use_what_the_poorest_node_has_for_it() -> None:
     nodes = [node(4, 32), node(2, 8)]
     # 8 GiB: (8192 - 409.6 - 1200) / 2 = 3291; of 32 GiB it would be 7482 each.
-    assert divided(nodes, Asked()) == Resources(1, 0.0, 6, 3291.0)
-    assert divided(nodes, Asked(concurrent=1)) == Resources(1, 0.0, 1, 6582.0)
-    assert divided(nodes, Asked(memory_per_trial=500.0)) == Resources(1, 0.0, 6, 500.0)
+    assert divided(nodes, Asked()) == given(6, 3291.0)
+    assert divided(nodes, Asked(concurrent=1)) == given(1, 6582.0)
+    assert divided(nodes, Asked(memory_per_trial=500.0)) == Resources(
+        1, 0.0, 6, 500.0, reserved_mb=500.0
+    )
 
 
 def test_a_node_that_is_too_small_for_a_trial_does_not_count() -> None:
     nodes = [node(4, 32), node(1, 4)]
-    assert divided(nodes, Asked(2)) == Resources(2, 0.0, 2, 14964.0)
+    assert divided(nodes, Asked(2)) == Resources(2, 0.0, 2, 14964.0, reserved_mb=14964.0)
 
 
 def test_a_node_of_little_memory_holds_fewer_trials() -> None:
     nodes = [node(8, 4), node(2, 32)]  # 4096 - 204.8 - 1200 = 2691: two of 1,024
-    assert divided(nodes, Asked()) == Resources(1, 0.0, 4, 1345.0)
+    assert divided(nodes, Asked()) == given(4, 1345.0)
     # Taken over by a resumed study, or asked for, the same memory is not given out twice.
     kept = Asked(memory_per_trial=1345.0, at_once=4)
-    assert divided(nodes, kept) == Resources(1, 0.0, 4, 1345.0)
-    assert divided(nodes, Asked(memory_per_trial=2600.0)) == Resources(1, 0.0, 3, 2600.0)
+    assert divided(nodes, kept) == given(4, 1345.0)
+    assert divided(nodes, Asked(memory_per_trial=2600.0)) == Resources(
+        1, 0.0, 3, 2600.0, reserved_mb=2600.0
+    )
+
+
+def test_memory_that_no_node_has_is_not_waited_for() -> None:
+    found = divided([node(8, 4), node(2, 8)], Asked(memory_per_trial=9000.0))
+    assert found == Resources(1, 0.0, 2, 9000.0)
+
+
+def test_ray_places_trials_by_the_memory_that_they_share() -> None:
+    each = _bundle(Resources(2, 0.0, 4, 1345.0, reserved_mb=1345.0))({GPUS: 0.0})
+    assert each.required_resources == {"CPU": 2, "memory": 1345 * 2**20}
+    alone = _bundle(Resources(1, 0.0, 4, 1345.0))({GPUS: 0.5})
+    assert alone.required_resources == {"CPU": 1, "GPU": 0.5}
 
 
 def test_the_smallest_gpu_is_that_of_all() -> None:
