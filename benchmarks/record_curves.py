@@ -11,8 +11,10 @@ python -m benchmarks.record_curves --data embedded --configurations 3 --repeats 
 import argparse
 import functools
 import multiprocessing
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -133,13 +135,25 @@ def _data(spec: DataSpec, image_size: int) -> Any:
     return data
 
 
+def _follow() -> None:
+    """End with the process that began this one, and not by a Ctrl-C that is meant for it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_it() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_it, daemon=True).start()
+
+
 def in_processes(
     options: argparse.Namespace, spec: DataSpec, tasks: Sequence[Any]
 ) -> Iterator[Run]:
     """Train in several processes at once; what they are at is dropped when the caller ends."""
     context = multiprocessing.get_context("spawn")
-    ignore = (signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for this process, which ends them
-    pool = ProcessPoolExecutor(options.processes, context, signal.signal, ignore)
+    pool = ProcessPoolExecutor(options.processes, context, _follow)
     try:
         for done in as_completed([pool.submit(train, options, spec, task) for task in tasks]):
             yield done.result()

@@ -77,6 +77,7 @@ def test_title_names_embedded_data() -> None:
     assert title("lenet_beans", DataSpec("beans", "tfds", "/x")) == "lenet_beans: beans from tfds"
 
 
+@pytest.mark.slow
 def test_from_a_folder_to_a_picture(
     leaves: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

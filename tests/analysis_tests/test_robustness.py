@@ -169,7 +169,11 @@ def trained(
 
 
 @pytest.mark.parametrize(
-    ("name", "whole"), [*((name, True) for name in CONFIGS), ("inception_beans", False)]
+    ("name", "whole"),
+    [
+        *((name, True) for name in CONFIGS),
+        pytest.param("inception_beans", False, marks=pytest.mark.slow),
+    ],
 )
 def test_the_best_model_is_as_right_as_the_study_told(
     name: str, whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -216,6 +220,7 @@ def test_the_test_split_stays_closed(mnist: Path, capsys: pytest.CaptureFixture[
     assert not (mnist / "robustness-test.csv").exists()
 
 
+@pytest.mark.slow
 def test_an_opened_test_split_and_one_more_look(
     mnist: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -231,6 +236,7 @@ def test_an_opened_test_split_and_one_more_look(
     assert opened[0] == "2026-11-22T12:00:00+00:00" < opened[1]
 
 
+@pytest.mark.slow
 def test_a_look_that_never_ended_is_not_forgotten(mnist: Path) -> None:
     """search.confirm writes its list before it reads, confirm.json at the end."""
     confirm(mnist, "mnist_cnn", [{}])
@@ -250,6 +256,7 @@ def test_data_that_changed(
     assert "is not what the study had" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_data_that_lies_elsewhere_now(
     mnist: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

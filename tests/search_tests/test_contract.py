@@ -119,7 +119,10 @@ def spread(split: Split, count: int) -> Split:
 
 
 @pytest.mark.parametrize("trained", TRAINED)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "inception_beans")) for name in NAMES],
+)
 def test_they_train_one_step_and_save_what_can_be_loaded(
     name: str, trained: int, tmp_path: Path, embedded: Callable[[str], TinyData]
 ) -> None:

@@ -26,6 +26,9 @@ def ended(book: Book, status: str, error: str = "", accuracy: float = 0.5) -> No
     assert given is not None
     if status != "infeasible":
         book.report(given.number, row(1, accuracy))
+        folder = book.folder.trial(given.number)  # as a worker would
+        folder.mkdir(parents=True)
+        (folder / "best.pt").touch()
     book.end(given.number, status, error)
 
 

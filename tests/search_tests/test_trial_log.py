@@ -53,6 +53,7 @@ def driven(folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> W
         raise error
 
     monkeypatch.setattr(worker, "_trainable", lambda _: epochs)
+    worker._notes_here().taken()  # what other tests have warned of in this process
     job = {"experiment": "x", "folder": str(folder), "data": None, "max_epochs": 20}
     job |= {"threads": 1, "device": "cpu", "precision": "float32", "weights": None}
     assigned = {"job": job | {"keep_last": False}, "number": 4, "config": {"kind": "a"}}

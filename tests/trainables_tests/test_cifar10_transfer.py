@@ -162,8 +162,10 @@ def test_it_learns_what_brightness_tells() -> None:
     assert best.val_accuracy == 1.0
 
 
-@pytest.mark.parametrize("frozen", [1, 2])
-@pytest.mark.parametrize("done", [1, 3])
+@pytest.mark.parametrize(
+    ("frozen", "done"),
+    [(2, 3), *(pytest.param(*each, marks=pytest.mark.slow) for each in ((1, 1), (1, 3), (2, 1)))],
+)
 def test_interrupted_equals_undisturbed(
     frozen: int, done: int, data: TinyData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

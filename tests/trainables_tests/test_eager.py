@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = """
 import sys
@@ -59,6 +61,7 @@ def test_a_trial_imports_no_compiler_and_trains_the_same() -> None:
     assert losses == same
 
 
+@pytest.mark.slow
 def test_who_compiles_gets_the_compiler() -> None:
     doubled, config, loaded = run(COMPILE + LOADED)
     assert doubled == "[2.0, 2.0]"

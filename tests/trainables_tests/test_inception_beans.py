@@ -97,6 +97,7 @@ def test_each_image_goes_through_the_frozen_layers_once_per_cut() -> None:
     assert [r.frozen_images for r in deeper] == [IMAGES, 0, 0]
 
 
+@pytest.mark.slow
 def test_preparing_computes_every_cut_in_one_pass() -> None:
     fresh, heard = data("prepared"), []
     given = budget(progress=lambda what, done, total: heard.append((what, done, total)))
@@ -180,7 +181,7 @@ def test_the_best_weights_complete_the_network(tmp_path: Path) -> None:
     assert (found == labels).float().mean().item() == pytest.approx(saved["val_accuracy"])
 
 
-@pytest.mark.parametrize("kept", [2, 3])
+@pytest.mark.parametrize("kept", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_resumed_trial_ends_like_the_undisturbed_one(
     kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +226,7 @@ def test_without_weights_a_trial_says_what_to_give() -> None:
         list(epochs(CONFIG, data(), budget(weights=None)))
 
 
+@pytest.mark.slow
 def test_augmented_copies_are_taken_in_turn() -> None:
     fresh = data("augmented")
     config = CONFIG | {"augmentation": "flip+transpose", "unfreeze_blocks": 0, "head_epochs": 5}
@@ -246,6 +248,7 @@ def test_augmented_copies_are_taken_in_turn() -> None:
     assert _Trial(swapped, fresh, budget()).head_stage(CPU).frozen_images == 0
 
 
+@pytest.mark.slow
 def test_preparing_makes_the_copies_of_an_augmentation_too() -> None:
     fresh = data("copies")
     choices = {"unfreeze_blocks": (0, 2), "augmentation": ("flip",)}

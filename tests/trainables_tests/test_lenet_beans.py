@@ -306,6 +306,7 @@ def test_the_test_split_is_never_read(data: Data, monkeypatch: pytest.MonkeyPatc
     assert sorted(read) == ["train", "validation"]
 
 
+@pytest.mark.slow
 def test_real_beans_train_at_a_small_size(shared_dir: Path) -> None:
     spec = DataSpec("beans", "tfds", str(shared_dir / "tensorflow_datasets"))
     config = CONFIG | {"image_size": 32, "batch_size": 64, "filters": "3/4/5"}

@@ -153,6 +153,7 @@ def chosen(memory_mb: float) -> int | None:
     return size
 
 
+@pytest.mark.slow
 def test_the_largest_part_that_fits_is_taken() -> None:
     assert chosen(need(None)) is None
     needs = {size: need(size) for size in (48, 24, 16, 12)}  # in 1, 2, 3, 4 parts
@@ -166,6 +167,7 @@ def test_without_a_limit_nothing_is_predicted(monkeypatch: pytest.MonkeyPatch) -
     assert len(list(lenet_beans.epochs(CONFIG, data, FLOAT32))) == 1
 
 
+@pytest.mark.slow
 def test_a_trial_within_a_limit_learns_the_same() -> None:
     data, rows = tiny_data((64, 64, 3), train=48), []
     for limit in (None, need(24)):

@@ -117,6 +117,7 @@ def test_build_takes_other_channels_classes_and_sizes() -> None:
         assert model(torch.empty(1, 3, 20, 30)).shape == (1, 5)
 
 
+@pytest.mark.slow
 def test_real_digits_train(shared_dir: Path) -> None:
     source = open_data(DataSpec("mnist", "tfds", str(shared_dir / "tensorflow_datasets")))
     whole = {name: source.split(name, None) for name in ("train", "validation")}
