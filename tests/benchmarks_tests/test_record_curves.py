@@ -206,9 +206,10 @@ def test_processes_record_what_one_does(
     monkeypatch.undo()  # the embedded leaves: other processes have nothing of this one
     found = []
     for processes in (1, 2):
-        files = ["--log", str(tmp_path / f"{processes}.jsonl"), "--to", str(tmp_path / "made")]
+        table = tmp_path / f"{processes}.parquet"
+        files = ["--log", str(tmp_path / f"{processes}.jsonl"), "--to", str(table)]
         assert main([*TINY, "--repeats", "2", "--processes", str(processes), *files]) == 0
-        runs, _ = read_curves(tmp_path / "made")
+        runs, _ = read_curves(table)
         rows = [[row[:4] for row in run.rows] for run in runs]
         found.append(
             [(r.configuration, r.repeat, kept) for r, kept in zip(runs, rows, strict=True)]
