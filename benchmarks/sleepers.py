@@ -29,6 +29,7 @@ def run_ours(book: Book, cpus: int, pause_s: float) -> list[Moment]:
     import ray
 
     from search import worker
+    from search.local import Local
 
     class Sleeper(worker.Worker):
         """The project's worker with a trainable of one epoch that sleeps."""
@@ -44,14 +45,18 @@ def run_ours(book: Book, cpus: int, pause_s: float) -> list[Moment]:
         end(self, number, status, error)
         ended.append(moment(began))
 
-    ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False)
+    # As search.run starts it, but for the modules that workers read: stock ones have no torch.
+    local = Local(cpus, "errors")
+    local.start({"address": "local", "num_cpus": cpus, "log_to_driver": False})
     interrupts = Interrupts()
     with mock.patch.object(worker, "Worker", Sleeper), mock.patch.object(Book, "end", noted):
         began = time.perf_counter()
         runner.run_trials(
             book, Resources(1, 0, cpus), {"folder": str(book.folder.root)}, interrupts
         )
+    local.over()
     ray.shutdown()
+    local.left()
     return ended
 
 
