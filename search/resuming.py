@@ -55,7 +55,7 @@ def resume_command(request: Request) -> str:
     if request.address != "local":
         words += ["--address", request.address]
     if request.trial_timeout_s != TRIAL_TIMEOUT_S:
-        words += ["--trial-timeout", f"{request.trial_timeout_s:g}s"]
+        words += ["--trial-timeout", f"{request.trial_timeout_s}s"]
     words += ["--tensorboard"] if request.tensorboard else []
     words += ["--mlflow", request.mlflow] if request.mlflow else []
     return shlex.join(words)

@@ -49,10 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
             with mirrored(request) as mirror:
                 return Session(request, interrupts, old, mirror).run()
         except (EndEarly, KeyboardInterrupt) as end:
-            return ended_early(end, " before the study began; nothing was written")
+            return ended_early(end)
 
 
-def ended_early(end: BaseException, kept: str) -> int:
+def ended_early(
+    end: BaseException, kept: str = " before the study began; nothing was written"
+) -> int:
     """Say what ended a command early, and what of it is kept; return the exit code."""
     say(f"{getattr(end, 'reason', 'interrupted')}{kept}")
     return EXIT_DONE if isinstance(end, EndEarly) and end.asked_for else EXIT_INTERRUPTED
@@ -87,9 +89,7 @@ class Session:
         try:
             return self._run()
         except (EndEarly, KeyboardInterrupt) as end:
-            if self._opened is None:
-                return ended_early(end, " before the study began; nothing was written")
-            return ended_early(end, ": everything is kept")
+            return ended_early(end, ": everything is kept") if self._opened else ended_early(end)
 
     def _run(self) -> int:
         began = time.monotonic()
@@ -178,7 +178,7 @@ class Session:
                 content["resources"] |= {
                     "memory_per_trial": resources.memory_mb,
                     "at_once": resources.concurrent,
-                    "trial_timeout": f"{request.trial_timeout_s:g}s",
+                    "trial_timeout": f"{request.trial_timeout_s}s",
                 }
                 self._open(study.begin, content, named=request.named)
             say_resources(request, resources)

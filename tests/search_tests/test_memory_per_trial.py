@@ -112,6 +112,8 @@ def test_the_command_to_go_on_has_the_limit_of_a_hanging_trial() -> None:
     words = ["lenet_beans", "--data", "embedded", "--study", "s", "--trial-timeout", "90m"]
     found = resume_command(check(build_parser().parse_args(words)))
     assert found == "python -m search.run lenet_beans --study s --resume --trial-timeout 5400s"
+    words[-1] = "300h"  # 1,080,000 seconds: no 1.08e+06
+    assert "--trial-timeout 1080000s" in resume_command(check(build_parser().parse_args(words)))
 
 
 def test_a_study_from_before_there_were_limits_gets_one_now() -> None:
