@@ -67,7 +67,7 @@ class TrialFiles:
         self._away = bool(store) and not _holds(root / OWNER, store["token"])
         self.path = (mirror_of(self._uri, "trials") if self._away else root) / self._place
         self._known: dict[str, tuple[int, int]] = {}
-        self._free = self._told = time.monotonic()
+        self._free = self._told = self._logged = time.monotonic()
 
     def begin(self) -> None:
         """Have the trial as it was left last, here or elsewhere.
@@ -114,10 +114,19 @@ class TrialFiles:
             if stands_for(path.name) is None and path.name != MARK:
                 if path.name == _CHECKPOINT and (last or began < self._free):
                     continue
+                if path.name == LOG_NAME and not (last or self._tells(began)):
+                    continue
                 self._put_file(path)
                 if path.name == _CHECKPOINT:
                     ended = time.monotonic()
                     self._free = ended + (ended - began) / _SHARE
+
+    def _tells(self, now: float) -> bool:
+        """Whether the log, which grows with every epoch, is due: it costs a request each time."""
+        if LOG_NAME in self._known and now - self._logged < _TELL_S:
+            return False
+        self._logged = now
+        return True
 
     def _put_file(self, path: Path) -> None:
         stamp = _stamp(path)

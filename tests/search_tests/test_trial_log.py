@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from search import worker
+from search.trial_files import TrialFiles
 from search.trial_log import TrialLog
 from search.worker import Worker
 from trainables.budget import EpochResult
@@ -82,3 +83,22 @@ def test_a_disk_that_is_full_under_a_checkpoint_is_told_as_that(
     answer = trial.step()
     assert answer["outcome"] == "no room"
     assert re.match(rf"the disk of {tmp_path} is full \([\d.]+ MB free\); ", answer["error"])
+
+
+def test_a_log_goes_to_a_store_at_first_and_at_last_and_not_with_every_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRELLIS_CACHE", str(tmp_path / "cache"))
+    store = {"uri": "memory://place/study", "token": "t"}
+    files = TrialFiles({"folder": str(tmp_path / "elsewhere"), "store": store}, 4)
+    put: list[int] = []
+
+    def counted(path: Path) -> None:
+        files._known[path.name] = (path.stat().st_size, 0)
+        put.append(len(lines(files.path)))
+
+    monkeypatch.setattr(files, "_put_file", counted)
+    for epoch in range(1, 6):
+        TrialLog(files.path).add(f"epoch {epoch}")
+        files.keep(last=epoch == 5)
+    assert put == [1, 5]
