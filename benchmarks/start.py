@@ -33,7 +33,7 @@ _NOTED = {
     "search.local": {"Local.start": ("Ray asked for", "Ray up")},
     "search.searcher": {"StudySearcher.suggest": ("", "trial handed out")},
     "search.worker": {
-        "Worker.setup": ("taken", ""),
+        "Worker._take": ("taken", ""),
         "Worker._begin": ("begin", "begun"),
         "Worker._step": ("step", "answer"),
     },

@@ -17,6 +17,7 @@ from typing import Any
 from search import access
 from search.errors import StudyFailed
 from search.progress import say
+from search.replaced import replaced
 
 # Where Ray itself looks for a port for its dashboard.
 _PORTS = range(8265, 8315)
@@ -73,8 +74,8 @@ class Local:
             "start_api_server": keep,
         }
         port = self._port.getsockname()[1]
-        spawn = _replaced(services, {"start_ray_process": self._spawn(services.start_ray_process)})
-        with _replaced(Node, changed), spawn, _environment(self._modules):
+        spawn = replaced(services, {"start_ray_process": self._spawn(services.start_ray_process)})
+        with replaced(Node, changed), spawn, _environment(self._modules):
             ray.init(**options, dashboard_port=port)
         if self._workers:
             self._use_early_workers(options["num_cpus"])
@@ -144,7 +145,7 @@ class Local:
                 self._starting.append(info.process)
             return info
 
-        with _replaced(services, {"start_ray_process": start}):
+        with replaced(services, {"start_ray_process": start}):
             yield
         with self._lock:
             self._starting.clear()
@@ -169,22 +170,9 @@ class Local:
         def counted() -> FixedResourceManager:
             return FixedResourceManager({"CPU": cpus})
 
-        self._changes.enter_context(_replaced(_ActorClassCache, {"get": get}))
+        self._changes.enter_context(replaced(_ActorClassCache, {"get": get}))
         places = {"PlacementGroupResourceManager": counted}
-        self._changes.enter_context(_replaced(tune_controller, places))
-
-
-@contextmanager
-def _replaced(owner: Any, changed: dict[str, Any]) -> Iterator[None]:
-    """Set attributes inside this block."""
-    kept = {name: getattr(owner, name) for name in changed}
-    try:
-        for name, value in changed.items():
-            setattr(owner, name, value)
-        yield
-    finally:
-        for name, value in kept.items():
-            setattr(owner, name, value)
+        self._changes.enter_context(replaced(tune_controller, places))
 
 
 @contextmanager

@@ -69,9 +69,11 @@ def run_trials(
     """
     from ray import tune
 
+    from search.controller import lean
     from search.follower import Follower
     from search.metrics import Metrics
     from search.tolerance import count_no_callbacks, tolerate
+    from search.worker import Worker
 
     if resources.gpu_mb is not None:
         # By default Ray asks for as many trials as may run at once, and lets them wait for room on
@@ -90,7 +92,8 @@ def run_trials(
         follower = Follower(shown, interrupts, watch, deaths, Metrics(book), beside)
         tuner = _tuner(book, resources, shared, scratch, follower, deaths)
         try:
-            tuner.fit()
+            with lean(Worker):
+                tuner.fit()
         except tune.TuneError as error:  # carries the traceback of ours or Ray's as text
             ours = (each for each in causes(error) if isinstance(each, TrellisError | OSError))
             raise StudyFailed(last_line(next(ours, error))) from error
@@ -108,13 +111,13 @@ def _tuner(
 ) -> Any:
     from ray import tune
 
+    from search.controller import Stands
     from search.searcher import StudySearcher
     from search.stopper import StudyStopper
     from search.tolerance import count_elsewhere
-    from search.worker import Worker
 
     return tune.Tuner(
-        tune.with_resources(Worker, _bundle(resources)),
+        tune.with_resources(Stands, _bundle(resources)),
         tune_config=tune.TuneConfig(
             num_samples=-1,  # until the searcher says that it is finished
             metric="val_accuracy",
@@ -129,6 +132,7 @@ def _tuner(
             storage_path=scratch,
             verbose=0,
             callbacks=[follower],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=0),  # see search.retries
         ),
     )

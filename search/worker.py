@@ -12,14 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ray import tune
-
 from search import kills
 from search.catalog import find
 from search.disk import is_full, what_to_free
 from search.doing import Doing
 from search.folder import ERROR_NAME
-from search.passed import MEMORY, NO_ROOM, NOTES, OUTCOME, RUNNING
+from search.passed import MEMORY, NO_ROOM, NOTES, NUMBER, OUTCOME, RUNNING
 from search.remote import StoreFailed
 from search.trial_files import TrialFiles
 from search.trial_log import TrialLog
@@ -54,23 +52,30 @@ def _notes_here() -> _Notes:
     return _notes
 
 
-class Worker(tune.Trainable):
-    """Drives `epochs(config, data, budget)`. Reused for trial after trial; keeps nothing."""
+class Worker:
+    """Drives `epochs(config, data, budget)`. Reused for trial after trial; keeps nothing.
 
-    def setup(self, config: dict[str, Any]) -> None:
-        """Take a trial."""
+    It has the methods that Tune calls of a trainable and is none: importing Tune takes longer
+    than a short trial.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        """Take the first trial."""
+        self._take(config)
+
+    def _take(self, config: dict[str, Any]) -> None:
         self._assigned = config
-        self._files = TrialFiles(config["job"], config["number"])
+        self._files = TrialFiles(config["job"], config[NUMBER])
         self._log = TrialLog(self._folder)
         self._results: Iterator[EpochResult] | None = None
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
+    def reset(self, config: dict[str, Any]) -> bool:
         """Take the next trial in the same process."""
-        self.cleanup()
-        self.setup(new_config)
+        self.stop()
+        self._take(config)
         return True
 
-    def cleanup(self) -> None:
+    def stop(self) -> None:
         """Drop what the trial held; GPU memory goes back to the device."""
         self._results = None
         self._files.end()
@@ -78,8 +83,8 @@ class Worker(tune.Trainable):
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def step(self) -> dict[str, Any]:
-        """Return an epoch's row, or how the trial ended, and what to tell the user."""
+    def train(self) -> dict[str, Any]:
+        """Train an epoch; return its row, or how the trial ended, and what to tell the user."""
         notes = _notes_here()
         answer = self._step()
         told = notes.taken()
@@ -159,12 +164,6 @@ class Worker(tune.Trainable):
         )
         trainable = _trainable(job["experiment"])
         return iter(trainable(self._assigned["config"], job["data"], budget))
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Save nothing through Ray: the trainable keeps its own checkpoint."""
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        """Load nothing through Ray."""
 
 
 @functools.cache

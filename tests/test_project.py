@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("analysis", "search", "spaces", "trainables")
 RAY_FILES = {
     "search/connection.py",
+    "search/controller.py",
     "search/follower.py",
     "search/jobs_client.py",
     "search/jobs_scale.py",

@@ -53,12 +53,11 @@ def outcome_of(made: Stage, folder: Path, monkeypatch: pytest.MonkeyPatch) -> di
         "weights": None,
         "keep_last": False,
     }
-    driven = Worker.__new__(Worker)
-    driven.setup(
+    driven = Worker(
         {"job": job, "number": 0, "seed": 1, "config": {}, "keep_above": -1.0} | {MEMORY: None}
     )
     for _ in range(10):
-        result = driven.step()
+        result = driven.train()
         if result.get("done"):
             return result
     raise AssertionError("it never ends")

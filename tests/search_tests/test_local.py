@@ -13,6 +13,7 @@ import pytest
 from search import local
 from search.errors import StudyFailed
 from search.local import Local, paths
+from search.replaced import replaced
 
 PRELOAD = "RAY_preload_python_modules"
 
@@ -76,7 +77,7 @@ def test_what_is_replaced_is_put_back_after_an_error() -> None:
         name = "old"
 
     def work() -> None:
-        with local._replaced(Owner, {"name": "new"}):
+        with replaced(Owner, {"name": "new"}):
             raise ValueError(f"{Owner.name} is broken")
 
     with pytest.raises(ValueError, match="new is broken"):

@@ -155,9 +155,8 @@ def stepped(tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(worker, "os", SimpleNamespace(_exit=exits))
     monkeypatch.setattr(TrialFiles, "begin", lambda _: raising(error)())
-    driven = Worker.__new__(Worker)
-    driven.setup({"job": {"folder": str(tmp_path)}, "number": 4})
-    return driven.step()
+    driven = Worker({"job": {"folder": str(tmp_path)}, "number": 4})
+    return driven.train()
 
 
 def test_without_a_store_the_process_ends_so_that_another_takes_the_trial(

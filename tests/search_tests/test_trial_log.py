@@ -58,8 +58,7 @@ def driven(folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> W
     job = {"experiment": "x", "folder": str(folder), "data": None, "max_epochs": 20}
     job |= {"threads": 1, "device": "cpu", "precision": "float32", "weights": None}
     assigned = {"job": job | {"keep_last": False}, "number": 4, "config": {"kind": "a"}}
-    made = Worker.__new__(Worker)
-    made.setup({**assigned, "seed": 7, "keep_above": -1.0, "memory_mb": None})
+    made = Worker({**assigned, "seed": 7, "keep_above": -1.0, "memory_mb": None})
     return made
 
 
@@ -67,8 +66,8 @@ def test_a_failed_trial_keeps_what_came_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trial = driven(tmp_path, monkeypatch, ValueError("no such layer\nand more"))
-    assert trial.step()["outcome"] == "running"
-    assert trial.step()["outcome"] == "failed"
+    assert trial.train()["outcome"] == "running"
+    assert trial.train()["outcome"] == "failed"
     told = lines(tmp_path / "trials" / "4")
     assert [line.split(" ")[0] for line in told] == ["process", "epoch", "failed:"]
     assert told[-1] == "failed: ValueError: no such layer"
@@ -79,8 +78,8 @@ def test_a_disk_that_is_full_under_a_checkpoint_is_told_as_that(
 ) -> None:
     text = "PytorchStreamWriter failed writing file data/7: file write failed"
     trial = driven(tmp_path, monkeypatch, RuntimeError(text))
-    trial.step()
-    answer = trial.step()
+    trial.train()
+    answer = trial.train()
     assert answer["outcome"] == "no room"
     assert re.match(rf"the disk of {tmp_path} is full \([\d.]+ MB free\); ", answer["error"])
 

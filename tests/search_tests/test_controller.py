@@ -1,0 +1,128 @@
+"""Tune's loop as this project has it: workers start whole, know no Tune and are used again."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray import tune
+from ray.tune import registry
+from ray.tune import tune as running
+from ray.tune.execution.tune_controller import TuneController
+
+from search.controller import Controller, Stands, lean
+from search.worker import Worker
+from tests.search_tests.bench import ROOT, Bench, make_bench
+
+
+def controller(trial: str, started: bool, resetting: bool = False) -> Controller:
+    """Return a controller in whose hands `trial` has an actor that is started or waits."""
+    made = Controller.__new__(Controller)
+    made._trial_to_actor = {trial: "own"}
+    made._actor_manager = SimpleNamespace(is_actor_started=lambda actor: started)
+    made._resetting_trials = {trial} if resetting else set()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("trial", "started", "resetting", "reused"),
+    [
+        ("mine", True, False, False),  # its worker comes: the free one goes to another trial
+        ("mine", False, False, True),  # its worker has no place yet: the free one may have it
+        ("new", False, False, True),  # it has none
+        ("mine", True, True, True),  # it has got the free one already
+    ],
+)
+def test_a_trial_keeps_the_worker_that_is_being_started_for_it(
+    trial: str, started: bool, resetting: bool, reused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TuneController, "_maybe_reuse_cached_actor", lambda self, trial: True)
+    assert controller("mine", started, resetting)._maybe_reuse_cached_actor(trial) is reused
+
+
+def test_tune_is_its_own_again_after_a_study() -> None:
+    def parts() -> list[Any]:
+        known = registry._global_registry
+        return [running.TuneController, tune.experiment.Trial.set_ray_actor, known.get]
+
+    def fail() -> None:
+        with lean(Worker):
+            assert all(now != then for now, then in zip(parts(), before, strict=True))
+            raise KeyError("a study")
+
+    before = parts()
+    with pytest.raises(KeyError, match="a study"):
+        fail()
+    assert parts() == before
+
+
+def test_a_class_is_asked_for_once_in_a_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def get(category: str, name: str) -> type:
+        asked.append(name)
+        return Stands
+
+    monkeypatch.setattr(registry._global_registry, "get", get)
+    monkeypatch.setattr(registry._global_registry, "contains", lambda category, name: True)
+    for _ in range(2):  # what one study was told is nothing to the next
+        with lean(Worker):
+            found = [registry.get_trainable_cls("x") for _ in range(3)]
+        assert found == [Stands] * 3
+    assert asked == ["x", "x"]
+
+
+def test_a_worker_needs_no_tune() -> None:
+    heavy = "{'ray.tune', 'ray.train', 'pandas', 'pyarrow', 'optuna'}"
+    code = f"import sys, search.worker; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+# Appended to the bench's resources: four places whatever this machine has.
+MACHINE = """
+
+def this_machine() -> Machine:
+    return Machine(4, 0)
+"""
+NOTE = """    import sys
+    told = {"process": os.getpid(), "modules": sorted({"ray.tune", "pandas"} & set(sys.modules))}
+    with (budget.folder.parents[1] / "workers.log").open("a") as file:
+        file.write(json.dumps(told) + "\\n")
+"""
+BEGIN = "    budget.folder.mkdir(parents=True, exist_ok=True)\n"
+
+
+def with_four_places(folder: Path) -> Bench:
+    bench = make_bench(folder)
+    for name, old, new in (
+        ("search/resources.py", "", MACHINE),
+        ("search/connection.py", '"num_cpus": usable_cpus(),', '"num_cpus": 4,'),
+        ("trainables/formula.py", BEGIN, BEGIN + NOTE),
+    ):
+        path = bench.root / name
+        text = path.read_text()
+        assert not old or text.count(old) == 1
+        path.write_text(text.replace(old, new) if old else text + new)
+    return bench
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_all_workers_work_however_short_the_trials_are(tmp_path: Path) -> None:
+    bench = with_four_places(tmp_path)
+    words = ["--study", "short", "--trials", "60", "--max-epochs", "1", "--sampler", "random"]
+    done = bench.run(*words, "--fix", "behaviour=learn", "--fix", "pause_s=0.2")
+    assert done.returncode == 0, done.stderr
+    lines = (bench.results / "short" / "workers.log").read_text().splitlines()
+    told = [json.loads(line) for line in lines]
+    assert len(told) == 60
+    assert {tuple(each["modules"]) for each in told} == {()}
+    trials = [sum(each["process"] == one for each in told) for one in {t["process"] for t in told}]
+    assert len(trials) == 4  # none was ended for another, none took its place
+    assert min(trials) >= 2
