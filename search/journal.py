@@ -48,6 +48,7 @@ class WholeLines(JournalFileBackend):
         self._path = path
         self._refusal = ""
         self._held: list[dict[str, Any]] | None = None
+        self.grown = True  # since somebody cleared this
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -75,6 +76,7 @@ class WholeLines(JournalFileBackend):
             self._held += logs
             return
         size = self._path.stat().st_size
+        self.grown = True
         try:
             super().append_logs(logs)
         except BaseException as error:
@@ -96,9 +98,15 @@ class StudyStorage(JournalStorage):
 
     def __init__(self, path: Path) -> None:
         """Read the journal at `path`."""
-        lines = WholeLines(path)
-        super().__init__(lines)
-        self.together = lines.together
+        self._lines = WholeLines(path)
+        super().__init__(self._lines)
+        self.together = self._lines.together
+
+    def _sync_with_backend(self) -> None:
+        """Read what was added. Optuna asks with every look at a trial, and opens the file."""
+        if self._lines.grown:  # by this process: see `own`
+            super()._sync_with_backend()
+            self._lines.grown = False
 
 
 def own(folder: Path) -> int:

@@ -4,9 +4,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import optuna
 import pytest
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
 from search.errors import StudyFailed, UsageError
 from search.journal import OwnedLock, mend, open_journal, own
@@ -17,6 +20,7 @@ PLAN = Plan(trials=3, max_epochs=2, sampler="random")
 HOLDER = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from search.journal import own
 own(Path(sys.argv[1]))
 print("held", flush=True)
@@ -26,6 +30,7 @@ time.sleep(600)
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
+from typing import Any
 import optuna
 from search.errors import StudyFailed
 from search.journal import open_journal, own
@@ -284,3 +289,27 @@ def test_an_error_takes_back_no_line_that_was_added_before_it(tmp_path: Path) ->
     storage.set_trial_user_attr(0, "second", 2)  # on its own again
     kept = open_journal(tmp_path / "journal.log")[0].trials[0].user_attrs
     assert kept == {"first": 1, "second": 2}
+
+
+def test_the_file_is_read_when_it_has_grown_and_not_when_a_trial_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    original = JournalFileBackend.read_logs
+
+    def counted(self: JournalFileBackend, first: int) -> Any:
+        read.append(first)
+        return original(self, first)
+
+    monkeypatch.setattr(JournalFileBackend, "read_logs", counted)
+    study, storage = open_journal(tmp_path / "journal.log")
+    study.add_trial(optuna.create_trial(state=TrialState.RUNNING))
+    del read[:]
+    storage.set_trial_user_attr(0, "epoch 1", 0.5)
+    assert [storage.get_trial(0).user_attrs for _ in range(3)] == [{"epoch 1": 0.5}] * 3
+    with storage.together():
+        storage.set_trial_user_attr(0, "epoch 2", 0.6)
+        storage.set_trial_user_attr(0, "epoch 3", 0.7)
+    assert len(storage.get_trial(0).user_attrs) == 3
+    assert len(study.get_trials()) == 1
+    assert read == [2, 3]  # lines 0 and 1 made the study and the trial
