@@ -31,16 +31,20 @@ class Controller(tune_controller.TuneController):
         self._class_cache = _Always(self._class_cache, actor)  # type: ignore[assignment]
 
     def _maybe_reuse_cached_actor(self, trial: Any) -> bool:
-        """Give a free worker to a trial that has none, or whose own waits for its place.
+        """Give a free worker to a trial that has none, if there is one.
 
-        Tune gives it also to one whose worker is being started, and ends that: with trials shorter
-        than the start of all workers, of 16 workers 2 did all the work.
+        Tune gives it to one whose worker is being started, and ends that: with trials shorter
+        than the start of all workers, of 16 workers 2 did all the work. Where no other trial waits
+        that is right: a worker may never start, if a process that does not die has its place.
         """
         own = self._trial_to_actor.get(trial)
         starting = own is not None and self._actor_manager.is_actor_started(own)
-        if starting and trial not in self._resetting_trials:
+        if starting and trial not in self._resetting_trials and self._others_have_none():
             return False
         return bool(super()._maybe_reuse_cached_actor(trial))
+
+    def _others_have_none(self) -> bool:
+        return any(trial not in self._trial_to_actor for trial in self._pending_trials)
 
     def _schedule_trial_reset(self, trial: Any, new_config: Any, new_experiment_tag: str) -> None:
         trial.set_experiment_tag(new_experiment_tag)

@@ -13,7 +13,7 @@ from trainables.budget import Budget, EpochResult
 from trainables.data import Data, Split
 from trainables.evaluation import Examples
 from trainables.losses import loss_of
-from trainables.nets.parts import torch_init
+from trainables.nets.parts import give_memory, torch_init
 from trainables.seeds import generator
 from trainables.training import Stage, run_stages
 
@@ -71,7 +71,7 @@ def initialised(
         model = build()
     if device.type == "meta":
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-    model.to_empty(device="cpu")
+    give_memory(model)
     initialise(model, generator(seed, "weights"))
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

@@ -24,6 +24,7 @@ from trainables.data import Data
 from trainables.evaluation import Examples, evaluate, evaluate_batch, evaluation_batch_size
 from trainables.live import Live, Lowered
 from trainables.nets.parts import taken_for_cpu
+from trainables.roomy import fits_by_far
 from trainables.training import Stage, train_epoch, train_step
 
 _log = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ def peak(stage: Stage, device: torch.device, budget: Budget) -> Peak:
         parts[next((part for part in owners if name in owners[part]), "passing")] += size
     return Peak(
         base=base_bytes() if on_cpu else 0,
-        data=sum(each.numel() * each.itemsize for each in _data(stage)),
+        data=_data_bytes(stage),
         gaps=live.heap.high - live.peak if on_cpu else 0,
         stage=stage.name,
         **parts,
@@ -187,6 +188,10 @@ def _data(stage: Stage) -> list[Tensor]:
     return [tensor for each in splits for tensor in (each.inputs, each.labels)]
 
 
+def _data_bytes(stage: Stage) -> int:
+    return sum(each.numel() * each.itemsize for each in _data(stage))
+
+
 @functools.cache
 def base_bytes() -> int:
     """Return what this process holds resident with torch at work and no trial: measured once.
@@ -218,7 +223,18 @@ def micro_batches(
     Raises:
         TooLarge: a stage needs more than `budget.memory_mb` even image by image.
     """
-    return [_micro_batch(build(META), budget, device) for build in builders]
+    stages = (build(META) for build in builders)
+    return [
+        None if _is_roomy(stage, budget, device) else _micro_batch(stage, budget, device)
+        for stage in stages
+    ]
+
+
+def _is_roomy(stage: Stage, budget: Budget, device: torch.device) -> bool:
+    """Tell whether a stage fits by far, so that its peak need not be known."""
+    if budget.memory_mb is None or device.type != "cpu":
+        return False
+    return fits_by_far(stage, budget.memory_mb * _MIB - base_bytes() - _data_bytes(stage))
 
 
 def _micro_batch(stage: Stage, budget: Budget, device: torch.device) -> int | None:

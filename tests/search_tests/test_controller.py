@@ -18,29 +18,37 @@ from search.worker import Worker
 from tests.search_tests.bench import ROOT, Bench, make_bench
 
 
-def controller(trial: str, started: bool, resetting: bool = False) -> Controller:
-    """Return a controller in whose hands `trial` has an actor that is started or waits."""
+def controller(started: bool, resetting: bool, others: set[str]) -> Controller:
+    """Return a controller in whose hands the trial "mine" has an actor, and others have none."""
     made = Controller.__new__(Controller)
-    made._trial_to_actor = {trial: "own"}
+    made._trial_to_actor = {"mine": "own"}
+    made._pending_trials = {"mine", *others}
     made._actor_manager = SimpleNamespace(is_actor_started=lambda actor: started)
-    made._resetting_trials = {trial} if resetting else set()
+    made._resetting_trials = {"mine"} if resetting else set()
     return made
 
 
 @pytest.mark.parametrize(
-    ("trial", "started", "resetting", "reused"),
+    ("trial", "started", "resetting", "others", "reused"),
     [
-        ("mine", True, False, False),  # its worker comes: the free one goes to another trial
-        ("mine", False, False, True),  # its worker has no place yet: the free one may have it
-        ("new", False, False, True),  # it has none
-        ("mine", True, True, True),  # it has got the free one already
+        ("mine", True, False, {"new"}, False),  # its worker comes: the free one is for another
+        ("mine", True, False, set(), True),  # for whom there is no other: its own may never come
+        ("mine", False, False, {"new"}, True),  # no place for its own: the free one may have it
+        ("new", False, False, {"new"}, True),  # it has none
+        ("mine", True, True, {"new"}, True),  # it has got the free one already
     ],
 )
 def test_a_trial_keeps_the_worker_that_is_being_started_for_it(
-    trial: str, started: bool, resetting: bool, reused: bool, monkeypatch: pytest.MonkeyPatch
+    trial: str,
+    started: bool,
+    resetting: bool,
+    others: set[str],
+    reused: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(TuneController, "_maybe_reuse_cached_actor", lambda self, trial: True)
-    assert controller("mine", started, resetting)._maybe_reuse_cached_actor(trial) is reused
+    made = controller(started, resetting, others)
+    assert made._maybe_reuse_cached_actor(trial) is reused
 
 
 def test_tune_is_its_own_again_after_a_study() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from trainables.nets.parts import to_signed
+from trainables.nets.parts import give_memory, to_signed
 from trainables.vision import import_torchvision
 
 # What fine-tuning may train, from the end: depth 2 is the first two of these, and so on.
@@ -43,7 +43,7 @@ def backbone() -> nn.Sequential:
 def pretrained(names: Sequence[str], state: Mapping[str, Tensor]) -> nn.Sequential:
     """Return those layers of the backbone with a copy of the weights in `state`, in that order."""
     layers = untrained(names)  # on another device torch would draw weights that nobody uses
-    layers.to_empty(device="cpu")
+    give_memory(layers)
     layers.load_state_dict({n: v for n, v in state.items() if n.split(".")[0] in names})
     return layers
 

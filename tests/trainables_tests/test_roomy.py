@@ -1,0 +1,102 @@
+"""A trial that fits by far is known to, at less than a prediction costs, and never wrongly."""
+
+import importlib
+import subprocess
+import sys
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from torch import nn
+
+from spaces import inception_beans
+from tests.trainables_tests.test_eager import HEAD, ROOT, TRAIN
+from tests.trainables_tests.test_micro_batches import CPU, FLOAT32, META, built, chosen, need
+from tests.trainables_tests.tiny_stages import stage
+from trainables import memory, roomy
+from trainables.budget import Budget
+from trainables.memory import peak, stages_of
+from trainables.shapes import published
+from trainables.training import Stage
+
+DATASETS = {"lenet_beans": "beans", "mnist_cnn": "mnist", "cifar10_net": "cifar10"}
+
+
+def drawn(experiment: str, count: int) -> list[dict[str, Any]]:
+    """Return random configurations of the experiment's space."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    space = importlib.import_module(f"spaces.{experiment}").space
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=3))
+    return [space(study.ask()) for _ in range(count)]
+
+
+def stages(experiment: str, config: dict[str, Any], data: str) -> list[Stage]:
+    module = importlib.import_module(f"trainables.{experiment}")
+    return [build(META) for build in stages_of(module)(config, published(data), FLOAT32)]
+
+
+def predicted(of: Stage) -> int:
+    """Return what a stage takes beside the process and the data."""
+    found = peak(of, CPU, FLOAT32)
+    return found.total - found.base - found.data
+
+
+@pytest.mark.parametrize(("experiment", "data"), DATASETS.items())
+def test_no_stage_takes_more_than_at_most(experiment: str, data: str) -> None:
+    made = [stages(experiment, config, data) for config in drawn(experiment, 5)]
+    assert len(made) == 5
+    for (of,) in made:
+        assert predicted(of) < roomy.at_most(of)
+
+
+def test_nor_do_those_of_inception() -> None:
+    config = inception_beans.DEFAULTS | {"unfreeze_blocks": 2}
+    made = stages("inception_beans", config, "beans")
+    assert [of.name for of in made] == ["head", "finetune"]
+    for of in made:
+        assert predicted(of) < roomy.at_most(of)
+
+
+def test_what_operators_make_is_counted_and_views_are_not() -> None:
+    x = torch.zeros(4, 3)
+    with roomy._Made() as made:
+        y = torch.relu(x)  # 12 numbers of 4 bytes
+        z = y.reshape(3, 4).t()[1:]  # views
+        z.add_(1)  # in place
+        torch.stack([x, y]).sum()  # 24 numbers, then one
+    assert made.bytes == 48 + 96 + 4
+
+
+def test_weights_that_are_too_large_are_not_even_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    with META:
+        model = nn.Linear(10**6, 10**6, bias=False)  # 4 TB
+    of = stage(model)
+    monkeypatch.setattr(roomy, "_pass_bytes", lambda _: pytest.fail("was tried"))
+    assert roomy.weights_at_most(of) == 1.5 * 6 * 4e12
+    assert not roomy.fits_by_far(of, 1e12)
+
+
+def test_what_fits_by_far_is_not_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.random.get_rng_state()
+    with monkeypatch.context() as changed:
+        changed.setattr(memory, "peak", lambda *_: pytest.fail("was predicted"))
+        assert chosen(8000.0) is None
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert need(None) < 8000 / 8  # by far
+    close = need(None) * 1.01  # fits, but not by far: what `built` returns is predicted
+    assert not roomy.fits_by_far(built()[0](META), close * 2**20)
+    assert chosen(close) is None
+
+
+def test_on_a_gpu_the_wall_needs_a_prediction() -> None:
+    budget = Budget(1, device="cuda", precision="float32", memory_mb=8000.0)
+    assert not memory._is_roomy(built()[0](META), budget, torch.device("cuda"))
+
+
+def test_a_trial_imports_no_sympy() -> None:
+    told = HEAD + TRAIN + 'print("sympy" in sys.modules)\n'
+    done = subprocess.run(
+        [sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "False"
