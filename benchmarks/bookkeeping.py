@@ -7,19 +7,19 @@ python -m benchmarks.bookkeeping --ray --trials 100        trials that sleep, be
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from benchmarks.sleepers import Moment, memory_kb, run_ours, run_stock
 from search import study
 from search.book import Assignment, Book
 from search.experiment import Experiment, Preset
@@ -29,6 +29,7 @@ from trainables.budget import EpochResult
 from trainables.data import Data, DataSpec
 
 DEFAULTS = {"kind": "a", "rate": 1e-3, "drop": 0.2, "momentum": 0.9, "width": 64}
+DRIVERS = ("ours", "stock")
 _CONCURRENT = 16
 _MEASURED = 60  # trials, at each size
 
@@ -108,12 +109,6 @@ def drive(book: Book, seconds: dict[str, list[float]], epochs: int) -> None:
             running.append((given, done + 1))
 
 
-def memory_kb() -> float:
-    """Return the memory this process holds now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1024
-
-
 def _at_once(_: int) -> None:
     """Do not wait for the disk, while a study is only filled."""
 
@@ -139,10 +134,8 @@ def events(size: int, epochs: int) -> dict[str, float]:
     return {**found, "reopen s": read_s, "KB per trial": held}
 
 
-def ours(trials: int, cpus: int, pause_s: float) -> list[tuple[float, float]]:
+def ours(trials: int, cpus: int, pause_s: float) -> list[Moment]:
     """Return the moments at which the trials of a study that sleeps ended, as `sleepers` says."""
-    from benchmarks.sleepers import run_ours
-
     with tempfile.TemporaryDirectory() as scratch:
         going = opened(Path(scratch, "s"), trials, 1, "tpe")
         try:
@@ -151,10 +144,8 @@ def ours(trials: int, cpus: int, pause_s: float) -> list[tuple[float, float]]:
             going.close()
 
 
-def stock(trials: int, cpus: int, pause_s: float) -> list[tuple[float, float]]:
+def stock(trials: int, cpus: int, pause_s: float) -> list[Moment]:
     """Return the same for Ray Tune with OptunaSearch, workers used again."""
-    from benchmarks.sleepers import run_stock
-
     with tempfile.TemporaryDirectory() as scratch:
         return run_stock(suggested, trials, cpus, pause_s, scratch)
 
@@ -181,6 +172,7 @@ def main() -> None:
     add("--trials", type=int, default=1000, help="of a run on Ray (default 1000)")
     add("--cpus", type=int, default=16, help="logical CPUs of Ray, one per trial (default 16)")
     add("--pause", type=float, default=1.0, help="seconds that a trial sleeps (default 1)")
+    add("--drivers", nargs="+", choices=DRIVERS, default=DRIVERS, help="of --ray (both)")
     add("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -188,7 +180,7 @@ def main() -> None:
         workers: dict[str, Callable[..., Any]] = {"events": events, "ours": ours, "stock": stock}
         print(json.dumps(workers[what](*given)))
     elif arguments.ray:
-        compare(arguments.trials, arguments.cpus, arguments.pause)
+        compare(arguments.drivers, arguments.trials, arguments.cpus, arguments.pause)
     else:
         for size in arguments.sizes:
             print(f"{size} trials ...", file=sys.stderr)
@@ -196,20 +188,22 @@ def main() -> None:
             print(f"{size:6}", ", ".join(f"{k} {v:.2f}" for k, v in found.items()), flush=True)
 
 
-def compare(trials: int, cpus: int, pause_s: float) -> None:
-    """Print both runs: in all, and without the start and the end, when not all workers work."""
+def compare(drivers: Sequence[str], trials: int, cpus: int, pause_s: float) -> None:
+    """Print the runs: in all, and without the start and the end, when not all workers work."""
     theory = trials * pause_s / cpus
     print(f"{trials} trials of {pause_s:g} s on {cpus} logical CPUs: {theory:.1f} s in theory")
-    for name in ("ours", "stock"):
+    for name in drivers:
         print(f"{name} ...", file=sys.stderr)
-        ended = sorted(map(tuple, in_process(name, trials, cpus, pause_s)))
+        ended = sorted(Moment(*each) for each in in_process(name, trials, cpus, pause_s))
         tenth = trials // 10
-        (first, idle), (last, busy) = ended[tenth], ended[-tenth - 1]
+        first, last = ended[tenth], ended[-tenth - 1]
         inner = trials - 2 * tenth - 1
+        pace = (last.seconds - first.seconds) / inner * cpus / pause_s
         print(
-            f"{name:6} {ended[-1][0]:6.1f} s, {ended[-1][0] / theory:.2f} times the theory; the "
-            f"middle 80 %: {(last - first) / inner * cpus / pause_s:.2f} times, "
-            f"{1000 * (busy - idle) / inner:.1f} ms of the driver's CPU per trial",
+            f"{name:6} {ended[-1].seconds:6.1f} s, {ended[-1].seconds / theory:.2f} times the "
+            f"theory; the middle 80 %: {pace:.2f} times, and of the driver per trial "
+            f"{1000 * (last.cpu_s - first.cpu_s) / inner:.1f} ms of CPU and "
+            f"{(last.memory_kb - first.memory_kb) / inner:.0f} KB",
             flush=True,
         )
 

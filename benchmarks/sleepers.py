@@ -1,9 +1,11 @@
 """Trials that only sleep, on Ray: by this project's driver, and by stock Ray Tune with Optuna."""
 
 import os
+import resource
 import time
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 from unittest import mock
 
 from search.book import Book
@@ -11,13 +13,24 @@ from search.interrupts import Interrupts
 from search.resources import Resources
 from trainables.budget import EpochResult
 
-# Seconds after the start of the first trial was asked for, and CPU seconds of the driver by then.
-Moment = tuple[float, float]
+
+class Moment(NamedTuple):
+    """Seconds since the first trial was asked for; CPU seconds and resident KB of the driver."""
+
+    seconds: float
+    cpu_s: float
+    memory_kb: float
 
 
 def moment(began: float) -> Moment:
     """Return the moment that it is, after `began` of the clock."""
-    return time.perf_counter() - began, time.process_time()
+    return Moment(time.perf_counter() - began, time.process_time(), memory_kb())
+
+
+def memory_kb() -> float:
+    """Return the memory this process holds now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1024
 
 
 def run_ours(book: Book, cpus: int, pause_s: float) -> list[Moment]:
