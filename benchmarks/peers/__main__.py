@@ -33,8 +33,6 @@ from trainables.errors import TrellisError
 
 PROG = "benchmarks.peers"
 EXPERIMENTS = ("lenet_beans", "inception_beans", "mnist_cnn", "cifar10_net")
-# What Keras cannot: its Inception has no place for weights in torchvision's names.
-NOT_WITH_KERAS = ("inception_beans",)
 QUICK_TRIALS, QUICK_EPOCHS = 8, 4
 
 
@@ -76,11 +74,7 @@ def settle(options: argparse.Namespace) -> dict[str, Any]:
     options.to = options.to or Path("results/peers", options.experiment)
     known = domains(experiment.space(), experiment.defaults(), experiment.readers())
     fixed = read_fixed(options.fix, known, wrong)
-    if options.tools is None:
-        cannot = ["keras_tuner"] if options.experiment in NOT_WITH_KERAS else []
-        options.tools = [each for each in TOOLS if each not in cannot]
-    elif "keras_tuner" in options.tools and options.experiment in NOT_WITH_KERAS:
-        wrong.append(f"--tools keras_tuner: has no {options.experiment} here; leave it out")
+    options.tools = options.tools or list(TOOLS)
     if experiment.pretrained and not options.weights:
         wrong.append(f"{options.experiment} needs --weights: a state dict in torchvision's names")
     for line in missing_packages(options.tools):

@@ -65,6 +65,7 @@ def hypermodel(task: Task) -> Any:
     import keras  # type: ignore[import-not-found]
     import keras_tuner  # type: ignore[import-not-found]
 
+    from benchmarks.peers import keras_inception
     from benchmarks.peers.keras_networks import compiled
     from benchmarks.peers.stock import loaders
 
@@ -82,16 +83,22 @@ def hypermodel(task: Task) -> Any:
             config = task.space(Drawn(hp))
             train, _ = loaders(task, config)
             channels, height, width = train.dataset[0][0].shape
-            classes = len(train.dataset.classes)
-            return compiled(task.experiment, config, (height, width, channels), classes)
+            shape, classes = (height, width, channels), len(train.dataset.classes)
+            if task.experiment == "inception_beans":
+                return keras_inception.build(config, shape, classes, task.weights)
+            return compiled(task.experiment, config, shape, classes)
 
         def fit(self, hp: Any, model: Any, *given: Any, **named: Any) -> Any:
             config = task.space(Drawn(hp))
             train, validation = loaders(task, config)
             for each in (train, validation):
                 each.collate_fn = channels_last
-            named["callbacks"] = [*named.get("callbacks", ()), Noted(records.key(config))]
-            return model.fit(train, *given, validation_data=validation, verbose=2, **named)
+            named |= {"validation_data": validation, "verbose": 2}
+            noting = Noted(records.key(config))
+            if task.experiment == "inception_beans":
+                return keras_inception.fit(model, config, train, noting=noting, **named)
+            named["callbacks"] = [*named.get("callbacks", ()), noting]
+            return model.fit(train, *given, **named)
 
     return Searched()
 

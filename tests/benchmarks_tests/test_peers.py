@@ -124,6 +124,8 @@ def test_hyperband_s_configurations() -> None:
     assert with_keras_tuner.brackets(20) == [12, 6, 4]
     assert with_keras_tuner.brackets(4) == [5, 3]
     assert with_keras_tuner.brackets(9) == [9, 5, 3]
+    # At 32: ceil(1 + log3(32)) = 5; 5 / 4 * 27, 5 / 3 * 9, 5 / 2 * 3 and 5.
+    assert with_keras_tuner.brackets(32) == [34, 15, 8, 5]
 
 
 def test_records_come_back_in_order_and_without_a_torn_line(tmp_path: Path) -> None:
@@ -313,12 +315,21 @@ def test_the_figure_is_drawn(tmp_path: Path) -> None:
 
 
 def test_all_mistakes_of_a_command_line_together(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["inception_beans", "--tools", "keras_tuner", "--fix", "nothing=1"]
+    words = ["inception_beans", "--tools", "trellis", "--fix", "nothing=1"]
     assert command.main(words) == 2
     told = capsys.readouterr().err
-    assert "keras_tuner: has no inception_beans" in told
     assert "needs --weights" in told
     assert "no hyperparameter 'nothing'" in told
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_tool_does_every_experiment(
+    experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "missing_packages", lambda tools: [])
+    options = command.parser().parse_args([experiment, "--weights", "state.pt"])
+    command.settle(options)
+    assert options.tools == ["trellis", "ray_tune", "optuna", "syne_tune", "keras_tuner"]
 
 
 def test_quick_is_small() -> None:
