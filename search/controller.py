@@ -7,6 +7,7 @@ nobody restores. A worker does not even import Tune: benchmarks/README.md has fi
 """
 
 import functools
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -84,7 +85,7 @@ def lean(actor: type) -> Iterator[None]:
         for owner, changed in (
             (running, {"TuneController": functools.partial(Controller, actor)}),
             (tune_controller, {"_get_trainable_kwargs": _settings}),
-            (tune.experiment.Trial, {"set_ray_actor": _set_actor}),
+            (tune.experiment.Trial, {"set_ray_actor": _set_actor, "update_last_result": _keep}),
             (known, remembered),
         ):
             changes.enter_context(replaced(owner, changed))
@@ -100,3 +101,12 @@ def _settings(trial: Any) -> dict[str, Any]:
 def _set_actor(trial: Any, actor: Any) -> None:
     """Keep a trial's actor, and do not ask it for its process and host, twice each trial."""
     trial.temporary_state.ray_actor = actor
+
+
+def _keep(trial: Any, result: dict[str, Any]) -> None:
+    """Keep a trial's last result, and no statistics of its metrics: the journal has all of them.
+
+    By those the driver grew by 31 of 54 KB per trial.
+    """
+    trial.run_metadata.last_result = result
+    trial.run_metadata.last_result_time = time.time()
