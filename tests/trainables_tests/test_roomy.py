@@ -83,10 +83,20 @@ def test_what_fits_by_far_is_not_predicted(monkeypatch: pytest.MonkeyPatch) -> N
         changed.setattr(memory, "peak", lambda *_: pytest.fail("was predicted"))
         assert chosen(8000.0) is None
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert need(None) < 8000 / 8  # by far
-    close = need(None) * 1.01  # fits, but not by far: what `built` returns is predicted
-    assert not roomy.fits_by_far(built()[0](META), close * 2**20)
+
+
+def test_what_fits_but_not_by_far_is_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Stage] = []
+
+    def noted(*given: Any) -> Any:
+        asked.append(given[0])
+        return peak(*given)
+
+    assert not roomy.fits_by_far(built()[0](META), 1.01 * predicted(built()[0](META)))
+    close = need(None) + 1  # MB
+    monkeypatch.setattr(memory, "peak", noted)
     assert chosen(close) is None
+    assert len(asked) == 1
 
 
 def test_on_a_gpu_the_wall_needs_a_prediction() -> None:
