@@ -1,4 +1,4 @@
-"""Attributes of a library that are others inside a block: all that this project changes in Ray."""
+"""Attributes of a library that are others inside a block: how this project changes Ray."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -4,7 +4,7 @@ Autograd runs there as anywhere: what it keeps for the way back is what it would
 """
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -33,9 +33,14 @@ class _Held(NamedTuple):
     block: Block
 
 
-def _address(tensor: Tensor) -> int:
+def address(tensor: Tensor) -> int:
     """Return where the memory of a tensor is: the same for its views, and for later tensors."""
     return int(tensor.untyped_storage()._cdata)
+
+
+def tensors(tree: Any) -> Iterator[Tensor]:
+    """Yield the tensors among what an operator was given, or gave."""
+    return (each for each in tree_leaves(tree) if isinstance(each, Tensor))
 
 
 class Live(TorchDispatchMode):
@@ -59,7 +64,7 @@ class Live(TorchDispatchMode):
         self.at_peak: Mapping[int, int] = {}
         self.peak = 0
         self._now = 0
-        self._ignored = {_address(tensor) for tensor in ignored}
+        self._ignored = {address(tensor) for tensor in ignored}
         self._count = 0
         self._scratch = _SCRATCH if on_cpu else {}
         self._held: dict[int, _Held] = {}
@@ -70,7 +75,7 @@ class Live(TorchDispatchMode):
 
     def hold(self, tensor: Tensor) -> None:
         """Count the memory of a tensor until it is freed."""
-        memory, name = tensor.untyped_storage(), _address(tensor)
+        memory, name = tensor.untyped_storage(), address(tensor)
         if name in self._held or name in self._ignored:
             return
         size = memory.nbytes()
@@ -81,7 +86,7 @@ class Live(TorchDispatchMode):
 
     def number(self, tensor: Tensor) -> int:
         """Return the number of a tensor's memory: no two have the same, ever; -1 if ignored."""
-        held = self._held.get(_address(tensor))
+        held = self._held.get(address(tensor))
         return held.number if held else -1
 
     def _free(self, name: int) -> None:
@@ -104,7 +109,7 @@ class Live(TorchDispatchMode):
     ) -> Any:
         """Run an operator and count what it gave."""
         found = func(*args, **(kwargs or {}))
-        made = [each for each in tree_leaves(found) if isinstance(each, Tensor)]
+        made = list(tensors(found))
         if func in self._scratch:  # gone when this function ends
             size = self._scratch[func](*args)
             made.append(torch.empty(size, dtype=torch.uint8, device="meta"))

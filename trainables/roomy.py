@@ -5,15 +5,15 @@ Half of what passed between two short trials on a warm worker was the prediction
 of what they may use, and a pass of one image tells that.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from trainables.evaluation import evaluation_batch_size
+from trainables.live import address, tensors
+from trainables.nets.parts import empty_state
 from trainables.training import Stage
 
 # Of what a pass forward makes, whether it is kept or not: that, and a gradient of each.
@@ -39,18 +39,10 @@ class _Made(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         found = func(*args, **(kwargs or {}))
-        given = {_memory(each)._cdata for each in _tensors((args, kwargs))}
-        made = {(m := _memory(each))._cdata: m.nbytes() for each in _tensors(found)}
+        given = {address(each) for each in tensors((args, kwargs))}
+        made = {address(each): each.untyped_storage().nbytes() for each in tensors(found)}
         self.bytes += sum(size for name, size in made.items() if name not in given)
         return found
-
-
-def _tensors(tree: Any) -> Iterator[Tensor]:
-    return (each for each in tree_leaves(tree) if isinstance(each, Tensor))
-
-
-def _memory(tensor: Tensor) -> torch.UntypedStorage:
-    return tensor.untyped_storage()
 
 
 def fits_by_far(stage: Stage, room: float) -> bool:
@@ -83,8 +75,7 @@ def _pass_bytes(stage: Stage) -> int:
     a second of CPU, in every worker of a study.
     """
     shape, dtype = stage.train.inputs.shape[1:], stage.train.inputs.dtype
-    named = (*stage.model.named_parameters(), *stage.model.named_buffers())
-    weights = {n: torch.empty_strided(t.shape, t.stride(), dtype=t.dtype) for n, t in named}
+    weights = empty_state(stage.model)
     with torch.random.fork_rng(devices=[]), torch.no_grad(), _Made() as made:
         inputs = stage.prepare(torch.zeros((1, *shape), dtype=dtype))
         if stage.augment is not None:

@@ -24,16 +24,20 @@ def torch_init(model: nn.Module, generator: torch.Generator) -> None:
                 nn.init.uniform_(module.bias, -bound, bound, generator=generator)
 
 
+def empty_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return a state dict of a network of the meta device: memory on the CPU, nothing in it."""
+    return {
+        name: torch.empty_strided(held.shape, held.stride(), dtype=held.dtype)
+        for name, held in model.state_dict().items()
+    }
+
+
 def give_memory(model: nn.Module) -> None:
     """Give a network of the meta device memory on the CPU, with nothing in it.
 
     As `model.to_empty(device="cpu")`, which asks the meta device, and so imports sympy for 0.5 s.
     """
-    made = {
-        name: torch.empty_strided(held.shape, held.stride(), dtype=held.dtype)
-        for name, held in model.state_dict().items()
-    }
-    model.load_state_dict(made, assign=True)
+    model.load_state_dict(empty_state(model), assign=True)
 
 
 def to_signed(images: Tensor) -> Tensor:
