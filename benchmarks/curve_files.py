@@ -22,7 +22,8 @@ from trainables.files import replace_file
 # Of an epoch. Accuracies in [0, 1]; wall and CPU seconds from the epoch before (the first: from
 # the beginning). The last epoch of a run that diverged has NaN for all but the seconds.
 EPOCH_FIELDS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "wall_s", "cpu_s")
-COLUMNS = ("configuration", "repeat", "epoch", *EPOCH_FIELDS, "parameters")
+ACCURACY = EPOCH_FIELDS.index("val_accuracy")
+COLUMNS = ("configuration", "repeat", "epoch", *EPOCH_FIELDS, "parameters", "precision")
 _METADATA = b"trellis"
 
 
@@ -35,6 +36,7 @@ class Run:
     config: Mapping[str, Any]
     parameters: int
     rows: tuple[tuple[float, ...], ...]
+    precision: str = "float32"
 
 
 class RunLog:
@@ -121,7 +123,7 @@ def write_curves(path: Path, runs: Iterable[Run], about: Mapping[str, Any]) -> N
     columns |= {f"config.{name}": [] for name in names}
     for run in ordered:
         for epoch, row in enumerate(run.rows, start=1):
-            values = (run.configuration, run.repeat, epoch, *row, run.parameters)
+            values = (run.configuration, run.repeat, epoch, *row, run.parameters, run.precision)
             for name, value in zip(COLUMNS, values, strict=True):
                 columns[name].append(value)
             for name in names:
@@ -151,6 +153,7 @@ def read_curves(path: Path) -> tuple[list[Run], dict[str, Any]]:
                 {name: value for name, value in config.items() if value is not None},
                 columns["parameters"][begin],
                 tuple(zip(*(columns[name][begin:end] for name in EPOCH_FIELDS), strict=True)),
+                columns["precision"][begin],
             )
         )
         begin = end

@@ -86,7 +86,6 @@ def about(experiment: Experiment, data: Any, options: argparse.Namespace) -> dic
         "image_size": options.image_size,
         "epochs": options.epochs,
         "threads": options.threads,
-        "precision": resolve_precision("auto", on_this_cpu=True),
         "data": data.spec.kind,
         "fingerprint": data.fingerprint,
         "torch": torch.__version__,
@@ -122,7 +121,7 @@ def train(
     budget = Budget(options.epochs, seed=seed, threads=options.threads)
     epochs = find(EXPERIMENT).trainable()(config, _data(spec, options.image_size), budget)
     rows, parameters = record(epochs)
-    return Run(number, repeat, config, parameters, rows)
+    return Run(number, repeat, config, parameters, rows, resolve_precision("auto", on_this_cpu=True))
 
 
 @functools.cache

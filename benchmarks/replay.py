@@ -9,6 +9,7 @@ python -m benchmarks.replay --samplers random tpe --stoppers none asha --workers
 
 import argparse
 import csv
+import functools
 import itertools
 import math
 import sys
@@ -18,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks.record_curves import EXPERIMENT, FOLDER
-from benchmarks.replay_table import Table, load
+from benchmarks.replay_answers import KINDS, Answers, load
 from benchmarks.simulation import Step, regret_at, simulate, simulate_stock
 from search.command import Parser
 from search.errors import EXIT_DONE, exit_code
@@ -41,14 +42,14 @@ class Case:
     seed: int
 
 
-def horizon_of(table: Table, workers: int) -> float:
+def horizon_of(table: Answers, workers: int) -> float:
     """Return the simulated seconds of a study: 50 whole runs for 1 worker, never under 3."""
     return table.run_s * max(3.0, 50 / math.sqrt(workers))
 
 
-def replayed(path: Path, case: Case) -> list[Step]:
+def replayed(path: Path, answers: str, case: Case) -> list[Step]:
     """Simulate a case until its horizon, with as many trials as fit."""
-    table, fixed = load(path)
+    table, fixed = load(path, answers)
     horizon_s = horizon_of(table, case.workers)
     plan = Plan(1_000_000, table.epochs, case.seed, fixed=fixed)
     if (case.sampler, case.stopper) == STOCK:
@@ -71,12 +72,13 @@ def parser() -> Parser:
     made.add_argument("--workers", nargs="+", type=int, default=[1, 16])
     made.add_argument("--seeds", type=int, default=30, help="studies of each kind (30)")
     made.add_argument("--processes", type=int, default=1, help="at once (1)")
+    made.add_argument("--answers", choices=KINDS, default="forest", help="of what was not recorded")
     made.add_argument("--curves", type=Path, default=FOLDER / f"{EXPERIMENT}.parquet")
     made.add_argument("--to", type=Path, help="a CSV file of every step of every study")
     return made
 
 
-def report(table: Table, cases: Sequence[Case], studies: Sequence[Sequence[Step]]) -> None:
+def report(table: Answers, cases: Sequence[Case], studies: Sequence[Sequence[Step]]) -> None:
     """Print the regret of each kind of study at moments of its horizon: mean and interval."""
     from search.statistics import student_interval
 
@@ -113,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     options = parser().parse_args(arguments)
     try:
-        table, _ = load(options.curves)
+        table, _ = load(options.curves, options.answers)
     except TrellisError as error:
         say(f"benchmarks.replay: {error}")
         return exit_code(error)
@@ -123,8 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cases = [Case(sampler, stopper, *rest) for (sampler, stopper), *rest in of]
     studies = []
     with ProcessPoolExecutor(options.processes) as pool:
-        paths = itertools.repeat(options.curves)
-        for case, steps in zip(cases, pool.map(replayed, paths, cases), strict=True):
+        replay = functools.partial(replayed, options.curves, options.answers)
+        for case, steps in zip(cases, pool.map(replay, cases), strict=True):
             studies.append(steps)
             if len(studies) % 10 == 0:
                 say(f"{len(studies)} of {len(cases)} studies, now {case.sampler} {case.stopper}")

@@ -3,19 +3,13 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.curve_files import EPOCH_FIELDS, Run, read_curves
-from benchmarks.record_curves import EXPERIMENT
+from benchmarks.curve_files import ACCURACY, EPOCH_FIELDS, Run
 from search.book import Assignment
-from search.catalog import find
-from search.domains import Domain, domains
-from search.errors import UsageError
-
-ACCURACY = EPOCH_FIELDS.index("val_accuracy")
+from search.domains import Domain
 
 
 class Table:
@@ -69,33 +63,10 @@ class Table:
 def _coordinate(domain: Domain, value: Any) -> float:
     if value is None:
         return math.nan
-    if domain.choices:
-        return float(domain.choices.index(value))
-    low, high = domain.low, domain.high
-    if domain.log:
-        low, high, value = math.log(low), math.log(high), math.log(value)
-    return float((value - low) / (high - low))
+    return float(domain.choices.index(value)) if domain.choices else domain.share(value)
 
 
 def best_accuracy(run: Run) -> float:
     """Return the validation accuracy at a run's best epoch; 0 if it diverged before the first."""
     known = [row[ACCURACY] for row in run.rows if math.isfinite(row[ACCURACY])]
     return max(known, default=0.0)
-
-
-def load(path: Path) -> tuple[Table, dict[str, Any]]:
-    """Return the recorded table and the hyperparameters that recording held.
-
-    The clock goes by CPU seconds where one thread trained: other work does not lengthen them.
-
-    Raises:
-        UsageError: there is no recording.
-    """
-    if not path.exists():
-        raise UsageError([f"{path} does not exist; make it by python -m benchmarks.record_curves"])
-    runs, about = read_curves(path)
-    experiment = find(EXPERIMENT)
-    fixed = {"image_size": about["image_size"]}
-    known = domains(experiment.space(), {**experiment.defaults(), **fixed})
-    free = {name: domain for name, domain in known.items() if name not in fixed}
-    return Table(runs, free, "cpu_s" if about["threads"] == 1 else "wall_s"), fixed

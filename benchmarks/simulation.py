@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 from unittest import mock
 
-from benchmarks.curve_files import Run
+from benchmarks.curve_files import ACCURACY, Run
 from benchmarks.record_curves import EXPERIMENT
-from benchmarks.replay_table import ACCURACY, Table
+from benchmarks.replay_answers import Answers
 from benchmarks.stock_search import StockSearch
 from search import study
 from search.book import Assignment
@@ -55,7 +55,7 @@ def _at_once(_: int) -> None:
     """Do not wait for the disk: nothing of a simulated study is kept."""
 
 
-def simulate(table: Table, plan: Plan, workers: int, horizon_s: float) -> list[Step]:
+def simulate(table: Answers, plan: Plan, workers: int, horizon_s: float) -> list[Step]:
     """Run one study in simulated time; return a step for each change of its best trial.
 
     The best trial is the one with the highest validation accuracy seen so far, of any state: what
@@ -73,12 +73,12 @@ def simulate(table: Table, plan: Plan, workers: int, horizon_s: float) -> list[S
             opened.close()
 
 
-def simulate_stock(table: Table, plan: Plan, workers: int, horizon_s: float) -> list[Step]:
+def simulate_stock(table: Answers, plan: Plan, workers: int, horizon_s: float) -> list[Step]:
     """Run one search of stock Ray Tune in simulated time, as `simulate` runs a study."""
     return list(_steps(table, StockSearch(find(EXPERIMENT), plan), workers, horizon_s))
 
 
-def _steps(table: Table, book: Search, workers: int, horizon_s: float) -> Iterator[Step]:
+def _steps(table: Answers, book: Search, workers: int, horizon_s: float) -> Iterator[Step]:
     events: list[tuple[float, int, Assignment, Run, int]] = []  # [(when an epoch ends, ...)]
     order = itertools.count()
     best = -1.0

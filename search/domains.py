@@ -81,11 +81,23 @@ class Domain:
             count = round((self.high - self.low) / self.step) + 1
             return [self._number(round(self.low + i * self.step, 12)) for i in range(count)]
         shares = [i / (_SWEEP_POINTS - 1) for i in range(_SWEEP_POINTS)]
+        return list(dict.fromkeys(self.at(share) for share in shares))
+
+    def at(self, share: float) -> Any:
+        """Return the number at a share of the range, in [0, 1]; of its logarithm if drawn so."""
         if self.log:
-            points = [self.low * (self.high / self.low) ** share for share in shares]
-        else:
-            points = [self.low + (self.high - self.low) * share for share in shares]
-        return list(dict.fromkeys(self._number(point) for point in points))
+            return self._number(self.low * (self.high / self.low) ** share)
+        value = self.low + (self.high - self.low) * share
+        if self.step is not None:
+            value = round(self.low + round((value - self.low) / self.step) * self.step, 12)
+        return self._number(value)
+
+    def share(self, value: float) -> float:
+        """Return where in its range a number lies, in [0, 1]: what `at` turns back."""
+        low, high = self.low, self.high
+        if self.log:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        return (value - low) / (high - low) if high > low else 0.0
 
     def _reads(self, value: Any) -> bool:
         try:

@@ -13,6 +13,7 @@ import optuna
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from search.additive import Additive
 from search.domains import config_key
 from search.experiment import Space
 from search.history import History, Shown
@@ -82,6 +83,7 @@ class Proposer:
         self._seed = seed
         self._repeats = repeats
         self._view = History()
+        self._additive: Additive | None = None
         self._known: set[str] = set()
 
     def add(self, trial: FrozenTrial) -> None:
@@ -97,22 +99,33 @@ class Proposer:
         repeats are wanted).
         """
         shown = self._view.shown(self._sampler, derive(self._seed, "history", number))
+        wanted = self._repeats and given is not None
         for attempt in range(_SAMPLER_TRIES + _RANDOM_TRIES):
             name = self._sampler if attempt < _SAMPLER_TRIES else "random"
             sampler = make_sampler(name, derive(self._seed, "sampler", number, attempt))
             study = optuna.create_study(
                 storage=Shown(shown), sampler=sampler, direction="maximize"
             )
-            if given is not None and not attempt:
-                study.enqueue_trial(dict(given))
+            config = self._modelled(shown, number, attempt) if attempt or given is None else given
+            if config is not None:
+                study.enqueue_trial(dict(config))
             asked = study.ask()
             config = self._space(FixedTrial(asked, self._fixed))
-            wanted = self._repeats and given is not None
             if wanted or config_key(config) not in self._known:
                 proposal = _running(number, asked, config)
                 self.add(proposal)
                 return proposal
         return None
+
+    def _modelled(
+        self, shown: list[FrozenTrial], number: int, attempt: int
+    ) -> dict[str, Any] | None:
+        """Return a configuration of our own model, where that is the sampler and has one."""
+        if self._sampler != "additive" or attempt >= _SAMPLER_TRIES:
+            return None
+        if self._additive is None:
+            self._additive = Additive(self._space, self._fixed)
+        return self._additive.propose(shown, derive(self._seed, "additive", number, attempt))
 
 
 def _running(number: int, asked: optuna.Trial, config: dict[str, Any]) -> FrozenTrial:
