@@ -10,7 +10,7 @@ from search.domains import Domain, configuration
 from search.experiment import Space
 
 _DRAWN = 20_000
-_CLIMBED = 20
+_CLIMBED = 8
 _STEPS = 40  # values tried of a number that is not stepped
 
 Truths = Callable[[Sequence[Sequence[float]]], Floats]
@@ -22,16 +22,16 @@ def highest(space: Space, known: Mapping[str, Domain], truths: Truths, points: A
     Uphill one hyperparameter is changed at a time until no change is for the better.
     """
     rng = np.random.default_rng(0)
-    drawn = [_drawn(space, known, rng) for _ in range(_DRAWN)]
+    tried = {name: _values(domain) for name, domain in known.items()}
+    places = {name: rng.integers(len(values), size=_DRAWN) for name, values in tried.items()}
+    drawn = [
+        _kept(space, known, {name: values[places[name][i]] for name, values in tried.items()})
+        for i in range(_DRAWN)
+    ]
     found = truths([features(known, config) for config in drawn])
     starts = [drawn[place] for place in np.argsort(-found)[:_CLIMBED]]
     climbed = [_climb(space, known, truths, start) for start in starts]
     return float(max(*climbed, truths(points).max()))
-
-
-def _drawn(space: Space, known: Mapping[str, Domain], rng: np.random.Generator) -> dict[str, Any]:
-    values = {name: rng.choice(np.array(_values(d), object)) for name, d in known.items()}
-    return _kept(space, known, values)
 
 
 def _kept(space: Space, known: Mapping[str, Domain], values: Mapping[str, Any]) -> dict[str, Any]:

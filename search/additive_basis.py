@@ -53,11 +53,11 @@ def conditions(space: Space, fixed: Mapping[str, Any]) -> dict[str, Condition]:
         for name in [n for n in here if n in known and known[n].choices and n not in change]:
             changes = [{**change, name: choice} for choice in known[name].choices]
             names = [set(configuration(space, {**fixed, **each})) for each in changes]
-            for other in set.union(*names) - set.intersection(*names):
-                where = [each[name] for each, in_force in zip(changes, names) if other in in_force]
+            always = set.intersection(*names)
+            for other in (set.union(*names) - always) & set(known):
+                where = [each[name] for each, n in zip(changes, names, strict=True) if other in n]
                 found[other] = Condition(name, tuple(where))
-            differing = [e for e, n in zip(changes, names) if n - set.intersection(*names)]
-            pending += differing
+            pending += [e for e, n in zip(changes, names, strict=True) if n - always]
     return found
 
 
@@ -131,7 +131,7 @@ class Basis:
         self, name: str, value: Any, weights: Floats, rng: np.random.Generator
     ) -> list[tuple[float, dict[str, Any]]]:
         below = [n for n, c in self._conditions.items() if c.parent == name and value in c.choices]
-        return [self._best(n, weights, {name: value}, rng) for n in below if n in self._known]
+        return [self._best(n, weights, {name: value}, rng) for n in below]
 
 
 def _ordered(domain: Domain) -> bool:

