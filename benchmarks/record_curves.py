@@ -121,7 +121,8 @@ def train(
     budget = Budget(options.epochs, seed=seed, threads=options.threads)
     epochs = find(EXPERIMENT).trainable()(config, _data(spec, options.image_size), budget)
     rows, parameters = record(epochs)
-    return Run(number, repeat, config, parameters, rows, resolve_precision("auto", on_this_cpu=True))
+    precision = resolve_precision("auto", on_this_cpu=True)
+    return Run(number, repeat, config, parameters, rows, precision)
 
 
 @functools.cache

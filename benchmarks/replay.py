@@ -72,7 +72,7 @@ def parser() -> Parser:
     made.add_argument("--workers", nargs="+", type=int, default=[1, 16])
     made.add_argument("--seeds", type=int, default=30, help="studies of each kind (30)")
     made.add_argument("--processes", type=int, default=1, help="at once (1)")
-    made.add_argument("--answers", choices=KINDS, default="forest", help="of what was not recorded")
+    made.add_argument("--answers", choices=KINDS, default="forest", help="for what none recorded")
     made.add_argument("--curves", type=Path, default=FOLDER / f"{EXPERIMENT}.parquet")
     made.add_argument("--to", type=Path, help="a CSV file of every step of every study")
     return made

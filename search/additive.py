@@ -125,13 +125,14 @@ def draw(rows: Floats, values: Floats, weights: Floats, rng: np.random.Generator
     weighted = rows * weights[:, None]
     products, moments = weighted.T @ rows, weighted.T @ values
     square = float(weights @ values**2)
-    fits = [_fit(products + np.diag(ratio * prior), moments, square, len(rows)) for ratio in _RATIOS]
+    count, width = rows.shape
+    fits = [_fit(products + np.diag(r * prior), moments, square, count) for r in _RATIOS]
     evidence = [
-        -0.5 * len(rows) * np.log(fit.noise) - fit.log_root + 0.5 * len(prior) * np.log(ratio)
+        -0.5 * count * np.log(fit.noise) - fit.log_root + 0.5 * width * np.log(ratio)
         for ratio, fit in zip(_RATIOS, fits, strict=True)
     ]
     best = fits[int(np.argmax(evidence))]
-    apart = np.linalg.solve(best.root.T, rng.standard_normal(len(prior)))
+    apart = np.linalg.solve(best.root.T, rng.standard_normal(width))
     drawn: Floats = best.mean + np.sqrt(best.noise) * apart
     return drawn
 
@@ -145,7 +146,7 @@ class _Fit:
 
 
 def _fit(precision: Floats, moments: Floats, square: float, count: int) -> _Fit:
-    root = np.linalg.cholesky(precision)
+    root = np.asarray(np.linalg.cholesky(precision), np.float64)
     mean = np.linalg.solve(root.T, np.linalg.solve(root, moments))
     noise = max((square - float(moments @ mean)) / count, 1e-6)
     return _Fit(mean, root, float(np.log(np.diag(root)).sum()), noise)

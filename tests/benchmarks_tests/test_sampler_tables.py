@@ -97,5 +97,6 @@ def test_the_command_prints_a_row_for_each(
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[0] == "| sampler | tables | 1 trials | 2 trials | 4 trials |"
-    assert [line.split(" | ")[1] for line in lines[2:]] == ["HPOBench", "all", "HPOLib", "NASBench201"]
+    families = [line.split(" | ")[1] for line in lines[2:]]
+    assert families == ["HPOBench", "all", "HPOLib", "NASBench201"]
     assert "random is through" in err

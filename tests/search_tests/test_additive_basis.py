@@ -62,7 +62,8 @@ def test_columns_of_a_configuration_by_hand() -> None:
 def test_a_condition_shares_one_curve_and_has_its_own() -> None:
     basis = Basis(lenet_beans.space, {"image_size": 64})
     base = configuration(lenet_beans.space, {**lenet_beans.DEFAULTS, "image_size": 64})
-    rows = {kind: basis.row(base | {"regularizer": kind, "strength": 1e-3}) for kind in ("l1", "l2")}
+    strong = {kind: {"regularizer": kind, "strength": 1e-3} for kind in ("l1", "l2")}
+    rows = {kind: basis.row(base | change) for kind, change in strong.items()}
     without = basis.row(base)
     in_force = {kind: np.flatnonzero(row) for kind, row in rows.items()}
     both = set(in_force["l1"]) & set(in_force["l2"])

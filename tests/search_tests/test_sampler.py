@@ -193,7 +193,7 @@ def test_fixed_trial_asks_for_the_rest() -> None:
 
 
 def half_infeasible(sampler: str, seed: int, as_constraint: bool) -> int:
-    """Count of 60 trials with width * batch > 64, of which there are half, as a sampler goes on."""
+    """Count of 60 trials with width * batch > 64, which half of the space has."""
 
     def sizes(trial: Any) -> dict[str, Any]:
         return {
