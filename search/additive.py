@@ -74,6 +74,8 @@ def _curve(trial: FrozenTrial) -> Floats:
     if any(excess > 0 for excess in trial.constraints.values()):
         return np.zeros(0)
     reported = [value for _, value in sorted(trial.intermediate_values.items())]
+    if not reported and trial.value is not None:
+        reported = [trial.value]
     curve: Floats = np.maximum.accumulate(np.array(reported, float))
     return curve
 

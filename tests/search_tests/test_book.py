@@ -117,6 +117,7 @@ def test_a_study_has_every_status_and_its_files_agree(tmp_path: Path) -> None:
         pytest.param({}, 1, 1, marks=pytest.mark.slow),
         ({}, 1, 11),
         ({"sampler": "tpe", "trials": 14}, 1, 15),
+        ({"sampler": "additive", "trials": 24}, 1, 31),
         ({"stopper": "median", "trials": 14}, 1, 17),
         ({"stopper": "hyperband"}, 1, 13),
         ({"stopper": "none"}, 1, 15),
@@ -297,7 +298,7 @@ def test_a_verdict_in_the_journal_is_carried_out_after_a_kill(
     assert (record.status, record.error, record.wall_s) == (status, error, 12.5)
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "gp"])
+@pytest.mark.parametrize("sampler", ["random", "additive", "tpe", "gp"])
 def test_a_kill_between_constraint_and_verdict_warns_of_nothing(
     sampler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,7 +386,7 @@ def test_a_trial_without_epochs_that_says_it_is_done_has_failed(book: Book) -> N
     assert list(trials["epochs"]) == [0]
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "gp"])
+@pytest.mark.parametrize("sampler", ["random", "additive", "tpe", "gp"])
 def test_trials_without_any_epoch_disturb_neither_sampler_nor_tables(
     sampler: str, tmp_path: Path
 ) -> None:

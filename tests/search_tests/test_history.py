@@ -110,18 +110,19 @@ def test_a_storage_shows_trials_beside_its_own() -> None:
     assert [each.number for each in study.get_trials(states=(COMPLETE,))] == [7]
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "additive"])
 def test_a_bounded_history_proposes_as_a_pure_function_and_learns(
-    monkeypatch: pytest.MonkeyPatch,
+    sampler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the bound rebuilt views agree, and the draws stay near the best rate, 1e-2."""
-    monkeypatch.setitem(history.BOUNDS, "tpe", (80, 8))
+    monkeypatch.setitem(history.BOUNDS, sampler, (80, 8))
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    lived, ended = Proposer(space, {}, "tpe", 3), []
+    lived, ended = Proposer(space, {}, sampler, 3), []
     for number in range(120):
         proposal = lived.propose(number)
         assert proposal is not None
         if number in (85, 119):
-            rebuilt = Proposer(space, {}, "tpe", 3)
+            rebuilt = Proposer(space, {}, sampler, 3)
             for each in reversed(ended):
                 rebuilt.add(each)
             other = rebuilt.propose(number)

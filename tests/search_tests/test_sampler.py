@@ -108,7 +108,7 @@ def test_proposals_are_a_function_of_seed_and_number(sampler: str) -> None:
     assert len({repr(draw(seed, number)) for seed in range(3) for number in range(3)}) == 9
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "additive", "tpe"])
 def test_no_configuration_comes_twice_and_the_used_up_space_gives_none(sampler: str) -> None:
     proposer = Proposer(space, FEW, sampler, 0)
     seen = []
