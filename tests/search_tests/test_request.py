@@ -80,7 +80,10 @@ BAD = [
     ("lenet_beans --max-epochs 0", "--max-epochs 0: must be a whole number of at least 1"),
     ("lenet_beans --seed -1", "--seed -1: must be a whole number of at least 0"),
     ("lenet_beans --preset slow", "--preset slow: must be one of quick, standard, thorough"),
-    ("lenet_beans --sampler best", "--sampler best: must be one of tpe, random, gp, grid"),
+    (
+        "lenet_beans --sampler best",
+        "--sampler best: must be one of tpe, additive, random, gp, grid",
+    ),
     ("lenet_beans --stopper x", "--stopper x: must be one of asha, hyperband, median, none"),
     ("lenet_beans --precision half", "--precision half: must be one of auto, bfloat16, float32"),
     ("lenet_beans --concurrent 0", "--concurrent 0: must be a whole number of at least 1"),
