@@ -21,9 +21,8 @@ from search.experiment import Space
 STARTUP = 10  # trials with a value, before which configurations are drawn at random
 # This share of proposals is drawn at random, for the best one may lie where the model is wrong.
 RANDOM_SHARE = 0.1
-# The rest is as well fitted as it is by not telling bad ones apart: the worst quarter counts as
-# equally bad. Chosen on the tables of benchmarks/sampler_tables.py, as the rest on
-# benchmarks/curves: benchmarks/README.md has both.
+# The worst quarter counts as equally bad, so that the model need not tell bad ones apart. Chosen on
+# the tables of benchmarks/sampler_tables.py, the next on benchmarks/curves: benchmarks/README.md.
 _FLOOR = 0.25
 # A trial that was stopped after n epochs counts n / (n + 3) of one with many.
 _EPOCHS_FOR_HALF = 3.0
