@@ -21,8 +21,8 @@ from search.experiment import Space
 STARTUP = 10  # trials with a value, before which configurations are drawn at random
 # This share of proposals is drawn at random, for the best one may lie where the model is wrong.
 RANDOM_SHARE = 0.1
-# The worst quarter counts as equally bad, so that the model need not tell bad ones apart. Chosen on
-# the tables of benchmarks/sampler_tables.py, the next on benchmarks/curves: benchmarks/README.md.
+# The worst quarter counts as equally bad, so that the model need not tell bad ones apart. Chosen
+# on the tables of benchmarks/sampler_tables.py, the next on benchmarks/curves (README there).
 _FLOOR = 0.25
 # A trial that was stopped after n epochs counts n / (n + 3) of one with many.
 _EPOCHS_FOR_HALF = 3.0
