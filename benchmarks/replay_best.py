@@ -22,7 +22,7 @@ def highest(space: Space, known: Mapping[str, Domain], truths: Truths, points: A
     Uphill one hyperparameter is changed at a time until no change is for the better.
     """
     rng = np.random.default_rng(0)
-    tried = {name: _values(domain) for name, domain in known.items()}
+    tried = {name: domain.sweep(_STEPS) for name, domain in known.items()}
     places = {name: rng.integers(len(values), size=_DRAWN) for name, values in tried.items()}
     drawn = [
         _kept(space, known, {name: values[places[name][i]] for name, values in tried.items()})
@@ -39,18 +39,12 @@ def _kept(space: Space, known: Mapping[str, Domain], values: Mapping[str, Any]) 
     return {name: value for name, value in config.items() if name in known}
 
 
-def _values(domain: Domain) -> list[Any]:
-    if domain.choices or domain.step is not None:
-        return domain.sweep()
-    return [domain.at(float(share)) for share in np.linspace(0.0, 1.0, _STEPS)]
-
-
 def _climb(
     space: Space, known: Mapping[str, Domain], truths: Truths, start: Mapping[str, Any]
 ) -> float:
     at, height = dict(start), -np.inf
     while True:
-        changes = [{**at, name: value} for name, d in known.items() for value in _values(d)]
+        changes = [{**at, name: value} for name, d in known.items() for value in d.sweep(_STEPS)]
         tried = [_kept(space, known, change) for change in changes]
         found = truths([features(known, config) for config in tried])
         if found.max() <= height:

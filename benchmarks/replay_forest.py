@@ -17,7 +17,7 @@ from benchmarks.curve_files import ACCURACY, EPOCH_FIELDS, Run
 from benchmarks.replay_best import highest
 from benchmarks.replay_trees import Floats, Trees, features
 from search.book import Assignment
-from search.domains import Domain, config_key
+from search.domains import Domain
 from search.errors import UsageError
 from search.experiment import Space
 
@@ -46,8 +46,10 @@ class Forest:
         self.epochs = max(len(run.rows) for run in runs)
         curves = np.array([_curve(run, self.epochs) for run in runs])
         self._images = _images(curves)
-        self._noise = _Noise(runs, curves)
-        self._curve = Trees(*_means(runs, points, curves))
+        groups = _by_configuration(runs)
+        self._noise = _Noise([curves[group] for group in groups])
+        means = np.array([curves[group].mean(axis=0) for group in groups])
+        self._curve = Trees([points[group[0]] for group in groups], means)
         place = EPOCH_FIELDS.index(clock)
         taken = np.array([[np.mean([row[place] for row in run.rows])] for run in runs])
         foreign = [float(run.precision != runs[0].precision) for run in runs]
@@ -104,32 +106,23 @@ def _images(curves: Floats) -> int:
 
 
 def _by_configuration(runs: Sequence[Run]) -> list[list[int]]:
-    places: dict[str, list[int]] = defaultdict(list)
+    places: dict[int, list[int]] = defaultdict(list)
     for place, run in enumerate(runs):
-        places[config_key(run.config)].append(place)
+        places[run.configuration].append(place)
     return list(places.values())
 
 
-def _means(
-    runs: Sequence[Run], points: Sequence[Sequence[float]], curves: Floats
-) -> tuple[list[Sequence[float]], Floats]:
-    """Return a point for each configuration and the mean of its curves."""
-    groups = _by_configuration(runs)
-    return [points[g[0]] for g in groups], np.array([curves[g].mean(axis=0) for g in groups])
-
-
 class _Noise:
-    """What runs differ from the mean of their configuration's."""
+    """What runs differ from the mean of their configuration's; `groups` holds its curves."""
 
-    def __init__(self, runs: Sequence[Run], curves: Floats) -> None:
+    def __init__(self, groups: Sequence[Floats]) -> None:
         levels, noises = [], []
-        for group in _by_configuration(runs):
-            if len(group) > 1:
-                mean = curves[group].mean(axis=0)
+        for curves in groups:
+            if len(curves) > 1:
+                mean = curves.mean(axis=0)
                 # n values lie nearer to their own mean than to the truth, by this factor.
-                apart = (curves[group] - mean) * np.sqrt(len(group) / (len(group) - 1))
                 levels.append(mean.max())
-                noises.append(apart)
+                noises.append((curves - mean) * np.sqrt(len(curves) / (len(curves) - 1)))
         if not levels:
             raise UsageError(["no configuration was recorded with two seeds: noise is unknown"])
         self._levels, self._noises = np.array(levels), noises

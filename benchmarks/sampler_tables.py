@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState
 
 from search.command import Parser
 from search.errors import EXIT_DONE
@@ -102,23 +102,11 @@ def regrets(table: Measured, sampler: str, trials: int, seed: int) -> list[float
         if proposal is not None:  # else all of the table has been seen
             config = proposal.user_attrs["config"]
             value = float(rng.choice(table.of(config)))
-            proposer.add(_ended(proposal, value))
+            proposal.state, proposal.value = TrialState.COMPLETE, value
+            proposer.add(proposal)
             best = max(best, (value, table.regret(config)))
         found.append(best[1])
     return [found[round(share * trials) - 1] for share in _MOMENTS]
-
-
-def _ended(proposal: FrozenTrial, value: float) -> FrozenTrial:
-    ended = create_trial(
-        state=TrialState.COMPLETE,
-        value=value,
-        params=proposal.params,
-        distributions=proposal.distributions,
-        user_attrs=proposal.user_attrs,
-        intermediate_values={1: value},
-    )
-    ended.number = proposal.number
-    return ended
 
 
 def _one(trials: int, case: tuple[str, str, str, int]) -> list[float]:

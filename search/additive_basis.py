@@ -44,7 +44,7 @@ class Condition:
 
 def conditions(space: Space, fixed: Mapping[str, Any]) -> dict[str, Condition]:
     """Return the condition of every hyperparameter that has one; of nested ones the innermost."""
-    known = {name: d for name, d in domains(space, fixed).items() if name not in fixed}
+    known = _free(space, fixed)
     found: dict[str, Condition] = {}
     pending: list[dict[str, Any]] = [{}]
     while pending:
@@ -67,7 +67,7 @@ class Basis:
     def __init__(self, space: Space, fixed: Mapping[str, Any]) -> None:
         """Lay out the columns; `fixed` hyperparameters have none. The last one is the constant."""
         self._space, self._fixed = space, dict(fixed)
-        self._known = {n: d for n, d in domains(space, fixed).items() if n not in fixed}
+        self._known = _free(space, fixed)
         self._conditions = conditions(space, fixed)
         self._places: dict[tuple[Any, ...], slice] = {}
         self.width = 0
@@ -132,6 +132,10 @@ class Basis:
     ) -> list[tuple[float, dict[str, Any]]]:
         below = [n for n, c in self._conditions.items() if c.parent == name and value in c.choices]
         return [self._best(n, weights, {name: value}, rng) for n in below]
+
+
+def _free(space: Space, fixed: Mapping[str, Any]) -> dict[str, Domain]:
+    return {name: d for name, d in domains(space, fixed).items() if name not in fixed}
 
 
 def _ordered(domain: Domain) -> bool:

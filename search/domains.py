@@ -73,14 +73,14 @@ class Domain:
                 return value
         raise ValueError(f"{self.name} must be one of {self.describe()}; got {text!r}")
 
-    def sweep(self) -> list[Any]:
-        """Return every choice, or five points spread evenly over the range."""
+    def sweep(self, points: int = _SWEEP_POINTS) -> list[Any]:
+        """Return every choice or step, else `points` spread evenly over the range, 2 or more."""
         if self.choices:
             return list(self.choices)
         if self.step is not None:
             count = round((self.high - self.low) / self.step) + 1
-            return [self._number(round(self.low + i * self.step, 12)) for i in range(count)]
-        shares = [i / (_SWEEP_POINTS - 1) for i in range(_SWEEP_POINTS)]
+            return [self._stepped(i) for i in range(count)]
+        shares = [i / (points - 1) for i in range(points)]
         return list(dict.fromkeys(self.at(share) for share in shares))
 
     def at(self, share: float) -> Any:
@@ -89,7 +89,7 @@ class Domain:
             return self._number(self.low * (self.high / self.low) ** share)
         value = self.low + (self.high - self.low) * share
         if self.step is not None:
-            value = round(self.low + round((value - self.low) / self.step) * self.step, 12)
+            return self._stepped(round((value - self.low) / self.step))
         return self._number(value)
 
     def share(self, value: float) -> float:
@@ -104,6 +104,10 @@ class Domain:
             return self.reader is not None and self.reader(str(value)) == value
         except ValueError:
             return False
+
+    def _stepped(self, count: int) -> Any:
+        assert self.step is not None
+        return self._number(round(self.low + count * self.step, 12))
 
     def _number(self, value: float) -> Any:
         return round(value) if self.integer else min(max(value, self.low), self.high)

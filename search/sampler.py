@@ -106,9 +106,9 @@ class Proposer:
             study = optuna.create_study(
                 storage=Shown(shown), sampler=sampler, direction="maximize"
             )
-            config = self._modelled(shown, number, attempt) if attempt or given is None else given
-            if config is not None:
-                study.enqueue_trial(dict(config))
+            first = self._modelled(shown, number, attempt) if attempt or given is None else given
+            if first is not None:
+                study.enqueue_trial(dict(first))
             asked = study.ask()
             config = self._space(FixedTrial(asked, self._fixed))
             if wanted or config_key(config) not in self._known:

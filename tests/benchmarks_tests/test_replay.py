@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,21 @@ def run(
     epoch_s: float = 1,
 ) -> Run:
     """A curve that rises evenly to `final`."""
-    rows = [(1.0, 0.5, 0.5, final * e / epochs, 9.0, epoch_s) for e in range(1, epochs + 1)]
-    return Run(number, repeat, config, 10, tuple(rows))
+    return curve(
+        number, repeat, config, [final * e / epochs for e in range(1, epochs + 1)], epoch_s
+    )
+
+
+def curve(
+    number: int,
+    repeat: int,
+    config: dict[str, Any],
+    accuracies: Iterable[float],
+    epoch_s: float = 1.0,
+    precision: str = "float32",
+) -> Run:
+    rows = [(1.0, 0.5, 0.5, float(accuracy), 9.0, epoch_s) for accuracy in accuracies]
+    return Run(number, repeat, config, 10, tuple(rows), precision)
 
 
 def table(runs: Sequence[Run]) -> Table:

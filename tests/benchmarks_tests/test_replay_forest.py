@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import replay_best
 from benchmarks.curve_files import Run, write_curves
-from benchmarks.record_curves import configurations
+from benchmarks.record_curves import FOLDER, configurations
 from benchmarks.replay import main
 from benchmarks.replay_answers import load
 from benchmarks.replay_best import highest
@@ -22,21 +22,10 @@ from search.domains import Domain
 from search.errors import UsageError
 
 from .test_replay import BASE, DOMAINS, FIXED, SPACE
+from .test_replay import curve as run
 
 EPOCHS = 5
 FLAT = np.array([0.41, 0.5, 0.6, 0.6, 0.6])
-
-
-def run(
-    number: int,
-    repeat: int,
-    config: dict[str, Any],
-    curve: Any,
-    epoch_s: float = 1.0,
-    precision: str = "bfloat16",
-) -> Run:
-    rows = [(1.0, 0.5, 0.5, float(accuracy), 9.0, epoch_s) for accuracy in curve]
-    return Run(number, repeat, config, 10, tuple(rows), precision)
 
 
 def grown(config: dict[str, Any]) -> float:
@@ -159,7 +148,7 @@ def test_the_command_answers_by_a_forest(
 
 
 def test_the_committed_recording_is_whole() -> None:
-    made, _ = load(Path("benchmarks/curves/lenet_beans.parquet"), "forest")
+    made, _ = load(FOLDER / "lenet_beans.parquet", "forest")
     assert made.epochs == 20
     published = {n: v for n, v in {**BASE, "regularizer": "none"}.items() if n != "strength"}
     assert 0.0 < made.regret(published) < 0.2
