@@ -24,6 +24,7 @@ from search import study
 from search.book import Assignment, Book
 from search.experiment import Experiment, Preset
 from search.manifest import make_manifest
+from search.names import PROPOSING
 from search.plan import Plan
 from trainables.budget import EpochResult
 from trainables.data import Data, DataSpec
@@ -113,7 +114,7 @@ def _at_once(_: int) -> None:
     """Do not wait for the disk, while a study is only filled."""
 
 
-def events(size: int, epochs: int) -> dict[str, float]:
+def events(size: int, epochs: int, sampler: str = "tpe") -> dict[str, float]:
     """Return milliseconds per event of a study that has `size` trials behind it, and more."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch, "s")
@@ -125,7 +126,7 @@ def events(size: int, epochs: int) -> dict[str, float]:
             filling.close()
         del filling
         began = time.perf_counter()
-        going = opened(root, size + _MEASURED, epochs, "tpe")
+        going = opened(root, size + _MEASURED, epochs, sampler)
         read_s = time.perf_counter() - began
         seconds: dict[str, list[float]] = defaultdict(list)
         drive(going.book, seconds, epochs)
@@ -150,7 +151,7 @@ def stock(trials: int, cpus: int, pause_s: float) -> list[Moment]:
         return run_stock(suggested, trials, cpus, pause_s, scratch)
 
 
-def in_process(what: str, *given: float) -> Any:
+def in_process(what: str, *given: float | str) -> Any:
     """Return what one of the above returns, from a process of its own."""
     words = ["-m", "benchmarks.bookkeeping", "--worker", json.dumps([what, *given])]
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
@@ -168,6 +169,7 @@ def main() -> None:
     add = parser.add_argument
     add("--sizes", type=int, nargs="+", default=[100, 1000, 10000], help="trials behind a study")
     add("--epochs", type=int, default=2, help="per trial, without --ray (default 2)")
+    add("--sampler", choices=PROPOSING, default="tpe", help="without --ray (default tpe)")
     add("--ray", action="store_true", help="whole runs on Ray instead of single events")
     add("--trials", type=int, default=1000, help="of a run on Ray (default 1000)")
     add("--cpus", type=int, default=16, help="logical CPUs of Ray, one per trial (default 16)")
@@ -184,7 +186,7 @@ def main() -> None:
     else:
         for size in arguments.sizes:
             print(f"{size} trials ...", file=sys.stderr)
-            found = in_process("events", size, arguments.epochs)
+            found = in_process("events", size, arguments.epochs, arguments.sampler)
             print(f"{size:6}", ", ".join(f"{k} {v:.2f}" for k, v in found.items()), flush=True)
 
 

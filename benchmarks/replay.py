@@ -23,7 +23,7 @@ from benchmarks.replay_answers import KINDS, Answers, load
 from benchmarks.simulation import Step, regret_at, simulate, simulate_stock
 from search.command import Parser
 from search.errors import EXIT_DONE, exit_code
-from search.names import SAMPLERS, STOPPERS
+from search.names import PROPOSING, STOPPERS
 from search.plan import Plan
 from search.progress import say
 from trainables.errors import TrellisError
@@ -65,8 +65,7 @@ def parser() -> Parser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    samplers = [name for name in SAMPLERS if name != "grid"]
-    made.add_argument("--samplers", nargs="+", choices=samplers, default=["random", "tpe"])
+    made.add_argument("--samplers", nargs="+", choices=PROPOSING, default=["random", "tpe"])
     made.add_argument("--stoppers", nargs="+", choices=STOPPERS, default=["none", "asha"])
     made.add_argument("--stock", action="store_true", help="also search as stock Ray Tune does")
     made.add_argument("--workers", nargs="+", type=int, default=[1, 16])

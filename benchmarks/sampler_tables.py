@@ -22,7 +22,7 @@ from optuna.trial import TrialState
 
 from search.command import Parser
 from search.errors import EXIT_DONE
-from search.names import SAMPLERS
+from search.names import PROPOSING
 from search.progress import say
 from search.sampler import Proposer
 from search.statistics import student_interval
@@ -143,8 +143,7 @@ def parser() -> Parser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    samplers = [name for name in SAMPLERS if name != "grid"]
-    made.add_argument("--samplers", nargs="+", choices=samplers, default=samplers[:3])
+    made.add_argument("--samplers", nargs="+", choices=PROPOSING, default=PROPOSING[:3])
     made.add_argument("--trials", type=int, default=100, help="of each search (100)")
     made.add_argument("--seeds", type=int, default=10, help="searches of each kind (10)")
     made.add_argument("--processes", type=int, default=1, help="at once (1)")

@@ -1,6 +1,7 @@
 """The words that options choose from, apart from what acts on them: cheap to import."""
 
-SAMPLERS = ("tpe", "additive", "random", "gp", "grid")
+PROPOSING = ("tpe", "additive", "random", "gp")  # samplers that draw; a grid is listed
+SAMPLERS = (*PROPOSING, "grid")
 STOPPERS = ("asha", "hyperband", "median", "none")
 PRESETS = ("quick", "standard", "thorough")
 PRECISIONS = ("auto", "bfloat16", "float32")
