@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 # Trials that have ended: how many are shown, and how many of them are the best.
 # Optuna's TPE calls a tenth of what it sees good, 25 at most: both numbers follow from that. The
 # cost of a Gaussian process grows with the cube of the trials; near the best it should know most.
-# The additive model's cost grows with the trials; it has the bound of TPE and keeps more of the best.
+# The additive model's cost grows with the trials: TPE's bound, and more of the best.
 BOUNDS = {"additive": (1000, 50), "tpe": (1000, 25), "gp": (200, 50)}
 _USED = (TrialState.COMPLETE, TrialState.PRUNED)  # samplers look past failed trials
 
