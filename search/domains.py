@@ -78,8 +78,7 @@ class Domain:
         if self.choices:
             return list(self.choices)
         if self.step is not None:
-            count = round((self.high - self.low) / self.step) + 1
-            return [self._stepped(i) for i in range(count)]
+            return [self._stepped(i) for i in range(self._steps + 1)]
         shares = [i / (points - 1) for i in range(points)]
         return list(dict.fromkeys(self.at(share) for share in shares))
 
@@ -89,7 +88,7 @@ class Domain:
             return self._number(self.low * (self.high / self.low) ** share)
         value = self.low + (self.high - self.low) * share
         if self.step is not None:
-            return self._stepped(round((value - self.low) / self.step))
+            return self._stepped(min(round((value - self.low) / self.step), self._steps))
         return self._number(value)
 
     def share(self, value: float) -> float:
@@ -104,6 +103,12 @@ class Domain:
             return self.reader is not None and self.reader(str(value)) == value
         except ValueError:
             return False
+
+    @property
+    def _steps(self) -> int:
+        """How many whole steps there are: a rest before `high` is none, as in Optuna."""
+        assert self.step is not None
+        return math.floor((self.high - self.low) / self.step + 1e-9)
 
     def _stepped(self, count: int) -> Any:
         assert self.step is not None

@@ -13,6 +13,7 @@ LOG = Domain("rate", low=1e-5, high=1e-1, log=True)
 PLAIN = Domain("share", low=0.0, high=1.0)
 WHOLE = Domain("depth", low=2, high=8, step=3, integer=True)
 WHOLE_LOG = Domain("width", low=1, high=256, log=True, integer=True)
+UNEVEN = Domain("uneven", low=0.0, high=0.5, step=0.2)  # Optuna draws 0, 0.2 and 0.4
 
 
 def test_conditional_names_are_found_in_the_order_of_asking() -> None:
@@ -115,6 +116,7 @@ def test_contains(domain: Domain, value: Any, inside: bool) -> None:
         (LOG, [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]),
         (WHOLE, [2, 5, 8]),
         (WHOLE_LOG, [1, 4, 16, 64, 256]),
+        (UNEVEN, [0.0, 0.2, 0.4]),
         (Domain("few", low=1, high=3, log=True, integer=True), [1, 2, 3]),  # 1.3, 1.7, 2.3
     ],
 )
@@ -122,6 +124,10 @@ def test_sweep_points_by_hand(domain: Domain, points: list[Any]) -> None:
     assert domain.sweep() == pytest.approx(points, rel=1e-12)
     assert all(domain.contains(point) for point in domain.sweep())
     assert {type(point) for point in domain.sweep()} == {type(point) for point in points}
+
+
+def test_the_highest_share_of_an_uneven_range_is_its_last_step() -> None:
+    assert [UNEVEN.at(share) for share in (0.0, 0.5, 0.9, 1.0)] == [0.0, 0.2, 0.4, 0.4]
 
 
 def test_configuration_drops_names_not_in_force_and_unknown_ones() -> None:
