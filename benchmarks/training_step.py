@@ -1,7 +1,9 @@
 """How near a training step comes to what the CPU can do, and how far it is ahead of a plain loop.
 
-One thread and CPU seconds, since a trial has one core; drawn images. The plain loop is PyTorch as
-its tutorials have it: DataLoader, float32, images one after the other, ReLU before pooling.
+One thread and CPU seconds, since a trial has one core; drawn images. Ours and the matrix rate are
+in what a trial would take here: bfloat16 where the CPU multiplies it in hardware, else float32.
+The plain loop is PyTorch as its tutorials have it: DataLoader, float32, images one after the
+other, ReLU before pooling.
 
 python -m benchmarks.training_step --cases lenet_beans-299 mnist_cnn --rounds 3
 """
@@ -22,8 +24,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.peers import networks, stock
+from search.progress import say
 from trainables import device as machine
 from trainables.budget import Budget
+from trainables.cpu import resolve_precision
 from trainables.data import Data, DataSpec, Split
 from trainables.trace import trace
 from trainables.training import Stage, train_epoch
@@ -119,9 +123,9 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def matrix_rate() -> float:
-    """Return multiply-adds per CPU second of a large square product in bfloat16."""
-    left = torch.randn(_MATRIX, _MATRIX).bfloat16()
+def matrix_rate(precision: str) -> float:
+    """Return multiply-adds per CPU second of a large square product in bfloat16 or float32."""
+    left = torch.randn(_MATRIX, _MATRIX).to(getattr(torch, precision))
     return _MATRIX**3 / statistics.median(cpu_seconds(lambda: left @ left) for _ in range(5))
 
 
@@ -152,16 +156,17 @@ def epoch_seconds(stage: Stage, lower: AbstractContextManager[object], epoch: in
     return cpu_seconds(lambda: train_epoch(stage, 0, epoch, lower))
 
 
-def measure(name: str, rounds: int) -> str:
-    """Return the row of a case."""
+def measure(name: str, rounds: int, precision: str) -> str:
+    """Return the row of a case; ours and the matrix rate are in `precision`."""
     images = CASES[name][-1]
-    budget = Budget(1, threads=1, device="cpu", precision="bfloat16")
+    budget = Budget(1, threads=1, device="cpu", precision=precision)
     device = machine.set_up(budget)
     stage, lower = our_stage(name, device, budget), machine.autocast(budget, device)
     adds = multiply_adds(name)
     plain, ours, rates = [], [], []
     for epoch in range(rounds + 1):  # the first one warms up
-        rates.append(matrix_rate())
+        say(f"{name}: {'warming up' if epoch == 0 else f'round {epoch} of {rounds}'}")
+        rates.append(matrix_rate(precision))
         ours.append(epoch_seconds(stage, lower, epoch) / images)
         plain.append(plain_process(name) / images)
     rate, mine, theirs = (statistics.median(each[1:]) for each in (rates, ours, plain))
@@ -186,19 +191,21 @@ def main() -> None:
     )
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--precision", choices=["auto", "bfloat16", "float32"], default="auto")
     parser.add_argument("--plain", choices=CASES, help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     if parsed.plain:
         print(plain_epoch(parsed.plain))
         return
+    precision = resolve_precision(parsed.precision, on_this_cpu=True)
     print(
         "| case | multiply-adds an image, forward | a step, three times that | bytes a step, "
-        "largest dense layer | bfloat16 matrix rate | our step | share of the rate | plain step "
-        "| ratio |"
+        f"largest dense layer | {precision} matrix rate | our step | share of the rate "
+        "| plain step | ratio |"
     )
     print("|" + " --- |" * 9)
     for name in parsed.cases:
-        print(measure(name, parsed.rounds), flush=True)
+        print(measure(name, parsed.rounds, precision), flush=True)
 
 
 if __name__ == "__main__":

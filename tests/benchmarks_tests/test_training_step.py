@@ -1,5 +1,7 @@
 """What the benchmark of training steps counts, by hand, on a tiny network."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -23,12 +25,29 @@ def test_multiply_adds_and_bytes_by_hand() -> None:
 
 
 def test_a_row_has_shares_and_ratios(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_step, "matrix_rate", lambda: 12032 * 3 * 24 / 0.5)
+    rates = {"float32": 12032 * 3 * 24 / 0.5}
+    monkeypatch.setattr(training_step, "matrix_rate", rates.__getitem__)
     monkeypatch.setattr(training_step, "epoch_seconds", lambda *_: 1.0)
     monkeypatch.setattr(training_step, "plain_process", lambda _: 4.0)
-    cells = training_step.measure("tiny", 2).split(" | ")
+    cells = training_step.measure("tiny", 2, "float32").split(" | ")
     # An epoch takes twice as long as at the full rate, 1 second for 3 steps, the plain loop 4.
     assert cells[5:] == ["333.3 ms", "50%", "1,333.3 ms", "4.00 |"]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_the_matrix_rate_is_that_of_the_precision(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_step, "_MATRIX", 4)
+    multiplied = []
+
+    def timed(work: Callable[[], torch.Tensor]) -> float:
+        multiplied.append(work().dtype)
+        return 2.0
+
+    monkeypatch.setattr(training_step, "cpu_seconds", timed)
+    assert training_step.matrix_rate(precision) == 4**3 / 2.0
+    assert set(multiplied) == {getattr(torch, precision)}
 
 
 def test_both_loops_train() -> None:
