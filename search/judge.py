@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.epochs import JudgedStudy
 from search.experiment import Experiment
-from search.pruners import AshaPruner, falls
+from search.pruners import AshaPruner, best_until, falls
 
 
 class Judge:
@@ -39,13 +39,13 @@ class Judge:
             for step, value in self._known.pop(trial.number, {}).items():
                 self._rung(trial.number, step).remove(value)
             return
-        values = self._judged.judged(trial).intermediate_values
+        judged = self._judged.judged(trial)
         known = self._known.get(trial.number, {})
         for step in self._pruner.steps:
-            if step in values and step not in known:
-                insort(self._rung(trial.number, step), values[step])
+            if step in judged.intermediate_values and step not in known:
                 known = self._known.setdefault(trial.number, known)
-                known[step] = values[step]
+                known[step] = best_until(judged, step)
+                insort(self._rung(trial.number, step), known[step])
 
     def _rung(self, number: int, step: int) -> list[float]:
         assert isinstance(self._pruner, AshaPruner)
@@ -65,5 +65,5 @@ class Judge:
         if step not in self._pruner.steps[bracket:]:
             return False
         values = self._rungs[bracket, step]
-        better = len(values) - bisect_right(values, judged.intermediate_values[step])
+        better = len(values) - bisect_right(values, best_until(judged, step))
         return falls(better, len(values))

@@ -35,6 +35,16 @@ def falls(better: int, compared: int) -> bool:
     return better >= max(1, compared // REDUCTION_FACTOR)
 
 
+def best_until(trial: FrozenTrial, step: int) -> float:
+    """Return a trial's highest value in the epochs until `step`, which it has reached.
+
+    A trial is worth its best epoch, so that is what rungs compare. After an epoch like any other
+    it may stand low by chance: on recorded curves (benchmarks/README.md, "Which search") the best
+    accuracy until epoch 6 tells more of the final one than the accuracy at epoch 6 does.
+    """
+    return max(value for epoch, value in trial.intermediate_values.items() if epoch <= step)
+
+
 class Named(Protocol):
     """What brackets ask of a study."""
 
@@ -45,8 +55,8 @@ class AshaPruner(BasePruner):
     """Asynchronous successive halving, the stopping variant.
 
     A trial that reaches a rung goes on if it is among the best third (at least one) of all trials
-    whose value at that rung is known, itself included; equals go on. Li et al., "A System for
-    Massively Parallel Hyperparameter Tuning", 2020, section 3.
+    that have reached it, itself included; equals go on. Each counts by its best value until that
+    rung. Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2020, section 3.
     """
 
     def __init__(self, steps: Sequence[int]) -> None:
@@ -66,9 +76,9 @@ class AshaPruner(BasePruner):
         step = trial.last_step
         if step not in self.steps:
             return False
-        value = trial.intermediate_values[step]
+        value = best_until(trial, step)
         known = [
-            t.intermediate_values[step]
+            best_until(t, step)
             for t in self.peers(study, trial)
             if step in t.intermediate_values and t.state != TrialState.FAIL
         ]

@@ -38,6 +38,7 @@ def draw(runs: Sequence[Run], title: str, path: Path) -> None:
     """Write the figure as the ending of `path` says."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     FigureCanvasAgg(figure)
@@ -51,6 +52,9 @@ def draw(runs: Sequence[Run], title: str, path: Path) -> None:
         axes.fill_between(seconds, low, high, step="post", color=colour, alpha=0.15, lw=0)
         axes.plot(seconds[-1], middle[-1], "o", color=colour, ms=4)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("seconds since the start (log scale)")
     axes.set_ylabel("best validation accuracy so far: median, range over seeds")
     axes.set_title(title)

@@ -459,10 +459,17 @@ def test_the_best_model_follows_the_best_trial(book: Book) -> None:
     assert (told["experiment"], told["data"]) == ("toy", "embedded:beans")
 
 
-def test_a_stopped_trial_may_be_the_best(book: Book) -> None:
+def test_the_best_trial_so_far_goes_on_where_its_latest_epoch_is_a_bad_one(book: Book) -> None:
     trained(book, 0.3, 0.3, 0.3, 0.3)
-    trained(book, 0.4, 0.4, 0.2)
-    assert book.records[1].status == "stopped"
+    trained(book, 0.4, 0.4, 0.2, 0.2)
+    assert book.records[1].status == "completed"
+    assert book.best is book.records[1]
+
+
+def test_a_stopped_trial_may_be_the_best_where_a_better_one_diverged(book: Book) -> None:
+    trained(book, 0.5, end="infeasible")
+    trained(book, 0.4)
+    assert [book.records[n].status for n in (0, 1)] == ["infeasible", "stopped"]
     assert book.best is book.records[1]
 
 

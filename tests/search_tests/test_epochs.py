@@ -87,8 +87,8 @@ def test_asha_compares_second_epochs_of_fine_tuning_whatever_came_before() -> No
     late = {"head_epochs": 3, "tune_epochs": 4}
     early = {"head_epochs": 1, "tune_epochs": 4}
     told(source, late, 0.9, 0.9, 0.9, 0.5, 0.6)
-    # Epoch 3 of both: 0.9 against 0.7. Second epoch of fine-tuning: 0.6 against 0.7.
-    better, worse = told(source, early, 0.1, 0.2, 0.7), told(source, early, 0.1, 0.9, 0.5)
+    # Until epoch 3: 0.9 against 0.7 and 0.9. Two epochs of fine-tuning: 0.6 against 0.7 and 0.5.
+    better, worse = told(source, early, 0.1, 0.2, 0.7), told(source, early, 0.9, 0.4, 0.5)
     judged = JudgedStudy(EXPERIMENT, source)
     verdicts = [
         asha.prune(judged, judged.judged(source.trials[n]))  # type: ignore[arg-type]

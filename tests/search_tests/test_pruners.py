@@ -9,7 +9,7 @@ from optuna.pruners import SuccessiveHalvingPruner
 from optuna.trial import TrialState
 
 from search.journal import open_journal
-from search.pruners import AshaPruner, HyperbandPruner, make_pruner, rungs
+from search.pruners import AshaPruner, HyperbandPruner, best_until, make_pruner, rungs
 
 
 def a_study(pruner: optuna.pruners.BasePruner | None = None) -> optuna.Study:
@@ -46,24 +46,23 @@ def test_rungs_by_hand(max_epochs: int, first: int, expected: tuple[int, ...]) -
 
 
 @pytest.mark.parametrize(("seed", "ties"), [(s, s % 2 == 1) for s in range(12)])
-def test_asha_agrees_with_optuna_on_trials_that_arrive_asynchronously(
-    seed: int, ties: bool
-) -> None:
+def test_asha_agrees_with_optuna_that_is_told_the_best_so_far(seed: int, ties: bool) -> None:
     draws = random.Random(seed)
     first, max_epochs = draws.choice([(1, 27), (2, 20), (1, 10), (3, 30)])
     theirs = a_study(SuccessiveHalvingPruner(min_resource=first, reduction_factor=3))
     ours, asha = a_study(), AshaPruner(rungs(max_epochs, first))
-    running: dict[int, tuple[optuna.Trial, optuna.Trial, int]] = {}
+    running: dict[int, tuple[optuna.Trial, optuna.Trial, int, float]] = {}
     judged: Counter[bool] = Counter()
     for _ in range(1500):
         if len(running) < 4:
             trial = ours.ask()
-            running[trial.number] = (trial, theirs.ask(), 0)
+            running[trial.number] = (trial, theirs.ask(), 0, 0.0)
         number = draws.choice(list(running))
-        mine, other, epoch = running.pop(number)
+        mine, other, epoch, best = running.pop(number)
         value = draws.randrange(6) / 10 if ties else draws.random()
+        best = max(best, value)
         mine.report(value, epoch + 1)
-        other.report(value, epoch + 1)
+        other.report(best, epoch + 1)
         if epoch + 1 == max_epochs:
             ours.tell(mine, value)
             theirs.tell(other, value)
@@ -75,7 +74,7 @@ def test_asha_agrees_with_optuna_on_trials_that_arrive_asynchronously(
             ours.tell(mine, state=TrialState.PRUNED)
             theirs.tell(other, state=TrialState.PRUNED)
         else:
-            running[number] = (mine, other, epoch + 1)
+            running[number] = (mine, other, epoch + 1, best)
     assert judged[True] > 40
     assert judged[False] > 40
     assert max((t.last_step or 0) for t in ours.trials) == max_epochs
@@ -94,6 +93,26 @@ def test_asha_by_hand_two_of_six_go_on() -> None:
         reported(study, value)
     assert verdict(study, asha, reported(study, 0.4))  # fifth: only the best one is kept
     assert not verdict(study, asha, reported(study, 0.5))  # sixth: the second best is kept
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+def test_a_trial_counts_by_its_best_epoch_until_the_rung(name: str) -> None:
+    study, pruner = a_study(), make_pruner(name, (2,))
+    # Bracket 0 of Hyperband has the rung, bracket 1 has none.
+    judged = [n for n in range(40) if pruner.bracket(study, n) == 0]  # type: ignore[attr-defined]
+    curves = [(0.5, 0.7), (0.8, 0.1), (0.6, 0.6, 0.9), (0.7, 0.4)]
+    numbers = []
+    while len(numbers) < len(curves):
+        values = curves[len(numbers)] if len(study.trials) in judged else ()
+        number = reported(study, *values)
+        numbers += [number] if values else []
+    first, second, third, fourth = numbers
+    # 0.8 is the best of 0.7, 0.8, 0.6 and 0.7; the 0.9 came after the rung.
+    assert verdict(study, pruner, first)
+    assert not verdict(study, pruner, second)
+    assert verdict(study, pruner, fourth)
+    trial = study.get_trials(deepcopy=False)[third]
+    assert [best_until(trial, step) for step in (1, 2, 3)] == [0.6, 0.6, 0.9]
 
 
 def test_asha_ties_go_on() -> None:
