@@ -137,7 +137,13 @@ def write_curves(path: Path, runs: Iterable[Run], about: Mapping[str, Any]) -> N
 
 
 def read_curves(path: Path) -> tuple[list[Run], dict[str, Any]]:
-    """Return the runs of a Parquet file, and what was recorded."""
+    """Return the runs of a Parquet file, and what was recorded.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    if not path.exists():
+        raise UsageError([f"{path} does not exist; make it by python -m benchmarks.record_curves"])
     table = pq.read_table(path)
     about = json.loads(table.schema.metadata[_METADATA])
     columns = {name: table.column(name).to_pylist() for name in table.column_names}

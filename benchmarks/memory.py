@@ -14,6 +14,8 @@ import subprocess
 import sys
 from typing import Any
 
+from search.names import PRECISIONS
+
 EXPERIMENTS = {
     "lenet_beans": "beans",
     "inception_beans": "beans",
@@ -119,7 +121,7 @@ def main() -> None:
     parser.add_argument("--experiments", nargs="+", choices=EXPERIMENTS, default=[*EXPERIMENTS])
     parser.add_argument("--draws", type=int, default=10, help="per experiment (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
-    parser.add_argument("--precision", choices=["auto", "bfloat16", "float32"], default="auto")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:

@@ -12,7 +12,6 @@ from benchmarks.replay_table import Table
 from search.book import Assignment
 from search.catalog import find
 from search.domains import domains
-from search.errors import UsageError
 
 KINDS = ("forest", "nearest")
 
@@ -42,8 +41,6 @@ def load(path: Path, kind: str) -> tuple[Answers, dict[str, Any]]:
     Raises:
         UsageError: there is no recording, or too few repeats for a model.
     """
-    if not path.exists():
-        raise UsageError([f"{path} does not exist; make it by python -m benchmarks.record_curves"])
     runs, about = read_curves(path)
     experiment = find(EXPERIMENT)
     fixed = {"image_size": about["image_size"]}

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from benchmarks.curve_files import ACCURACY, EPOCH_FIELDS, Run, read_curves
 from benchmarks.record_curves import EXPERIMENT, FOLDER
 from search.command import Parser
-from search.errors import EXIT_DONE
-from search.pruners import REDUCTION_FACTOR
+from search.errors import EXIT_DONE, UsageError, exit_code
+from search.progress import say
+from search.pruners import kept
+from trainables.errors import TrellisError
 
 Floats = NDArray[np.float64]
 _LOSS = EPOCH_FIELDS.index("val_loss")
@@ -68,12 +70,11 @@ def rank_correlation(values: Floats, truth: Floats) -> float:
 def lost(values: Floats, truth: Floats, together: int, draws: int = _DRAWS) -> float:
     """Return how far the best that goes on lies below the best, on average; equals by chance."""
     rng = np.random.default_rng(0)
-    kept = max(1, together // REDUCTION_FACTOR)
     losses = []
     for _ in range(draws):
         chosen = rng.choice(len(values), together, replace=False)  # in random order
         order = chosen[np.argsort(-values[chosen], kind="stable")]
-        losses.append(truth[chosen].max() - truth[order[:kept]].max())
+        losses.append(truth[chosen].max() - truth[order[: kept(together)]].max())
     return float(np.mean(losses))
 
 
@@ -108,11 +109,15 @@ def parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     options = parser().parse_args(arguments)
-    if not options.curves.is_file():
-        parser().error(f"{options.curves} does not exist; python -m benchmarks.record_curves")
-    runs, about = read_curves(options.curves)
-    if not all(1 <= epoch <= about["epochs"] for epoch in options.epochs):
-        parser().error(f"--epochs must lie in 1 to {about['epochs']}; got {options.epochs}")
+    try:
+        runs, about = read_curves(options.curves)
+        if not all(1 <= epoch <= about["epochs"] for epoch in options.epochs):
+            raise UsageError(
+                [f"--epochs must lie in 1 to {about['epochs']}; got {options.epochs}"]
+            )
+    except TrellisError as error:
+        say(f"benchmarks.rung_values: {error}")
+        return exit_code(error)
     report(runs, options.epochs)
     return EXIT_DONE
 

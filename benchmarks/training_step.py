@@ -24,6 +24,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.peers import networks, stock
+from search.names import PRECISIONS
 from search.progress import say
 from trainables import device as machine
 from trainables.budget import Budget
@@ -191,7 +192,7 @@ def main() -> None:
     )
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--precision", choices=["auto", "bfloat16", "float32"], default="auto")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     parser.add_argument("--plain", choices=CASES, help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     if parsed.plain:

@@ -65,5 +65,5 @@ class Judge:
         if step not in self._pruner.steps[bracket:]:
             return False
         values = self._rungs[bracket, step]
-        better = len(values) - bisect_right(values, best_until(judged, step))
+        better = len(values) - bisect_right(values, self._known[trial.number][step])
         return falls(better, len(values))

@@ -27,12 +27,17 @@ def rungs(max_epochs: int, first: int) -> tuple[int, ...]:
     return tuple(steps)
 
 
+def kept(compared: int) -> int:
+    """Return how many of so many trials go on: the best third, one at least."""
+    return max(1, compared // REDUCTION_FACTOR)
+
+
 def falls(better: int, compared: int) -> bool:
     """Tell whether a trial with `better` ones above it is not among the best third of `compared`.
 
-    It is itself one of those compared; one at least goes on.
+    It is itself one of those compared.
     """
-    return better >= max(1, compared // REDUCTION_FACTOR)
+    return better >= kept(compared)
 
 
 def best_until(trial: FrozenTrial, step: int) -> float:
