@@ -20,6 +20,7 @@ PACKAGES = ("analysis", "search", "spaces", "trainables")
 RAY_FILES = {
     "search/connection.py",
     "search/controller.py",
+    "search/dashboard.py",
     "search/follower.py",
     "search/jobs_client.py",
     "search/jobs_scale.py",
@@ -171,7 +172,10 @@ def test_make_alone_lists_every_target() -> None:
     assert wanted <= listed
 
 
-@pytest.mark.parametrize("script", [".ci/run", "tools/find_python.sh", "tools/install.sh"])
+SCRIPTS = [".ci/run", *sorted(f"tools/{path.name}" for path in (ROOT / "tools").glob("*.sh"))]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_scripts_are_executable_bash(script: str) -> None:
     path = ROOT / script
     assert path.stat().st_mode & 0o111
@@ -195,6 +199,36 @@ def test_a_python_out_of_range_is_refused_with_the_way_on(tmp_path: Path) -> Non
     assert done.returncode == 1
     assert done.stdout == ""
     assert re.search(r"no usable Python among: .*python3\.13.*PYTHON=", done.stderr)
+
+
+def test_an_installing_that_is_silent_shows_that_it_goes_on(tmp_path: Path) -> None:
+    packages = tmp_path / "lib" / "python3" / "site-packages"
+    for name in ("one-1.dist-info", "two-2.dist-info", "two"):
+        (packages / name).mkdir(parents=True)
+    progress = subprocess.Popen(
+        [ROOT / "tools" / "pip_progress.sh", tmp_path, "0.3"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert progress.stdin
+    assert progress.stderr
+    told = progress.stderr
+    for line, wanted in (
+        ("Collecting one==1", ["1  Collecting one==1", "1  still at it: Collecting one==1"]),
+        ("  Downloading one-1.whl (99 MB)", ["1  still at it: Collecting one==1"]),
+        (
+            "Installing collected packages: one, two",
+            ["1  Installing them all (a minute or two)", "installing them all: 2 are there"],
+        ),
+    ):
+        progress.stdin.write(f"{line}\n")
+        progress.stdin.flush()
+        for text in wanted:
+            while (found := told.readline().strip()) != text:  # waiting for it may tell more
+                assert found.startswith(("0  still", "1  still", "installing them all: 2"))
+    progress.stdin.close()
+    assert progress.wait(60) == 0
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")

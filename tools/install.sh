@@ -18,24 +18,6 @@ pip() {
   $venv/bin/python -m pip --disable-pip-version-check --no-input "$@"
 }
 
-# Turn pip's lines into a sign of life: one line rewritten on a terminal, else one now and then.
-show() {
-  local line count=0
-  while IFS= read -r line; do
-    case $line in
-      Collecting* | Processing* | "Requirement already"*) count=$((count + 1)) ;;
-      "Installing collected"*) line="installing them all (a minute or two)" count=$((count + 1)) ;;
-      *) continue ;;
-    esac
-    if [ -t 2 ]; then
-      printf '\r\033[K  %3d  %.70s' $count "$line" >&2
-    elif [ $((count % 25)) = 1 ] || [ "${line%% *}" = installing ]; then
-      printf '  %3d  %.70s\n' $count "$line" >&2
-    fi
-  done
-  [ ! -t 2 ] || printf '\r\033[K' >&2
-}
-
 make_environment() {
   local python
   python=$(tools/find_python.sh)
@@ -55,7 +37,7 @@ if ! usable || ! pip --version >/dev/null 2>&1; then
   make_environment
 fi
 echo "installing requirements.lock into $venv (the first time: minutes; log in $log)" >&2
-if ! pip install --root-user-action ignore -r requirements.lock 2>&1 | tee $log | show; then
+if ! pip install --root-user-action ignore -r requirements.lock 2>&1 | tee $log | tools/pip_progress.sh $venv; then
   tail -n 20 $log >&2
   echo "installing requirements.lock failed: the end of $log is above" >&2
   exit 1
