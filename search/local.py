@@ -11,10 +11,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from search import access
+from search.dashboard import start_dashboard
 from search.errors import StudyFailed
 from search.progress import say
 from search.replaced import replaced
@@ -82,7 +84,7 @@ class Local:
         node: Any = ray._private.worker._global_node
 
         def work() -> None:
-            dashboard(node, **asked[0])
+            start_dashboard(partial(dashboard, node), asked[0], node._logs_dir)
             node.start_monitor()
 
         threading.Thread(target=self._later, args=[work], name="later", daemon=True).start()
@@ -126,7 +128,7 @@ class Local:
                 work()
         except Exception as error:  # Ray raises anything here; no trial needs a dashboard
             if not self._over.is_set():
-                say(f"note: there is no Ray dashboard: {error}")
+                say(f"note: there is no Ray dashboard (the study goes on): {error}")
         # Ray lets the kernel end its processes with their parent, which is this thread.
         self._left.wait()
 
