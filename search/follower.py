@@ -8,9 +8,10 @@ from ray import tune
 
 from search.beside import Beside
 from search.interrupts import Interrupts
+from search.live import Progress
 from search.metrics import Metrics
 from search.passed import NUMBER
-from search.progress import Progress, say
+from search.progress import say
 from search.retries import Death
 from search.watch import Watch
 

@@ -14,7 +14,7 @@ from search.disk import causes
 from search.errors import StudyFailed, last_line
 from search.interrupts import EndEarly, Interrupts
 from search.kills import Kills
-from search.progress import Progress
+from search.live import Progress
 from search.request import Request
 from search.resources import Resources
 from search.retries import Death

@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from search import progress
+from search import live
 from search.book import Book
+from search.live import Progress, line
 from search.plan import Plan
-from search.progress import Progress, clock, line, remaining_s, say, settings
+from search.progress import clock, say, settings
 from search.records import Record
 from tests.search_tests.toy import begin, row
 
@@ -78,19 +79,6 @@ def test_the_line_of_a_trial_by_hand(record: Record, text: str) -> None:
     assert line(record, 24) == text
 
 
-def test_remaining_time_by_hand(book: Book) -> None:
-    assert remaining_s(book, 10.0) is None
-    book.next()
-    assert remaining_s(book, 10.0) is None  # a running trial tells nothing yet
-    book.report(0, row(1, 0.5))
-    book.end(0, "completed")
-    assert remaining_s(book, 10.0) == 40.0  # 4 more at 10 s each
-    ended(book, "failed", "x")
-    assert remaining_s(book, 30.0) == 45.0  # 3 more at 15 s each
-    book.ended_before = 1  # which an earlier driver had done
-    assert remaining_s(book, 30.0) == 90.0
-
-
 def drawn(book: Book, elapsed_s: float = 61.0) -> str:
     console = Console(file=io.StringIO(), width=120)
     console.print(Progress(book).table(elapsed_s))
@@ -133,7 +121,7 @@ def test_table_without_rungs(tmp_path: Path) -> None:
 def test_markup_in_an_error_is_shown_as_it_is(
     book: Book, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(progress, "Console", lambda **_: Console(force_terminal=True, width=200))
+    monkeypatch.setattr(live, "Console", lambda **_: Console(force_terminal=True, width=200))
     with Progress(book) as shown:
         ended(book, "failed", "ValueError: [red]no[/red] [/]", accuracy=0.25)
         shown.update()
@@ -163,9 +151,9 @@ def test_a_terminal_is_drawn_at_most_twice_a_second(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
     console = Console(file=io.StringIO(), force_terminal=True)
-    monkeypatch.setattr(progress, "Console", lambda **_: console)
+    monkeypatch.setattr(live, "Console", lambda **_: console)
     shown = Progress(book)
     draws = []
     monkeypatch.setattr(Progress, "table", lambda *_: draws.append(now[0]) or "x")
