@@ -15,6 +15,8 @@ PEERS := benchmarks/peers
 TYPED := analysis search spaces trainables tools $(if $(wildcard benchmarks/*.py),benchmarks)
 # Further arguments: make search ARGS="--trials 4", make test ARGS="-k lenet -x"
 ARGS ?=
+# Processes that run tests, each whole files; make test WORKERS=0 for one that --pdb can stop.
+WORKERS ?= 2
 
 .PHONY: help install search test slow lint bench format lock clean distclean remake
 
@@ -32,7 +34,7 @@ search: $(STAMP) ## search lenet_beans on embedded data: the main job, in minute
 	$(RUN) -m search.run lenet_beans --preset quick --data embedded $(ARGS)
 
 test: $(STAMP) ## run the tests, without the slow ones
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 slow: $(STAMP) ## run the tests marked slow
 	$(RUN) -m pytest -m slow --timeout 1200 $(ARGS)
