@@ -72,6 +72,7 @@ def build_parser() -> Parser:
     )
     add("--sampler", metavar="|".join(SAMPLERS), help="default tpe")
     add("--stopper", metavar="|".join(STOPPERS), help="default asha (none with --sweep)")
+    add("--first-rung", metavar="E", help="no trial is stopped before (2; 1 below 6 epochs)")
     add("--precision", metavar="|".join(PRECISIONS), help="default auto: bfloat16 if in hardware")
     add("--concurrent", metavar="N", help="trials at once; default: what fits")
     add("--cpus-per-trial", metavar="N", help="default 1")

@@ -33,7 +33,8 @@ class Plan:
     come right after the published one. `configurations` are to be trained instead of all of
     that, if there are any. With more `seeds` than one a sweep or list is trained so often: all of
     it with the first seed, then all of it with the second, so that differences are paired
-    whenever it ends.
+    whenever it ends. No trial is stopped before epoch `first_rung`, of its last stage where it
+    has several; None leaves that to `rungs`.
     """
 
     trials: int
@@ -49,6 +50,7 @@ class Plan:
     warm_start: tuple[Inherited, ...] = ()
     seeds: int = 1
     configurations: tuple[Mapping[str, Any], ...] = ()
+    first_rung: int | None = None
 
     @property
     def repeats(self) -> bool:
@@ -59,19 +61,23 @@ class Plan:
     def rungs(self) -> tuple[int, ...]:
         """Epochs at which trials are compared: 2, 6, 18, ...; 1, 3 in studies under 6 epochs.
 
+        From `first_rung` on where that is given, three times as many each time.
+
         After one epoch of 17 steps LeNet's accuracy is mostly chance: six of twelve trials on the
         embedded leaves stood at exactly one third.
         """
         if self.stopper == "none":
             return ()
-        return rungs(self.max_epochs, 2 if self.max_epochs >= 6 else 1)
+        usual = 2 if self.max_epochs >= 6 else 1
+        return rungs(self.max_epochs, self.first_rung or usual)
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values for study.json; without warm start, as before there was any."""
+        """Return plain values for study.json; of what older ones had not only what is given."""
         lists = {"sweep": list(self.sweep), "configurations": list(self.configurations)}
         content = {**asdict(self), **lists, "rungs": list(self.rungs)}
-        warm_start = list(content.pop("warm_start"))
-        return content | ({"warm_start": warm_start} if warm_start else {})
+        warm_start, first_rung = content.pop("warm_start"), content.pop("first_rung")
+        newer = {"warm_start": list(warm_start), "first_rung": first_rung}
+        return content | {name: value for name, value in newer.items() if value}
 
 
 def published(experiment: Experiment, plan: Plan) -> dict[str, Any]:

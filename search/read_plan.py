@@ -30,6 +30,7 @@ def read_plan(
         "seed": wrong.parse("--seed", arguments.seed, options.at_least(0)),
         "sampler": wrong.parse("--sampler", arguments.sampler, options.one_of(SAMPLERS)),
         "stopper": wrong.parse("--stopper", arguments.stopper, options.one_of(STOPPERS)),
+        "first_rung": wrong.parse("--first-rung", arguments.first_rung, options.at_least(1)),
         "precision": wrong.parse("--precision", arguments.precision, options.one_of(PRECISIONS)),
         "seeds": wrong.parse("--seeds", arguments.seeds, options.at_least(1)),
     }
@@ -60,6 +61,7 @@ def read_plan(
     except ValueError as error:
         wrong.append(str(error))
     _check_stages(experiment, plan, wrong)
+    _check_first_rung(arguments.first_rung, plan, wrong)
     return plan
 
 
@@ -84,6 +86,16 @@ def _check_stages(experiment: Experiment, plan: Plan, wrong: Mistakes) -> None:
         )
 
 
+def _check_first_rung(given: str | None, plan: Plan, wrong: Mistakes) -> None:
+    """Refuse a first rung at which no trial would be compared."""
+    if given is None:
+        return
+    if plan.stopper == "none":
+        wrong.append(f"--first-rung {given} does not go with --stopper none: nothing is stopped")
+    elif not plan.rungs:
+        wrong.append(f"--first-rung {given}: must be below --max-epochs {plan.max_epochs}")
+
+
 def _settled(
     experiment: Experiment,
     given: Mapping[str, Any],
@@ -96,7 +108,8 @@ def _settled(
     chosen = experiment.presets[preset or "standard"]
     base: dict[str, Any] = {"stopper": "none" if sweep else "asha", "fixed": {}}
     if old:
-        base = {name: old[name] for name in (*given, "fixed")}
+        known = {"first_rung": None, **old}  # older studies do not say
+        base = {name: known[name] for name in (*given, "fixed")}
         base["warm_start"] = tuple(Inherited(**each) for each in old.get("warm_start", ()))
     if preset or not old:
         base |= {"trials": chosen.trials, "max_epochs": chosen.max_epochs}

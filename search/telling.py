@@ -29,7 +29,7 @@ def announce(request: Request, data: Data) -> None:
     say(f"{request.experiment.name}: {data.spec.dataset}{kind}, {sizes} images")
     for note in data.notes:
         say(f"note: {note}")
-    how = f"sampler {plan.sampler}, stopper {plan.stopper}, seed {plan.seed}"
+    how = f"sampler {plan.sampler}, stopper {stops(request)}, seed {plan.seed}"
     if plan.repeats:
         how = f"{plan.trials // plan.seeds} configurations, each on {plan.seeds} seeds"
     say(f"{plan.trials} trials of at most {plan.max_epochs} epochs; {how}")
@@ -38,6 +38,17 @@ def announce(request: Request, data: Data) -> None:
     if not plan.configurations:
         first = settings(published(request.experiment, plan))
         say(f"trial 0 is the published configuration: {first}")
+
+
+def stops(request: Request) -> str:
+    """Return the stopper, and the epochs at which it may stop a trial."""
+    plan = request.plan
+    if not plan.rungs:
+        return plan.stopper
+    rungs = ", ".join(map(str, plan.rungs))
+    when = f"from epoch {plan.rungs[0]} on" if plan.stopper == "median" else f"at epochs {rungs}"
+    last = " of the last stage" if request.experiment.stage_epochs else ""
+    return f"{plan.stopper} ({when}{last})"
 
 
 def show_result(request: Request, book: Book, code: int, elapsed_s: float) -> None:

@@ -153,7 +153,7 @@ def test_help_names_every_option_and_exit_code() -> None:
         *("--results-dir", "--data", "--data-dir", "--fix", "--sweep", "--sampler", "--stopper"),
         *("--concurrent", "--cpus-per-trial", "--gpus-per-trial", "--address", "--time-budget"),
         *("--dry-run", "--list", "--precision", "--weights", "--trial-timeout", "--warm-start"),
-        *("--seeds", "--memory-per-trial", "--tensorboard", "--mlflow"),
+        *("--seeds", "--memory-per-trial", "--tensorboard", "--mlflow", "--first-rung"),
     }
     assert "130 interrupted" in text
 

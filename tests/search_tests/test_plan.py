@@ -28,6 +28,21 @@ def test_rungs_by_hand(max_epochs: int, stopper: str, rungs: tuple[int, ...]) ->
     assert Plan(1, max_epochs, stopper=stopper).rungs == rungs
 
 
+@pytest.mark.parametrize(
+    ("max_epochs", "first", "rungs"),
+    [(20, 1, (1, 3, 9)), (20, 4, (4, 12)), (4, 2, (2,)), (27, 9, (9,)), (4, 4, ())],
+)
+def test_rungs_from_a_given_one_on(max_epochs: int, first: int, rungs: tuple[int, ...]) -> None:
+    assert Plan(1, max_epochs, first_rung=first).rungs == rungs
+    assert Plan(1, max_epochs, stopper="none", first_rung=first).rungs == ()
+
+
+def test_study_json_says_of_a_first_rung_only_where_one_is_given() -> None:
+    assert "first_rung" not in PLAN.as_json()
+    content = replace(PLAN, first_rung=4).as_json()
+    assert (content["first_rung"], content["rungs"]) == (4, [4, 12])
+
+
 def test_as_json_is_plain() -> None:
     plan = replace(PLAN, fixed={"drop": 0.2}, sweep=("kind",))
     content = plan.as_json()

@@ -85,6 +85,16 @@ BAD = [
         "--sampler best: must be one of tpe, additive, random, gp, grid",
     ),
     ("lenet_beans --stopper x", "--stopper x: must be one of asha, hyperband, median, none"),
+    ("lenet_beans --first-rung 0", "--first-rung 0: must be a whole number of at least 1"),
+    ("lenet_beans --first-rung 20", "--first-rung 20: must be below --max-epochs 20"),
+    (
+        "lenet_beans --first-rung 2 --stopper none",
+        "--first-rung 2 does not go with --stopper none: nothing is stopped",
+    ),
+    (
+        "lenet_beans --first-rung 2 --sweep kernel_size",
+        "--first-rung 2 does not go with --stopper none: nothing is stopped",
+    ),
     ("lenet_beans --precision half", "--precision half: must be one of auto, bfloat16, float32"),
     ("lenet_beans --concurrent 0", "--concurrent 0: must be a whole number of at least 1"),
     ("lenet_beans --cpus-per-trial 0", "--cpus-per-trial 0: must be a whole number of at least"),
@@ -226,6 +236,7 @@ def test_a_default_name_is_a_free_one(here: Path, monkeypatch: pytest.MonkeyPatc
         ),
         ("--stopper none --sampler gp --max-epochs 2", Plan(24, 2, 0, "gp", "none")),
         ("--precision float32", Plan(24, 20, precision="float32")),
+        ("--first-rung 4", Plan(24, 20, first_rung=4)),
         ("--sweep kernel_size", Plan(3, 20, stopper="none", sweep=("kernel_size",))),
         (
             "--sweep kernel_size --sweep dropout --sweep kernel_size",
@@ -341,9 +352,10 @@ SWEEP = Plan(3, 8, 1, stopper="asha", fixed={"image_size": 64}, sweep=("kernel_s
 
 
 SEEDS = Plan(4, 8, stopper="none", sweep=("dropout=0.2",), seeds=2)
+LATER = Plan(4, 8, first_rung=3)
 
 
-@pytest.mark.parametrize("plan", [STUDY, SWEEP, SEEDS])
+@pytest.mark.parametrize("plan", [STUDY, SWEEP, SEEDS, LATER])
 def test_what_is_not_given_on_resume_comes_from_the_study(plan: Plan) -> None:
     asked = resume("", manifest(plan))
     assert asked.plan == plan
@@ -376,6 +388,7 @@ def test_the_first_command_with_resume_added_is_the_same_study() -> None:
         ("--preset thorough", "trials", 100),
         ("--fix dropout=0.4", "fixed", {"image_size": 64, "dropout": 0.4}),
         ("--sweep filters", "sweep", ("filters",)),
+        ("--first-rung 3", "rungs", (3,)),
     ],
 )
 def test_other_settings_on_resume_are_kept_for_the_comparison(

@@ -202,6 +202,19 @@ def test_every_difference_is_told(tmp_path: Path) -> None:
     assert names == ["budget.trials", "budget.seed", "budget.stopper", "budget.rungs"]
 
 
+def test_another_first_rung_is_another_study(tmp_path: Path) -> None:
+    plan = replace(PLAN, max_epochs=8, first_rung=1)
+    begin(plan, tmp_path / "s").close()
+    go_on(plan, tmp_path / "s").close()
+    with pytest.raises(ResumeRefused) as refused:
+        go_on(replace(plan, first_rung=None), tmp_path / "s")
+    lines = str(refused.value).splitlines()[1:]
+    assert lines == [
+        "budget.rungs: the study has [1, 3], now it would be [2, 6]",
+        "budget.first_rung: the study has 1, now it would be None",
+    ]
+
+
 def test_what_does_not_change_the_results_may_differ(tmp_path: Path) -> None:
     begin(PLAN, tmp_path / "s").close()
     content = manifest(PLAN) | {"command": ["x"], "created": "now", "git_commit": "0" * 40}
