@@ -37,7 +37,7 @@ test: $(STAMP) ## run the tests, without the slow ones
 	$(RUN) -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 slow: $(STAMP) ## run the tests marked slow
-	$(RUN) -m pytest -m slow --timeout 1200 $(ARGS)
+	$(RUN) -m pytest -m slow --timeout 1200 --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## check style, format and types
 	$(RUN) -m ruff check .
