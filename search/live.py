@@ -14,6 +14,7 @@ from rich.text import Text
 from search.book import Book
 from search.doing import what_it_does
 from search.epochs import judged_after
+from search.plan import rungs_in_reach
 from search.progress import clock, say, settings
 from search.pulse import Pulse, pulse, remaining_s
 from search.records import Record
@@ -42,6 +43,7 @@ class Progress:
         self._began = time.monotonic()
         self._drawn = 0.0
         self._pulse = Pulse()
+        self._in_reach = rungs_in_reach(book.experiment, book.plan)
         self._doing: dict[int, str] = {}
         self._told = {n for n, r in book.records.items() if r.status != "running"}
         console = Console(stderr=True)
@@ -128,7 +130,7 @@ class Progress:
             for record, after in zip(records, judged, strict=True)
             if after is not None
         ]
-        reached = {rung: sum(n >= rung for n in counted) for rung in self._book.plan.rungs}
+        reached = {rung: sum(n >= rung for n in counted) for rung in self._in_reach}
         return ", ".join(f"epoch {rung}: {count}" for rung, count in reached.items())
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from search.domains import configuration, domains, one_at_a_time
+from search.domains import Domain, configuration, domains, one_at_a_time
 from search.experiment import Experiment
 from search.grid import grid_sample
 from search.pruners import rungs
@@ -83,6 +83,23 @@ class Plan:
 def published(experiment: Experiment, plan: Plan) -> dict[str, Any]:
     """Return the published configuration, with what the plan holds fixed."""
     return configuration(experiment.space(), {**experiment.defaults(), **plan.fixed})
+
+
+def rungs_in_reach(experiment: Experiment, plan: Plan) -> tuple[int, ...]:
+    """Return the rungs that some trial goes beyond: where there are stages, in its last one."""
+    *earlier, last = experiment.stage_epochs or ("",)
+    if not last:
+        return plan.rungs
+    known = domains(experiment.space(), experiment.defaults())
+    if last not in published(experiment, plan):  # held back by --fix, of depth 0 for one
+        return ()
+    before = sum(min(_held_or_all(plan, known[name])) for name in earlier)
+    most = min(max(_held_or_all(plan, known[last])), plan.max_epochs - before)
+    return tuple(rung for rung in plan.rungs if rung < most)
+
+
+def _held_or_all(plan: Plan, domain: Domain) -> list[Any]:
+    return [plan.fixed[domain.name]] if domain.name in plan.fixed else domain.sweep()
 
 
 def listed(experiment: Experiment, plan: Plan) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from search.domains import Domain, configuration, domains, one_at_a_time
 from search.experiment import Experiment, Space
 from search.names import PRECISIONS, PRESETS, SAMPLERS, STOPPERS
 from search.options import Mistakes
-from search.plan import Plan, listed, published
+from search.plan import Plan, listed, published, rungs_in_reach
 from search.warm import Inherited, read_warm_start
 
 
@@ -61,7 +61,7 @@ def read_plan(
     except ValueError as error:
         wrong.append(str(error))
     _check_stages(experiment, plan, wrong)
-    _check_first_rung(arguments.first_rung, plan, wrong)
+    _check_first_rung(arguments.first_rung, experiment, plan, wrong)
     return plan
 
 
@@ -86,14 +86,18 @@ def _check_stages(experiment: Experiment, plan: Plan, wrong: Mistakes) -> None:
         )
 
 
-def _check_first_rung(given: str | None, plan: Plan, wrong: Mistakes) -> None:
+def _check_first_rung(
+    given: str | None, experiment: Experiment, plan: Plan, wrong: Mistakes
+) -> None:
     """Refuse a first rung at which no trial would be compared."""
     if given is None:
         return
     if plan.stopper == "none":
         wrong.append(f"--first-rung {given} does not go with --stopper none: nothing is stopped")
-    elif not plan.rungs:
-        wrong.append(f"--first-rung {given}: must be below --max-epochs {plan.max_epochs}")
+    elif not rungs_in_reach(experiment, plan):
+        stages = experiment.stage_epochs
+        last = f" of the last stage, {stages[-1]}" if stages else ""
+        wrong.append(f"--first-rung {given}: no trial has more epochs{last}")
 
 
 def _settled(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from search.book import Book
 from search.errors import EXIT_DONE, StudyFailed
-from search.plan import published
+from search.plan import published, rungs_in_reach
 from search.progress import clock, say, settings
 from search.records import Record
 from search.request import Request
@@ -42,11 +42,11 @@ def announce(request: Request, data: Data) -> None:
 
 def stops(request: Request) -> str:
     """Return the stopper, and the epochs at which it may stop a trial."""
-    plan = request.plan
-    if not plan.rungs:
-        return plan.stopper
-    rungs = ", ".join(map(str, plan.rungs))
-    when = f"from epoch {plan.rungs[0]} on" if plan.stopper == "median" else f"at epochs {rungs}"
+    plan, rungs = request.plan, rungs_in_reach(request.experiment, request.plan)
+    if not rungs:
+        return plan.stopper if plan.stopper == "none" else f"{plan.stopper} (stops none)"
+    each = ", ".join(map(str, rungs))
+    when = f"from epoch {rungs[0]} on" if plan.stopper == "median" else f"at epochs {each}"
     last = " of the last stage" if request.experiment.stage_epochs else ""
     return f"{plan.stopper} ({when}{last})"
 

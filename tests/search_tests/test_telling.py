@@ -16,7 +16,13 @@ from search.telling import stops
         ("lenet_beans --stopper hyperband --first-rung 4", "hyperband (at epochs 4, 12)"),
         ("lenet_beans --stopper median", "median (from epoch 2 on)"),
         ("lenet_beans --stopper none", "none"),
-        ("lenet_beans --max-epochs 1", "asha"),  # nothing to stop
+        ("lenet_beans --max-epochs 1", "asha (stops none)"),
+        ("inception_beans", "asha (at epochs 2, 6 of the last stage)"),  # of 12 at most
+        ("inception_beans --fix finetune_epochs=4", "asha (at epochs 2 of the last stage)"),
+        ("inception_beans --max-epochs 21", "asha (at epochs 2, 6 of the last stage)"),
+        ("inception_beans --max-epochs 22 --fix head_epochs=20", "asha (stops none)"),
+        ("inception_beans --preset quick", "asha (stops none)"),
+        ("inception_beans --fix unfreeze_blocks=0", "asha (stops none)"),
         ("inception_beans --stopper median", "median (from epoch 2 on of the last stage)"),
     ],
 )
