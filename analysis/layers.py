@@ -125,6 +125,10 @@ def _show(name: str, words: list[str]) -> None:
     if wrong:
         raise UsageError(wrong)
     config = configuration(experiment.space(), {**experiment.defaults(), **fixed})
+    try:
+        experiment.check(config)
+    except ValueError as error:
+        raise UsageError([str(error)]) from None
     layers, peak = layers_of(experiment, config), peak_of(experiment, config)
     print(plain(sections(layers, peak, config["batch_size"])), end="")
 

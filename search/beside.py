@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from search.book import Book
+from search.errors import how_to_install
 from search.records import Record
 
 _EVERY_S = 1.0
@@ -79,7 +80,7 @@ def mistakes(tensorboard: bool, mlflow: str | None) -> list[str]:
     wrong = []
     for word, asked in (("tensorboard", tensorboard), ("mlflow", mlflow is not None)):
         if asked and importlib.util.find_spec(word) is None:
-            wrong.append(f"--{word}: the package is missing: pip install 'trellis-search[{word}]'")
+            wrong.append(f"--{word}: the package is missing: {how_to_install(word)}")
     if mlflow is not None:
         from search.mlflow_runs import uri_mistake
 

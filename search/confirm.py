@@ -15,8 +15,8 @@ _EPILOG = """examples:
 A sweep over seeds has trained what is needed: then nothing is trained again. What is interrupted
 goes on by the same command. The test split is opened once, for configurations already chosen.
 
-exit codes: 0 done, 1 the study could not do its job, 2 bad input, 3 refused to resume,
-130 interrupted (everything is kept)"""
+exit codes: 0 done or --time-budget used up, 1 the study could not do its job, 2 bad input or
+no data, 3 refused to resume, 130 interrupted (everything is kept)"""
 
 # Handed on to the training as search.run has them.
 PASSED_ON = (
@@ -25,7 +25,7 @@ PASSED_ON = (
     ("--concurrent", "N", "trials at once; default: as in the study"),
     ("--cpus-per-trial", "N", "default: as in the study"),
     ("--gpus-per-trial", "auto|F", "default: as in the study"),
-    ("--memory-per-trial", "MB|auto", "default: as in the study"),
+    ("--memory-per-trial", "auto|SIZE", "default: as in the study"),
     ("--address", "local|auto|HOST:PORT", "which Ray"),
     ("--time-budget", "30m", "end after 90s, 30m, 1h30m; the same command goes on"),
     ("--trial-timeout", "1h", "kill a trial without a new epoch for so long"),

@@ -16,7 +16,7 @@ from search.catalog import find
 from search.confirm import PASSED_ON
 from search.contenders import Contender, best_contenders, listed_contenders
 from search.domains import config_key
-from search.errors import EXIT_DONE, EXIT_INTERRUPTED, ResumeRefused, StudyFailed, UsageError
+from search.errors import EXIT_DONE, ResumeRefused, StudyFailed, UsageError
 from search.experiment import Experiment
 from search.interrupts import EndEarly, Interrupts
 from search.journal import own
@@ -26,11 +26,12 @@ from search.options import Mistakes
 from search.past import read_records
 from search.places import is_remote, local_path
 from search.plan import Plan, repeats
+from search.planned import trials_in_all
 from search.progress import DataProgress, say
 from search.records import Record
 from search.request import Request, check
 from search.resuming import take_over
-from search.session import Session
+from search.session import Session, ended_early
 from search.verdict import JSON_NAME, verdict
 from search.weights import find_weights_of
 from trainables.data import Data, open_data, prepare
@@ -104,9 +105,10 @@ def _confirm_search(
     records = read_records(root)
     if not any(record.counts for record in records):
         raise StudyFailed(f"{root.name} has no trial that finished: there is nothing to confirm")
-    left = unfinished(records, budget["trials"])
+    planned = trials_in_all(manifest)
+    left = unfinished(records, planned)
     if left and not resume:
-        say(f"note: {left} of {budget['trials']} trials of the search are still to come")
+        say(f"note: {left} of {planned} trials of the search are still to come")
     chosen = best_contenders(experiment, budget["fixed"], records, top or _TOP)
     if old is not None:
         chosen = _as_begun(old, chosen, top, seeds, experiment, records, nested)
@@ -114,15 +116,21 @@ def _confirm_search(
         plan = _plan(budget, manifest, chosen, seeds or _SEEDS)
         old = {**manifest, "budget": json.loads(json.dumps(plan.as_json()))}
     request, interrupts = _request(arguments, root, FOLDER_NAME, old, resume)
-    words = ["python", "-m", "search.confirm", str(arguments.study)]
-    if arguments.results_dir != "results":
-        words += ["--results-dir", arguments.results_dir]
-    request = replace(request, again=tuple(words))
+    request = replace(request, again=_again(arguments))
     with interrupts.caught():
         code = Session(request, interrupts, old).run()
         if code != EXIT_DONE or unfinished(read_records(nested), request.plan.trials):
             return code
         return _judged(request, root, nested, manifest, chosen, interrupts)
+
+
+def _again(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the command that goes on; study.json has the rest."""
+    words = ["python", "-m", "search.confirm", str(arguments.study)]
+    if arguments.results_dir != "results":
+        words += ["--results-dir", arguments.results_dir]
+    words += ["--address", arguments.address] if arguments.address else []
+    return tuple(words)
 
 
 def _plan(
@@ -162,6 +170,11 @@ def _as_begun(
         raise ResumeRefused(f"--top {top}: it was begun with {len(had)} configurations; {anew}")
     every = best_contenders(experiment, old["budget"]["fixed"], records, len(records))
     searched = {config_key(each.config): each for each in every}
+    if config_key(every[0].config) not in had:
+        say(
+            f"note: the search has found better since ({every[0].searched:.4f} on validation), "
+            f"which is not among those confirmed; {anew}"
+        )
     if not had <= set(searched):
         raise ResumeRefused(f"it was begun with configurations that the search has not; {anew}")
     return [
@@ -204,8 +217,8 @@ def _judged(
         court = _court(request, root, trials, manifest)
         _judge_rest(request, court, chosen, interrupts)
     except (EndEarly, KeyboardInterrupt) as end:
-        say(f"\n{getattr(end, 'reason', 'interrupted')}: go on by the same command")
-        return EXIT_INTERRUPTED
+        say("")
+        return ended_early(end, ": go on by the same command")
     finally:
         os.close(lock)
     return EXIT_DONE

@@ -39,6 +39,11 @@ def exit_code(error: TrellisError) -> int:
     return EXIT_FAILED if isinstance(error, StudyFailed) else EXIT_USAGE
 
 
+def how_to_install(extra: str) -> str:
+    """Return the command that adds an extra of pyproject.toml, from this project's folder."""
+    return f".venv/bin/python -m pip install --editable '.[{extra}]'"
+
+
 def last_line(error: BaseException) -> str:
     """Return the last line of an error: of a traceback in text, that is the error itself."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.errors import StudyFailed, UsageError
+from search.errors import StudyFailed, UsageError, how_to_install
 from search.progress import say
 from search.winner import Winner, read_winner
 from trainables.errors import TrellisError
@@ -63,7 +63,7 @@ def _check(to: Path) -> None:
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         packages = " and ".join(missing)
-        wrong.append(f"{packages} missing, for ONNX: pip install 'trellis-search[export]'")
+        wrong.append(f"{packages} missing, for ONNX: {how_to_install('export')}")
     if wrong:
         raise UsageError(wrong)
 

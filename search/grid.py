@@ -17,14 +17,19 @@ class GridTrial(ValueTrial):
     """Walks a space: answers question i with sweep point path[i], later ones with the first."""
 
     def __init__(self, fixed: Mapping[str, Any], path: list[int]) -> None:
-        """Hold `fixed`; `lengths` tells afterwards how many points each question had."""
+        """Hold `fixed`; `lengths` tells afterwards how many points each question had.
+
+        And `endless` whether one of them had more: a range without steps, which is not held.
+        """
         super().__init__(fixed)
         self._path = path
+        self.endless = False
         self.lengths: list[int] = []
 
     def _answer(self, domain: Domain, otherwise: Any) -> Any:
         if domain.name in self._values:
             return self._values[domain.name]
+        self.endless |= not domain.choices and domain.step is None
         points = domain.sweep()
         self.lengths.append(len(points))
         return points[self._place(len(self.lengths) - 1, len(points))]
@@ -51,6 +56,21 @@ def grid(space: Space, fixed: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         trial = GridTrial(fixed, path)
         yield space(trial)
         path = _next_path(path + [0] * (len(trial.lengths) - len(path)), trial.lengths)
+
+
+def all_if_fewer(
+    space: Space, fixed: Mapping[str, Any], count: int
+) -> list[dict[str, Any]] | None:
+    """Return every configuration of a space, None if there are `count` or more of them."""
+    found: list[dict[str, Any]] = []
+    path: list[int] | None = []
+    while path is not None:
+        trial = GridTrial(fixed, path)
+        found.append(space(trial))
+        if trial.endless or len(found) >= count:
+            return None
+        path = _next_path(path + [0] * (len(trial.lengths) - len(path)), trial.lengths)
+    return found
 
 
 def _next_path(path: list[int], lengths: list[int]) -> list[int] | None:

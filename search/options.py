@@ -19,8 +19,8 @@ _EPILOG = """examples:
   python -m search.run lenet_beans --warm-start mine --trials 24
   python -m search.run lenet_beans --study mine --resume
 
-exit codes: 0 done, 1 the study could not do its job, 2 bad input, 3 refused to resume,
-130 interrupted (everything is kept; go on with --resume)"""
+exit codes: 0 done or --time-budget used up, 1 the study could not do its job, 2 bad input or
+no data, 3 refused to resume, 130 interrupted (everything is kept; go on with --resume)"""
 
 _UNITS = {"h": 3600, "m": 60, "s": 1}
 

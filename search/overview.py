@@ -3,14 +3,13 @@
 import fcntl
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from search.catalog import find
 from search.manifest import read_manifest
+from search.planned import trials_in_all
 from trainables.errors import TrellisError
 
 # A folder with one of these was a study once, however much of it is left.
@@ -58,7 +57,7 @@ def overview(folder: Path) -> Overview:
         _check_journal(folder / "journal.log")
     except (TrellisError, OSError) as error:
         return Overview(folder, "damaged", size, str(error).splitlines()[0])
-    total, data = _total(manifest), manifest["data"]
+    total, data = trials_in_all(manifest), manifest["data"]
     state = "finished" if done >= total else "unfinished"
     return Overview(
         folder,
@@ -71,21 +70,6 @@ def overview(folder: Path) -> Overview:
         best=best,
         age_s=_age_s(manifest.get("created")),
     )
-
-
-def _total(manifest: Mapping[str, Any]) -> int:
-    """Return how many trials the study has when it ends: a grid may have fewer points."""
-    from search.domains import configuration
-    from search.grid import grid_sample
-
-    budget, trials = manifest["budget"], int(manifest["budget"]["trials"])
-    if budget["sampler"] != "grid":
-        return trials
-    space, fixed = find(manifest["experiment"]).space(), budget["fixed"]
-    points = grid_sample(space, fixed, trials, budget["seed"])
-    first = configuration(space, {**manifest["defaults"], **fixed})
-    begun = [first, *(each["config"] for each in budget.get("warm_start", ()))]
-    return min(trials, len(points) + sum(each not in points for each in begun))
 
 
 def _trials(folder: Path) -> tuple[int, float | None]:

@@ -38,6 +38,7 @@ def build_parser() -> Parser:
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_results_dir()
+    parser.add_data_dir()
     return parser
 
 
@@ -72,7 +73,7 @@ def _predict(given: argparse.Namespace) -> int:
     from analysis.table import data_kind
     from search.winner import read_winner
 
-    winner = read_winner(resolve_study(given.study, given.results_dir))
+    winner = read_winner(resolve_study(given.study, given.results_dir), given.data_dir)
     warning = data_kind(winner.folder)[1]
     if warning:
         say(f"note: trained on {warning}")

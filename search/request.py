@@ -150,7 +150,7 @@ def _data(
 ) -> DataSpec | None:
     dataset = experiment.dataset if experiment else ""
     if old and arguments.data in (None, old["kind"]):
-        location = arguments.data_dir if old["kind"] == "tfds" else None
+        location = arguments.data_dir if old["kind"] != "embedded" else None
         return DataSpec(dataset, old["kind"], absolute(location or old["location"]))
     try:
         return data_spec(arguments.data, arguments.data_dir, dataset)

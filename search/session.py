@@ -72,6 +72,7 @@ class Session:
     ) -> None:
         """Start the clock. `mirror` holds a study that lies in a store."""
         self._request = request
+        self._old = old
         self._mirror = mirror
         self._interrupts = interrupts
         self._opened: study.OpenStudy | None = None
@@ -100,10 +101,7 @@ class Session:
         _check_classes(self._request, data)
         announce(self._request, data)
         if self._request.dry_run:
-            if self._request.resources is not None:
-                say_resources(self._request, self._request.resources)
-            say("dry run: no study was begun")
-            return EXIT_DONE
+            return self._dry_run(data)
         code = self._guarded(data)
         if self._opened is not None and not self._request.again:
             show_result(self._request, self._opened.book, code, time.monotonic() - began)
@@ -145,15 +143,23 @@ class Session:
         )
         return StudyFailed(f"the study broke off: {text.splitlines()[0]}{where}")
 
+    def _dry_run(self, data: Data) -> int:
+        request = self._request
+        if request.resume and self._old is not None:
+            study.check_same(request.folder.name, self._old, self._manifest(data))
+        if request.resources is not None:
+            say_resources(request, request.resources)
+        say(f"dry run: no study was {'changed' if request.resume else 'begun'}")
+        return EXIT_DONE
+
+    def _manifest(self, data: Data) -> dict[str, Any]:
+        request = self._request
+        command = list(request.again) or command_line()
+        return make_manifest(request.experiment, request.plan, data, command, self._weights)
+
     def _search(self, data: Data) -> None:
         request = self._request
-        content = make_manifest(
-            request.experiment,
-            request.plan,
-            data,
-            list(request.again) or command_line(),
-            self._weights,
-        )
+        content = self._manifest(data)
         content["resources"] = {**request.asked._asdict(), "precision": self._precision}
         if request.resume:  # refused or finished before anything is prepared
             self._open(study.go_on, content)

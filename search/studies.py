@@ -103,9 +103,13 @@ def _list(given: argparse.Namespace) -> int:
 
 def _show(given: argparse.Namespace) -> int:
     from analysis.frames import resolve_study
+    from search.places import below, is_remote
     from search.studies_text import show_text
 
-    print(show_text(resolve_study(given.study, given.results_dir)), end="")
+    uri = given.study if is_remote(given.study) else None
+    if uri is None and is_remote(str(given.results_dir)):
+        uri = below(given.results_dir, given.study)
+    print(show_text(resolve_study(given.study, given.results_dir), uri), end="")
     return EXIT_DONE
 
 

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from analysis.layout import WIDTH, Section, blocks, column, plain
 from search.overview import Overview, age, confirmed, overview, size
+from search.places import above
 from search.progress import settings
 from trainables.errors import TrellisError
 
@@ -39,8 +41,8 @@ def _progress(each: Overview) -> str:
     return "" if each.done is None else f"{each.done} of {each.trials}"
 
 
-def show_text(folder: Path) -> str:
-    """Return all that is worth knowing of one study.
+def show_text(folder: Path, uri: str | None = None) -> str:
+    """Return all that is worth knowing of one study; its folder may be a copy of `uri`.
 
     Raises:
         TrellisError: study.json is damaged.
@@ -49,21 +51,29 @@ def show_text(folder: Path) -> str:
     from analysis.table import render_best
 
     seen, manifest = overview(folder), read_manifest(folder)
-    lines = [f"{name:<11} {text}" for name, text in _facts(seen, manifest)]
+    if uri is not None and seen.state == "unfinished":  # a copy does not tell whether it runs
+        seen = replace(seen, state="running or unfinished")
+    lines = [f"{name:<11} {text}" for name, text in _facts(seen, manifest, uri)]
     sections: list[Section] = [*lines]
     if seen.best is not None:
         sections.append("\n" + render_best(folder, 5).rstrip("\n"))
     sections += _confirmed_lines(folder)
-    if seen.state == "unfinished":
-        words = ["python", "-m", "search.run", seen.experiment, "--study", folder.name]
-        if folder.parent != Path("results"):
-            words += ["--results-dir", str(folder.parent)]
-        sections.append(f"\ngo on with: {shlex.join([*words, '--resume'])}")
+    if seen.state.endswith("unfinished"):
+        sections.append(f"\ngo on with: {_way_on(seen, uri)}")
     return "\n".join(str(section) for section in sections) + "\n"
 
 
-def _facts(seen: Overview, manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "study", str(seen.folder)
+def _way_on(seen: Overview, uri: str | None) -> str:
+    place, name = (str(seen.folder.parent), seen.folder.name) if uri is None else above(uri)
+    words = ["python", "-m", "search.run", seen.experiment, "--study", name]
+    words += [] if place == "results" else ["--results-dir", place]
+    return shlex.join([*words, "--resume"])
+
+
+def _facts(
+    seen: Overview, manifest: Mapping[str, Any], uri: str | None
+) -> Iterator[tuple[str, str]]:
+    yield "study", uri or str(seen.folder)
     yield "state", f"{seen.state}: {seen.reason}" if seen.reason else seen.state
     yield "experiment", str(manifest.get("experiment"))
     yield "trials", _progress(seen)

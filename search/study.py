@@ -158,6 +158,23 @@ def _begin(
     return OpenStudy(experiment, plan, study_folder(root, content, mirror), content)
 
 
+def check_same(name: str, old: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+    """Make sure that a study would go on as what it is.
+
+    Args:
+        name: The study's.
+        old: Its manifest.
+        content: The manifest that it would get now.
+
+    Raises:
+        ResumeRefused: another space, budget or data; a line per difference.
+    """
+    # Through JSON, so that tuples and the like compare as they are stored.
+    changed = differences(old, json.loads(json.dumps(content)))
+    if changed:
+        raise ResumeRefused("\n".join([f"study {name} was made with other settings:", *changed]))
+
+
 def go_on(
     experiment: Experiment,
     plan: Plan,
@@ -173,10 +190,5 @@ def go_on(
     """
     check_plain(root)
     old = read_manifest(root / "study.json")
-    # Through JSON, so that tuples and the like compare as they are stored.
-    changed = differences(old, json.loads(json.dumps(content)))
-    if changed:
-        raise ResumeRefused(
-            "\n".join([f"study {root.name} was made with other settings:", *changed])
-        )
+    check_same(root.name, old, content)
     return OpenStudy(experiment, plan, study_folder(root, old, mirror))

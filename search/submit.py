@@ -4,7 +4,6 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.command import ended
@@ -16,6 +15,7 @@ from search.errors import (
 )
 from search.jobs_options import Submission, check, check_cluster, command_parser, submit_parser
 from search.options import Mistakes
+from search.places import is_remote, local_path
 from trainables.errors import TrellisError
 
 if TYPE_CHECKING:
@@ -148,7 +148,9 @@ def _logs(cluster: "Cluster", asked: argparse.Namespace) -> int:
 def _fetch(cluster: "Cluster", asked: argparse.Namespace) -> int:
     from search.jobs_fetch import fetch
 
-    results = Path(asked.results_dir).expanduser().absolute()
+    if is_remote(asked.results_dir):
+        raise UsageError([f"--results-dir {asked.results_dir}: fetch takes a folder here"])
+    results = local_path(asked.results_dir).absolute()
     print(f"study: {fetch(cluster, cluster.job(asked.job), results, _say)}")
     return EXIT_DONE
 

@@ -151,6 +151,9 @@ def _shape(experiment: Experiment, spec: DataSpec, config: Mapping[str, Any]) ->
             source = open_source(spec)
             height, width, channels = next(iter(source.images("train")))[0].shape
         except TrellisError as error:
-            raise TrellisError(f"the size of the images can no longer be told: {error}") from None
+            raise TrellisError(
+                f"the size of the images can no longer be told: {error} (--data-dir says where "
+                "the data lies now)"
+            ) from None
     # A pretrained network takes colours: gray images were repeated for it.
     return Shape(size or height, size or width, 3 if experiment.pretrained else channels)

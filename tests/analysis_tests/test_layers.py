@@ -95,6 +95,15 @@ def test_mistakes_are_told_together(capsys: pytest.CaptureFixture[str]) -> None:
     assert "kernel_size must be one of 3, 5, 7" in lines[1]
 
 
+def test_values_that_do_not_go_together(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--fix", "source_classes=0,1", "--fix", "target_classes=1,2"]
+    assert main(["cifar10_transfer", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert "1" in err
+
+
 def test_an_unknown_experiment(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lenet"]) == 2
     assert "did you mean lenet_beans" in capsys.readouterr().err

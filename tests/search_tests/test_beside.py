@@ -82,7 +82,8 @@ def test_a_missing_extra_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert beside.mistakes(True, "http://127.0.0.1:5000") == []
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     (line,) = beside.mistakes(name == "tensorboard", "sqlite:///x" if name == "mlflow" else None)
-    assert line == f"--{name}: the package is missing: pip install 'trellis-search[{name}]'"
+    way = f".venv/bin/python -m pip install --editable '.[{name}]'"
+    assert line == f"--{name}: the package is missing: {way}"
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from search.confirm import main
+from search import confirmation
+from search.confirm import build_parser, main
+from search.contenders import Contender, best_contenders
+from search.interrupts import EndEarly
+from search.past import read_records
 from search.plan import Plan
-from tests.search_tests.toy import begin, drive
+from tests.search_tests.toy import EXPERIMENT, begin, drive
 
 
 def wrong(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[str]]:
@@ -159,3 +164,64 @@ def test_a_search_without_a_finished_trial(
         1, "search.confirm: s has no trial that finished: there is nothing to confirm",
     )  # fmt: skip
     assert drive(begin(Plan(1, 1), tmp_path / "other").book) == [0]
+
+
+def test_the_way_on_names_another_ray_and_place() -> None:
+    def way(*words: str) -> str:
+        return " ".join(confirmation._again(build_parser().parse_args(["mine", *words])))
+
+    assert way() == "python -m search.confirm mine"
+    assert way("--results-dir", "r", "--address", "auto", "--concurrent", "2") == (
+        "python -m search.confirm mine --results-dir r --address auto"
+    )
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "told"),
+    [
+        (EndEarly("time budget reached", asked_for=True), 0, "time budget reached: go on by the"),
+        (EndEarly("terminated", asked_for=False), 130, "terminated: go on by the same command"),
+        (KeyboardInterrupt(), 130, "interrupted: go on by the same command"),
+    ],
+)
+def test_what_ends_the_judging_early(
+    end: BaseException,
+    code: int,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def ended(*_: object) -> None:
+        raise end
+
+    begin(Plan(2, 2), tmp_path / "s").close()
+    monkeypatch.setattr(confirmation, "_court", ended)
+    nothing: Any = None
+    where = tmp_path / "s", tmp_path / "s"
+    assert confirmation._judged(nothing, *where, {}, [], nothing) == code
+    assert told in capsys.readouterr().err
+
+
+def test_a_better_one_found_since_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened = begin(Plan(6, 4, seed=3, sampler="random", stopper="none"), tmp_path / "s")
+    drive(opened.book)
+    opened.close()
+    records = read_records(tmp_path / "s")
+    best, second, *_ = best_contenders(EXPERIMENT, {}, records, 9)
+
+    def begun(*configs: Contender) -> str:
+        budget = {"configurations": [each.config for each in configs], "seeds": 2, "fixed": {}}
+        now = best_contenders(EXPERIMENT, {}, records, 5)
+        nested = tmp_path / "s" / "confirm"
+        args = ({"budget": budget}, now, None, None, EXPERIMENT, records, nested)
+        chosen = confirmation._as_begun(*args)
+        assert [each.config for each in chosen] == [each.config for each in configs]
+        return capsys.readouterr().err
+
+    assert begun(best, second) == ""
+    note = begun(second)
+    assert f"the search has found better since ({best.searched:.4f} on validation)" in note
+    assert f"remove {tmp_path / 's' / 'confirm'} to begin anew" in note

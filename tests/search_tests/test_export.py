@@ -327,7 +327,9 @@ def test_missing_packages_are_told_first(
     monkeypatch.setattr(
         "importlib.util.find_spec", lambda name: None if name == "onnxscript" else find(name)
     )
-    with pytest.raises(UsageError, match=r"onnxscript missing.*trellis-search\[export\]"):
+    with pytest.raises(
+        UsageError, match=r"onnxscript missing.*pip install --editable '.\[export\]'"
+    ):
         export_model(lenet, tmp_path / "model")
 
 

@@ -231,13 +231,18 @@ def test_files_that_do_not_go_together_are_told(
         read_winner(tmp_path).network()
 
 
-def test_without_its_folder_the_size_of_images_is_not_known(tmp_path: Path) -> None:
+def test_without_its_folder_the_size_of_images_is_not_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     spec = DataSpec("mnist", "folder", str(make_images(tmp_path / "i", classes=2, side=12)))
     root = make_study(tmp_path / "s", "mnist_cnn", spec, epochs=1)
     assert read_winner(root).shape == Shape(12, 12, 3)
     (tmp_path / "i").rename(tmp_path / "j")
     with pytest.raises(TrellisError, match="the size of the images can no longer be told"):
         read_winner(root)
+    image = next((tmp_path / "j").rglob("*.png"))
+    code, out, _ = run(capsys, root, image, "--data-dir", tmp_path / "j")
+    assert (code, len(out.splitlines())) == (0, 2)
 
 
 def test_an_unknown_study_is_a_usage_error(

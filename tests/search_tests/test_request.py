@@ -14,6 +14,7 @@ from search.plan import Plan
 from search.request import check
 from search.resources import Machine, Resources
 from tests.search_tests import toy
+from trainables.data import DataSpec
 
 NAMES = (
     "valid are augmentation, batch_size, dropout, filters, image_size, kernel_size, "
@@ -86,7 +87,7 @@ BAD = [
     ),
     ("lenet_beans --stopper x", "--stopper x: must be one of asha, hyperband, median, none"),
     ("lenet_beans --first-rung 0", "--first-rung 0: must be a whole number of at least 1"),
-    ("lenet_beans --first-rung 20", "--first-rung 20: must be below --max-epochs 20"),
+    ("lenet_beans --first-rung 20", "--first-rung 20: no trial has more epochs"),
     (
         "lenet_beans --first-rung 2 --stopper none",
         "--first-rung 2 does not go with --stopper none: nothing is stopped",
@@ -94,6 +95,14 @@ BAD = [
     (
         "lenet_beans --first-rung 2 --sweep kernel_size",
         "--first-rung 2 does not go with --stopper none: nothing is stopped",
+    ),
+    (
+        "inception_beans --first-rung 12",
+        "--first-rung 12: no trial has more epochs of the last stage, finetune_epochs",
+    ),
+    (
+        "inception_beans --fix unfreeze_blocks=0 --first-rung 1",
+        "--first-rung 1: no trial has more epochs of the last stage, finetune_epochs",
     ),
     ("lenet_beans --precision half", "--precision half: must be one of auto, bfloat16, float32"),
     ("lenet_beans --concurrent 0", "--concurrent 0: must be a whole number of at least 1"),
@@ -409,6 +418,12 @@ def test_data_may_have_moved(here: Path) -> None:
     assert resume("", old).data.location == "/old/place"
     assert resume("--data tfds", old).data.location == "/old/place"
     assert resume("--data-dir new", old).data.location == str(here / "new")
+
+
+def test_a_folder_of_images_may_have_moved(here: Path) -> None:
+    old = manifest(STUDY, kind="folder", location="/old/place")
+    assert resume("", old).data.location == "/old/place"
+    assert resume("--data-dir new", old).data == DataSpec("beans", "folder", str(here / "new"))
 
 
 def test_a_study_of_another_experiment_is_refused() -> None:

@@ -1,11 +1,18 @@
 """What a signal does to a search outside the study itself: before it, and after it."""
 
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-from search.errors import EXIT_DONE, EXIT_INTERRUPTED
+from search.errors import EXIT_DONE, EXIT_INTERRUPTED, ResumeRefused
 from search.interrupts import EndEarly
+from search.plan import Plan
 from search.session import Session
+from tests.search_tests.toy import DATA, EXPERIMENT, manifest
 
+PLAN = Plan(trials=3, max_epochs=2, seed=5, sampler="random")
 INTERRUPTED = EndEarly("terminated", asked_for=False)
 USED_UP = EndEarly("time budget reached", asked_for=True)
 
@@ -36,3 +43,24 @@ def test_a_signal_while_data_is_made_or_the_table_is_drawn(
     monkeypatch.setattr(Session, "_run", ended)
     assert session.run() == code
     assert capsys.readouterr().err.startswith(told)
+
+
+def dry(plan: Plan, resume: bool) -> int:
+    """A dry run of the toy with `plan`, of a study that has PLAN."""
+    session = Session.__new__(Session)
+    request = SimpleNamespace(
+        experiment=EXPERIMENT, plan=plan, folder=Path("s"), resume=resume, resources=None, again=()
+    )
+    session.__dict__.update(_request=request, _old=manifest(PLAN), _weights=None)
+    return session._dry_run(DATA)
+
+
+def test_a_dry_run_refuses_what_the_run_would(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dry(PLAN, resume=True) == EXIT_DONE
+    assert capsys.readouterr().err == "dry run: no study was changed\n"
+    with pytest.raises(
+        ResumeRefused, match=r"^study s was made .*\nbudget.trials: the study has 3"
+    ):
+        dry(replace(PLAN, trials=9), resume=True)
+    assert dry(replace(PLAN, trials=9), resume=False) == EXIT_DONE
+    assert capsys.readouterr().err == "dry run: no study was begun\n"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,7 +17,8 @@ import pytest
 from search import journal, studies
 from search.overview import age, overview, size
 from search.plan import Plan
-from search.studies_text import interval, list_text
+from search.planned import trials_in_all
+from search.studies_text import interval, list_text, show_text
 from tests.search_tests.toy import begin, drive
 
 PLAN = Plan(trials=3, max_epochs=4, seed=5, sampler="random", fixed={"drop": 0.2, "rate": 1e-2})
@@ -114,6 +116,42 @@ def test_a_grid_with_fewer_points_than_trials_is_finished(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("changes", "trials"),
+    [
+        ({}, 4),  # a, and b of three depths
+        ({"trials": 3}, 3),
+        ({"fixed": {"drop": 0.2}}, 24),  # rates have no end
+        ({"fixed": {"rate": 1e-2}}, 16),  # four times as many: drop 0 to 0.6
+        ({"fixed": {"rate": 1e-2, "drop": 0.1}}, 4),  # beside the steps, and so all four
+        # Five rates of each of four; the published 1e-3 is none of them.
+        ({"sampler": "grid", "fixed": {"drop": 0.2}, "trials": 30}, 21),
+        ({"sweep": ["drop"], "trials": 4}, 4),
+        ({"sweep": ["drop"], "seeds": 9, "trials": 36}, 36),
+    ],
+)
+def test_a_study_ends_when_its_space_has_no_more(
+    results: Path, changes: dict[str, Any], trials: int
+) -> None:
+    content = json.loads((results / "done" / "study.json").read_text())
+    content["budget"] |= {"trials": 24} | changes
+    assert trials_in_all(content) == trials
+    assert trials_in_all(content | {"experiment": "of another version"}) == int(
+        content["budget"]["trials"]
+    )
+
+
+def test_a_search_that_ran_out_of_configurations_is_finished(
+    results: Path, tmp_path: Path
+) -> None:
+    opened = begin(replace(PLAN, trials=24), tmp_path / "few")
+    drive(opened.book)
+    assert not opened.book.unfinished
+    opened.close()
+    seen = overview(tmp_path / "few")
+    assert (seen.state, seen.done, seen.trials) == ("finished", 4, 4)
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [(None, ""), (0.4, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (200_000, "2 d")],
 )
@@ -170,6 +208,16 @@ def test_show_tells_what_a_study_is(results: Path, capsys: pytest.CaptureFixture
     _, out, _ = run(capsys, "show", results / "left")
     assert "trials      1 of 3" in out
     assert f"search.run toy --study left --results-dir {results} --resume" in out
+
+
+def test_a_copy_of_a_store_is_shown_as_what_it_is_a_copy_of(results: Path) -> None:
+    text = show_text(results / "left", "s3://bucket/all/left?region=x")
+    assert "study       s3://bucket/all/left?region=x\n" in text
+    assert "state       running or unfinished\n" in text
+    way = "go on with: python -m search.run toy --study left --results-dir"
+    assert f"{way} 's3://bucket/all?region=x' --resume" in text
+    assert str(results) not in text
+    assert "go on with" not in show_text(results / "done", "s3://bucket/all/done")
 
 
 def test_show_tells_what_was_confirmed(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """search.submit: what it refuses, what it sends, and whole jobs on a real cluster."""
 
+import argparse
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ from search.jobs_fetch import fetch
 from search.jobs_options import Submission, check, submit_parser
 from search.jobs_package import package
 from search.manifest import git_commit
-from search.submit import main
+from search.submit import _fetch, main
 from tests.search_tests import nodes
 from tests.search_tests.bench import PATIENCE_S, Bench, make_bench
 from tests.search_tests.nodes import Nodes
@@ -441,3 +443,10 @@ def test_the_code_of_a_job_knows_its_commit(tmp_path: Path) -> None:
             subprocess.run(words, cwd=code, env=environment, capture_output=True, text=True).stdout
         )
     assert told == ["0123456789abcdef0123456789abcdef01234567+changes\n", "None\n"]
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/x", "gs://bucket"])
+def test_a_study_is_fetched_into_a_folder_alone(place: str) -> None:
+    nothing: Any = None
+    with pytest.raises(UsageError, match=f"--results-dir {place}: fetch takes a folder here"):
+        _fetch(nothing, argparse.Namespace(job="raysubmit_1", results_dir=place))
