@@ -75,8 +75,13 @@ class Progress:
                 self._live.update(self.table(now - self._began), refresh=True)
         else:
             self._tell_doing()
-            if self._pulse.due:
+            if self._pulse.due or (last and self._cut_short):
                 self._print(pulse(self._book, now - self._began))
+
+    @property
+    def _cut_short(self) -> bool:
+        """Whether trials are running still: at the end, what became of them is worth a line."""
+        return any(record.status == "running" for record in self._book.records.values())
 
     def _tell_ended(self) -> None:
         for number, record in self._book.records.items():
