@@ -77,7 +77,8 @@ def _pass_bytes(stage: Stage) -> int:
     shape, dtype = stage.train.inputs.shape[1:], stage.train.inputs.dtype
     weights = empty_state(stage.model)
     with torch.random.fork_rng(devices=[]), torch.no_grad(), _Made() as made:
-        inputs = stage.prepare(torch.zeros((1, *shape), dtype=dtype))
+        # In float32, as the weights are: stored activations are bfloat16 where a trial is.
+        inputs = stage.prepare(torch.zeros((1, *shape), dtype=dtype)).float()
         if stage.augment is not None:
             inputs = stage.augment(inputs, torch.Generator())
         torch.func.functional_call(stage.model.train(), weights, (inputs,))

@@ -96,15 +96,20 @@ def run_stages(
             if number + 1 == len(saved.models):
                 stage.optimizer.load_state_dict(saved.optimizer)
                 saved = None  # as large as the network and its optimizer: let it go
+        is_last = end == budget.epochs or number + 1 == len(builders)
+        if is_last and len(history) == end:  # a kill came before the trial's last file
+            keeper.keep_last(stage.model)
         frozen_images, prepared_s = stage.frozen_images, stage.prepared_s
         for epoch in range(len(history) + 1, end + 1):
             result = run_epoch(stage, budget, epoch, device)
             told = replace(result, frozen_images=frozen_images, prepared_s=prepared_s)
             history.append(told)
             frozen_images, prepared_s = 0, 0.0  # later epochs find it stored
-            keeper.keep(stage.model, stage.optimizer)
-            if epoch == end and (end == budget.epochs or number + 1 == len(builders)):
+            if (
+                epoch == end and is_last
+            ):  # first: once a checkpoint has it, it is not trained again
                 keeper.keep_last(stage.model)
+            keeper.keep(stage.model, stage.optimizer)
             yield history[-1]
         if end < budget.epochs:
             keeper.end_stage(stage.model)

@@ -380,6 +380,35 @@ def test_the_last_weights_are_kept_if_they_are_asked_for(interrupted: int, tmp_p
     assert not list((tmp_path).glob(".*part*"))
 
 
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.usefixtures("_every_epoch")
+def test_the_last_weights_are_there_whenever_it_was_killed(
+    before: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a trial that ends before its budget does: its last epoch has a checkpoint, too."""
+    given = budget(9, tmp_path, keep_last=True)
+    keep_last, killed = checkpoint.Keeper.keep_last, KeyboardInterrupt("killed")
+
+    def dies(keeper: Any, model: Any) -> None:
+        if not before:
+            keep_last(keeper, model)
+        raise killed
+
+    with monkeypatch.context() as changed:
+        changed.setattr(checkpoint.Keeper, "keep_last", dies)
+        with pytest.raises(KeyboardInterrupt):
+            list(one_stage(epochs=2).run(given))
+    trial = one_stage(epochs=2)
+    assert len(list(trial.run(given))) == 2
+    saved = load_weights(tmp_path / "last.pt")
+    assert saved["epoch"] == 2
+    assert equal(list(saved["model"].values()), trial.weights())
+    # An older version could leave a checkpoint of all epochs, and no last weights.
+    (tmp_path / "last.pt").unlink()
+    assert len(list(one_stage(epochs=2).run(given))) == 2
+    assert equal(list(load_weights(tmp_path / "last.pt")["model"].values()), trial.weights())
+
+
 def test_last_weights_are_not_kept_unasked(tmp_path: Path) -> None:
     list(one_stage().run(budget(2, tmp_path)))
     assert not (tmp_path / "last.pt").exists()

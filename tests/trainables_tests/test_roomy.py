@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from search.catalog import EXPERIMENTS
 from spaces import inception_beans
 from tests.trainables_tests.test_eager import HEAD, ROOT, TRAIN
 from tests.trainables_tests.test_micro_batches import CPU, FLOAT32, META, built, chosen, need
@@ -31,9 +33,11 @@ def drawn(experiment: str, count: int) -> list[dict[str, Any]]:
     return [space(study.ask()) for _ in range(count)]
 
 
-def stages(experiment: str, config: dict[str, Any], data: str) -> list[Stage]:
+def stages(
+    experiment: str, config: dict[str, Any], data: str, budget: Budget = FLOAT32
+) -> list[Stage]:
     module = importlib.import_module(f"trainables.{experiment}")
-    return [build(META) for build in stages_of(module)(config, published(data), FLOAT32)]
+    return [build(META) for build in stages_of(module)(config, published(data), budget)]
 
 
 def predicted(of: Stage) -> int:
@@ -56,6 +60,20 @@ def test_nor_do_those_of_inception() -> None:
     assert [of.name for of in made] == ["head", "finetune"]
     for of in made:
         assert predicted(of) < roomy.at_most(of)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_has_the_same_bound_in_both_precisions(name: str) -> None:
+    experiment = EXPERIMENTS[name]
+    bounds = [
+        [
+            roomy.at_most(of)
+            for of in stages(name, experiment.defaults(), experiment.dataset, budget)
+        ]
+        for budget in (FLOAT32, replace(FLOAT32, precision="bfloat16"))
+    ]
+    assert bounds[0] == bounds[1]
+    assert len(bounds[0]) == max(1, len(experiment.stage_epochs))
 
 
 def test_what_operators_make_is_counted_and_views_are_not() -> None:
