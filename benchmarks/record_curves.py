@@ -118,7 +118,8 @@ def train(
     """Train a configuration once: `task` has its number, the repeat, and the configuration."""
     number, repeat, config = task
     seed = derive(0, "curve", number, repeat)
-    budget = Budget(options.epochs, seed=seed, threads=options.threads)
+    # The clock of replays is CPU seconds.
+    budget = Budget(options.epochs, seed=seed, threads=options.threads, device="cpu")
     epochs = find(EXPERIMENT).trainable()(config, _data(spec, options.image_size), budget)
     rows, parameters = record(epochs)
     precision = resolve_precision("auto", on_this_cpu=True)

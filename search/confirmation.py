@@ -258,7 +258,7 @@ def _judge_rest(
             f"no trial of {court.trials} was completed; see {court.trials / 'trials.csv'}"
         )
     _say_missing(records)
-    content = verdict(chosen, rows, _about(court, request))
+    content = verdict(chosen, rows, _about(court, request), _unsafe(chosen, records))
     replace_text(court.root / JSON_NAME, json.dumps(content, indent=2) + "\n")
     keep_recommended(court, rows, records, content["recommended"])
     if not unfinished(records, request.plan.trials):  # or another may be recommended then
@@ -279,6 +279,15 @@ def _about(court: Court, request: Request) -> dict[str, Any]:
         "opened": openings(court.opened),
         "classes": list(data.classes),
     }
+
+
+def _unsafe(chosen: Sequence[Contender], records: Sequence[Record]) -> set[int]:
+    """Return the numbers of the contenders that were infeasible on some seed, and tell of them."""
+    numbers = {config_key(each.config): each.number for each in chosen}
+    found = {numbers[config_key(r.config)] for r in records if r.status == "infeasible"}
+    for number in sorted(found):
+        say(f"note: configuration {number} was infeasible on some seed: not to be recommended")
+    return found
 
 
 def _say_missing(records: Sequence[Record]) -> None:

@@ -18,6 +18,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.experiment import Experiment
+from search.records import VERDICT
 
 
 def trial_epochs(experiment: Experiment, config: Mapping[str, Any], max_epochs: int) -> int:
@@ -48,15 +49,23 @@ class JudgedStudy:
         self, deepcopy: bool = False, states: Iterable[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """Return the trials, each a copy where its epochs are counted anew."""
-        wanted = None if states is None else tuple(states)
-        return [self.judged(t) for t in self._study.get_trials(deepcopy=deepcopy, states=wanted)]
+        wanted = tuple(TrialState) if states is None else tuple(states)
+        every = [self.judged(trial) for trial in self._study.get_trials(deepcopy=deepcopy)]
+        return [trial for trial in every if trial.state in wanted]
 
     def judged(self, trial: FrozenTrial) -> FrozenTrial:
-        """Return a trial with the values that count, by the epoch of the stage that counts."""
+        """Return a trial with the values that count, by the epoch of the stage that counts.
+
+        An infeasible one is no complete one, as which the GP sampler wants to be told of it.
+        """
         after = judged_after(self._experiment, trial.user_attrs["config"])
-        if after == 0:
+        told = trial.user_attrs.get(VERDICT, {}).get("status")
+        infeasible = trial.state == TrialState.COMPLETE and told == "infeasible"
+        if after == 0 and not infeasible:
             return trial
         counted = copy.copy(trial)
+        if infeasible:
+            counted.state = TrialState.PRUNED
         values = trial.intermediate_values
         counted.intermediate_values = (
             {}

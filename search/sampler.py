@@ -5,6 +5,7 @@ A proposal is drawn in a study of its own, in memory, that shows the journal's t
 of a new trial is one single line: a kill leaves a trial asked for or not, never half asked.
 """
 
+import random
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -16,12 +17,15 @@ from optuna.trial import FrozenTrial, TrialState
 from search.additive import Additive
 from search.domains import config_key
 from search.experiment import Space
+from search.grid import all_if_fewer
 from search.history import History, Shown
 from trainables.seeds import derive
 
 # Beyond this many duplicates in a row the sampler is stuck on a point: random draws go on.
 _SAMPLER_TRIES = 10
 _RANDOM_TRIES = 200
+# A space of fewer configurations is walked for those that draws have missed.
+_SMALL = 10_000
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:
@@ -115,7 +119,21 @@ class Proposer:
                 proposal = _running(number, asked, config)
                 self.add(proposal)
                 return proposal
-        return None
+        return self._rest(number)
+
+    def _rest(self, number: int) -> FrozenTrial | None:
+        """Return one of the last configurations of a small space, which draws rarely hit."""
+        points = all_if_fewer(self._space, self._fixed, _SMALL) or []
+        left = [point for point in points if config_key(point) not in self._known]
+        if not left:
+            return None
+        chosen = random.Random(derive(self._seed, "rest", number)).choice(left)
+        study = optuna.create_study(sampler=make_sampler("random", 0), direction="maximize")
+        study.enqueue_trial(chosen)
+        asked = study.ask()
+        proposal = _running(number, asked, self._space(FixedTrial(asked, self._fixed)))
+        self.add(proposal)
+        return proposal
 
     def _modelled(
         self, shown: list[FrozenTrial], number: int, attempt: int

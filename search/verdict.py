@@ -1,7 +1,7 @@
 """confirm.json: what the rows of confirm.csv say together, configuration by configuration."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +13,10 @@ Rows = Sequence[Mapping[str, str]]
 
 
 def verdict(
-    contenders: Sequence[Contender], rows: Rows, about: Mapping[str, Any]
+    contenders: Sequence[Contender],
+    rows: Rows,
+    about: Mapping[str, Any],
+    unsafe: Collection[int] = (),
 ) -> dict[str, Any]:
     """Return the content of confirm.json; `about` comes first in it.
 
@@ -27,17 +30,20 @@ def verdict(
         contenders: That were judged; those without a row are left out.
         rows: Of confirm.csv, at least one.
         about: Experiment, study, openings and so on.
+        unsafe: Numbers of contenders that diverged, or ran out of memory, on a seed: those are
+            neither recommended nor compared, unless all did. What they have is of luckier seeds.
     """
     own = {each.number: [r for r in rows if int(r["configuration"]) == each.number]
            for each in contenders}  # fmt: skip
     test_images = sum(map(sum, json.loads(rows[0]["confusion_matrix"])))
     judged = [each for each in contenders if own[each.number]]
-    common = set.intersection(*({r["seed"] for r in own[each.number]} for each in judged))
+    safe = [each for each in judged if each.number not in unsafe] or judged
+    common = set.intersection(*({r["seed"] for r in own[each.number]} for each in safe))
     paired = {
-        name: {each.number: _values(own[each.number], name, common) for each in judged}
+        name: {each.number: _values(own[each.number], name, common) for each in safe}
         for name in ("test_accuracy", "val_accuracy")
     }
-    cost = {each.number: _cost(own[each.number][0]) for each in judged}
+    cost = {each.number: _cost(own[each.number][0]) for each in safe}
     groups = letters(paired["test_accuracy"], cost) if common else {}
     return {
         **about,

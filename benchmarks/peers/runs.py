@@ -24,6 +24,10 @@ TOOLS = {
 }
 
 
+# One image of a hundred thousand is more.
+_SAME = 1e-6
+
+
 @dataclass(frozen=True)
 class Run:
     """What came out of a run. `improvements` are the epochs better than all before them.
@@ -48,13 +52,19 @@ class Run:
         return self.improvements[-1].val_accuracy
 
     def time_to(self, accuracy: float) -> float:
-        """Return the seconds until a validation accuracy was reached, inf where it never was."""
-        reached = (e.seconds for e in self.improvements if e.val_accuracy >= accuracy)
+        """Return the seconds until a validation accuracy was reached, inf where it never was.
+
+        Accuracies that differ by less than a millionth are one: Keras tells them in float32.
+        """
+        enough = accuracy - _SAME
+        reached = (e.seconds for e in self.improvements if e.val_accuracy >= enough)
         return next(reached, float("inf"))
 
 
 def run(tool: str, task: Task, folder: Path, limit_s: float) -> Run:
     """Run a tool, or return what the same task gave before: a benchmark goes on where it ended.
+
+    One that its time limit ended is run again with a longer one.
 
     Raises:
         TrellisError: the tool failed, or reported nothing.
@@ -63,7 +73,9 @@ def run(tool: str, task: Task, folder: Path, limit_s: float) -> Run:
     task = replace(task, folder=str(place / "work"), records=str(place / "records.jsonl"))
     kept = place / "run.json"
     if kept.exists() and Task.read(place / "task.json") == task:
-        return read_run(kept)
+        found = read_run(kept)
+        if not found.timed_out or limit_s <= found.wall_s:
+            return found
     shutil.rmtree(place, ignore_errors=True)
     Path(task.folder).mkdir(parents=True)
     task.write(place / "task.json")
@@ -72,8 +84,8 @@ def run(tool: str, task: Task, folder: Path, limit_s: float) -> Run:
     began = time.time()
     usage = watch(words, log, limit_s, {"RAY_USAGE_STATS_ENABLED": "0", "KERAS_BACKEND": "torch"})
     shutil.rmtree(task.folder)
-    found = records.read(task.records, began)
-    if not found or (usage.exit_code and not usage.timed_out):
+    told = records.read(task.records, began)
+    if not told or (usage.exit_code and not usage.timed_out):
         last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
         raise TrellisError(f"{tool} ended with {usage.exit_code}: {last}; see {log}")
     result = Run(
@@ -84,9 +96,9 @@ def run(tool: str, task: Task, folder: Path, limit_s: float) -> Run:
         peak_mb=usage.peak_mb,
         memory=usage.memory,
         timed_out=usage.timed_out,
-        configurations=len({each.trial for each in found}),
-        epochs=len(found),
-        improvements=tuple(records.improvements(found)),
+        configurations=len({each.trial for each in told}),
+        epochs=len(told),
+        improvements=tuple(records.improvements(told)),
     )
     kept.write_text(json.dumps(asdict(result), indent=1))
     return result

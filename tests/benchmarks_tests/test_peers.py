@@ -6,7 +6,7 @@ import math
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -249,10 +249,41 @@ def test_a_run_is_kept_and_found_again(tmp_path: Path) -> None:
     place.mkdir()
     asked = replace(task(), folder=str(place / "work"), records=str(place / "records.jsonl"))
     asked.write(place / "task.json")
-    from dataclasses import asdict
-
     (place / "run.json").write_text(json.dumps(asdict(RUNS[2])))
     assert runs.run("optuna", task(), tmp_path, 60) == RUNS[2]
+
+
+@pytest.mark.parametrize(("limit_s", "again"), [(30, False), (100, False), (101, True)])
+def test_a_run_that_its_time_limit_ended_is_run_again_with_a_longer_one(
+    limit_s: float, again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = replace(RUNS[2], timed_out=True, wall_s=100.0)
+    place = tmp_path / "optuna-1"
+    place.mkdir()
+    asked = replace(task(), folder=str(place / "work"), records=str(place / "records.jsonl"))
+    asked.write(place / "task.json")
+    (place / "run.json").write_text(json.dumps(asdict(kept)))
+
+    def watched(*_: Any) -> Any:
+        raise RuntimeError("run again")
+
+    monkeypatch.setattr(runs, "watch", watched)
+    if again:
+        with pytest.raises(RuntimeError, match="run again"):
+            runs.run("optuna", task(), tmp_path, limit_s)
+    else:
+        assert runs.run("optuna", task(), tmp_path, limit_s) == kept
+
+
+def test_an_accuracy_in_float32_is_the_same_accuracy() -> None:
+    def reached(of: float, target: float) -> float:
+        return replace(RUNS[0], improvements=(Record(1.0, "0", 1, of),)).time_to(target)
+
+    for right in (105, 106):  # of 133 images: one is rounded up, the other down
+        single = float(np.float32(right / 133))
+        assert single != right / 133
+        assert reached(right / 133, single) == reached(single, right / 133) == 1.0
+        assert reached(right / 133, (right + 1) / 133) == math.inf
 
 
 def test_time_to_an_accuracy() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import record_curves
 from benchmarks.curve_files import EPOCH_FIELDS, Run, RunLog, read_curves, write_curves
-from benchmarks.record_curves import configurations, main, record
+from benchmarks.record_curves import configurations, main, parser, record
 from search.catalog import find
 from search.errors import UsageError
 from spaces.lenet_beans import DEFAULTS
@@ -95,6 +95,20 @@ def test_configurations_begin_with_the_published_one_and_more_only_add() -> None
     assert len({config["filters"] for config in many}) == 3
 
 
+def test_a_recording_is_of_the_cpu_whatever_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def epochs(config: Any, data: Any, budget: Budget) -> Iterator[Any]:
+        asked.append(budget)
+        return iter(())
+
+    monkeypatch.setattr(record_curves, "_data", lambda *_: None)
+    monkeypatch.setattr(lenet_beans, "epochs", epochs)
+    options = parser().parse_args([])
+    record_curves.train(options, DATA.spec, (0, 0, {}))
+    assert [budget.device for budget in asked] == ["cpu"]
+
+
 def test_a_run_is_recorded_epoch_by_epoch() -> None:
     rows, parameters = record(iter([result(1), result(2)]))
     assert parameters == 10
@@ -125,7 +139,7 @@ def test_the_command_records_what_the_trainable_gives(
         (1, 0, 2),
     ]
     assert {run.precision for run in runs} == {resolve_precision("auto", on_this_cpu=True)}
-    budget = Budget(2, seed=derive(0, "curve", 1, 0), threads=1)
+    budget = Budget(2, seed=derive(0, "curve", 1, 0), threads=1, device="cpu")
     for row, wanted in zip(
         runs[1].rows, lenet_beans.epochs(runs[1].config, DATA, budget), strict=True
     ):

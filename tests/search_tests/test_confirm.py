@@ -16,6 +16,7 @@ from search.contenders import Contender, best_contenders
 from search.interrupts import EndEarly
 from search.past import read_records
 from search.plan import Plan
+from search.records import Record
 from tests.search_tests.toy import EXPERIMENT, begin, drive
 
 
@@ -225,3 +226,19 @@ def test_a_better_one_found_since_is_told(
     note = begun(second)
     assert f"the search has found better since ({best.searched:.4f} on validation)" in note
     assert f"remove {tmp_path / 's' / 'confirm'} to begin anew" in note
+
+
+def test_configurations_that_were_infeasible_on_a_seed_are_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one, two = ({"rate": rate} for rate in (0.1, 0.2))
+    chosen = [Contender(1, one, True, None), Contender(2, two, False, None)]
+    records = [
+        Record(0, "completed", one, 0, (), 1.0),
+        Record(1, "failed", one, 1, (), 1.0, "node lost"),  # nobody's plan
+        Record(2, "infeasible", two, 0, (), 1.0, "diverged: epoch 2"),
+        Record(3, "completed", two, 1, (), 1.0),
+    ]
+    assert confirmation._unsafe(chosen, records) == {2}
+    told = capsys.readouterr().err
+    assert told == "note: configuration 2 was infeasible on some seed: not to be recommended\n"

@@ -16,6 +16,7 @@ from search.experiment import Experiment
 from search.manifest import make_manifest
 from search.plan import Plan
 from search.pruners import AshaPruner
+from search.records import VERDICT
 from tests.search_tests.toy import DATA, PRESETS, row
 
 STAGES = ("head_epochs", "tune_epochs")
@@ -110,6 +111,25 @@ def test_optunas_median_reads_the_same_study() -> None:
         for n in (low, high)
     ]
     assert verdicts == [True, False]
+
+
+def test_infeasible_trials_are_no_complete_ones_to_the_median_whatever_the_sampler_is_told() -> (
+    None
+):
+    source = optuna.create_study(direction="maximize")
+    config = {"head_epochs": 1, "tune_epochs": 4}
+    for status, value in [("infeasible", 0.0)] * 2 + [("completed", 0.7)]:
+        number = told(source, config, 0.0, 0.7, 0.7)
+        source._storage.set_trial_user_attr(number, VERDICT, {"status": status})
+        source.tell(number, value)
+    low = told(source, config, 0.9, 0.5, 0.5)
+    judged = JudgedStudy(EXPERIMENT, source)
+    states = [trial.state for trial in judged.get_trials()]
+    assert states == [TrialState.PRUNED] * 2 + [TrialState.COMPLETE, TrialState.RUNNING]
+    assert len(judged.get_trials(states=(TrialState.COMPLETE,))) == 1
+    # One complete trial is not yet two.
+    assert not MedianPruner(2, 1).prune(judged, judged.judged(source.trials[low]))  # type: ignore[arg-type]
+    assert MedianPruner(1, 1).prune(judged, judged.judged(source.trials[low]))  # type: ignore[arg-type]
 
 
 def a_book(root: Path, experiment: Experiment = EXPERIMENT) -> Book:

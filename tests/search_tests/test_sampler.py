@@ -122,6 +122,20 @@ def test_no_configuration_comes_twice_and_the_used_up_space_gives_none(sampler: 
     assert proposer.propose(4) is None
 
 
+def test_the_last_configurations_of_a_small_space_are_found_though_draws_miss_them() -> None:
+    def pairs(trial: Any) -> dict[str, Any]:
+        return {name: trial.suggest_int(name, 1, 25) for name in ("one", "two")}
+
+    proposer = Proposer(pairs, {}, "random", 0)
+    found = set()
+    while (trial := proposer.propose(len(found))) is not None:
+        config = trial.user_attrs["config"]
+        assert dict(trial.params) == config
+        found.add((config["one"], config["two"]))
+    # Of 625 the last is hit by one of 210 draws in one case of four.
+    assert found == {(one, two) for one in range(1, 26) for two in range(1, 26)}
+
+
 def test_a_used_up_space_stays_so_in_a_rebuilt_view() -> None:
     proposer, journal = Proposer(space, FEW, "random", 0), Journal()
     for number in range(4):

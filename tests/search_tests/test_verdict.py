@@ -139,5 +139,16 @@ def test_only_seeds_that_all_have_are_paired() -> None:
     assert (found["paired_seeds"], found["recommended"]) == (0, None)
 
 
+def test_what_diverged_on_some_seeds_is_not_recommended_for_the_one_where_it_did_not() -> None:
+    rows = [line(1, seed, 0.8 + seed / 50, 0.8 + seed / 50) for seed in range(5)]
+    rows += [line(2, 0, 0.81, 0.9)]  # better than 1 on the seed that both have
+    assert verdict(THREE, rows, {})["recommended"] == 2
+    found = verdict(THREE, rows, {}, unsafe={2})
+    assert (found["recommended"], found["paired_seeds"]) == (1, 5)
+    assert [each["group"] for each in found["configurations"]] == ["a", ""]
+    # Where all of them did, they are compared on what there is.
+    assert verdict(THREE, rows, {}, unsafe={1, 2})["recommended"] == 2
+
+
 def test_the_toy_has_these_defaults() -> None:
     assert {name: DEFAULTS[name] for name in PUBLISHED} == PUBLISHED
