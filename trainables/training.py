@@ -105,9 +105,7 @@ def run_stages(
             told = replace(result, frozen_images=frozen_images, prepared_s=prepared_s)
             history.append(told)
             frozen_images, prepared_s = 0, 0.0  # later epochs find it stored
-            if (
-                epoch == end and is_last
-            ):  # first: once a checkpoint has it, it is not trained again
+            if epoch == end and is_last:  # first: what a checkpoint has is not trained again
                 keeper.keep_last(stage.model)
             keeper.keep(stage.model, stage.optimizer)
             yield history[-1]
