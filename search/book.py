@@ -20,6 +20,7 @@ from search.fresh import FreshTable
 from search.journal import StudyStorage, last_reported
 from search.judge import Judge
 from search.plan import Plan, is_listed, listed, trial_seed
+from search.planned import trials_of
 from search.pruners import make_pruner
 from search.records import ROW_FIELDS, VERDICT, Record, best_of, epoch_key, record_of
 from search.sampler import Proposer
@@ -53,6 +54,8 @@ class Book:
         self.experiment = experiment
         self.plan = plan
         self.folder = folder
+        # Trials in all: fewer than planned where there are not so many configurations.
+        self.total = trials_of(experiment, plan.as_json(), experiment.defaults())
         self._study = study
         self._storage = storage
         self._judge = Judge(experiment, study, make_pruner(plan.stopper, plan.rungs))

@@ -88,7 +88,7 @@ class Progress:
             if record.status != "running" and number not in self._told:
                 self._told.add(number)
                 if self._live is None or record.status in ("failed", "infeasible"):
-                    self._print(line(record, self._book.plan.trials))
+                    self._print(line(record, self._book.total))
 
     def _tell_doing(self) -> None:
         """Say once what a trial does before its first epoch: it may take minutes."""
@@ -111,7 +111,7 @@ class Progress:
         """Return the live table."""
         records = list(self._book.records.values())
         counts = Counter(record.status for record in records)
-        ended, total = len(records) - counts["running"], self._book.plan.trials
+        ended, total = len(records) - counts["running"], self._book.total
         left = remaining_s(self._book, elapsed_s)
         grid = Table.grid(padding=(0, 2))
         states = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))

@@ -5,19 +5,33 @@ from typing import Any
 
 from search.catalog import EXPERIMENTS
 from search.domains import configuration
+from search.experiment import Experiment
 from search.grid import all_if_fewer, grid_sample
 
 
 def trials_in_all(manifest: Mapping[str, Any]) -> int:
+    """Return how many trials the study of a study.json has when it ends."""
+    budget = manifest["budget"]
+    experiment = EXPERIMENTS.get(manifest["experiment"])  # another version may have had more
+    if experiment is None:
+        return int(budget["trials"])
+    return trials_of(experiment, budget, manifest["defaults"])
+
+
+def trials_of(
+    experiment: Experiment, budget: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> int:
     """Return how many trials a study has when it ends.
 
-    `manifest` is its study.json. A study draws no configuration twice, so one of few possible
-    configurations ends when it has all of them.
+    It draws no configuration twice, so one of few possible configurations ends when it has all.
+
+    Args:
+        experiment: Whose space is searched.
+        budget: The plan as study.json holds it.
+        defaults: The published configuration.
     """
-    budget = manifest["budget"]
     trials, fixed = int(budget["trials"]), budget.get("fixed", {})
-    experiment = EXPERIMENTS.get(manifest["experiment"])  # another version may have had more
-    if experiment is None or budget.get("sweep") or budget.get("configurations"):
+    if budget.get("sweep") or budget.get("configurations"):
         return trials
     space = experiment.space()
     if budget.get("sampler") == "grid":
@@ -26,6 +40,6 @@ def trials_in_all(manifest: Mapping[str, Any]) -> int:
         points = all_if_fewer(space, fixed, trials)
     if points is None:
         return trials
-    first = configuration(space, {**manifest["defaults"], **fixed})
+    first = configuration(space, {**defaults, **fixed})
     begun = [first, *(each["config"] for each in budget.get("warm_start", ()))]
     return min(trials, len(points) + sum(each not in points for each in begun))

@@ -35,7 +35,7 @@ def pulse(book: Book, elapsed_s: float) -> str:
     """Return in one line how far a study is, and what some of its running trials do."""
     records = book.records.values()
     running = [record for record in records if record.status == "running"]
-    text = f"{clock(elapsed_s)}: {len(records) - len(running)} of {book.plan.trials} trials ended"
+    text = f"{clock(elapsed_s)}: {len(records) - len(running)} of {book.total} trials ended"
     if (best := book.best) is not None:
         text += f", best {best.val_accuracy:.4f} (trial {best.number})"
     if (left := remaining_s(book, elapsed_s)) is not None:
@@ -52,7 +52,7 @@ def remaining_s(book: Book, elapsed_s: float) -> float | None:
     begun = ended - book.ended_before
     if begun < 1:
         return None
-    return elapsed_s / begun * (book.plan.trials - ended)
+    return elapsed_s / begun * (book.total - ended)
 
 
 def _epochs(record: Record, book: Book) -> str:

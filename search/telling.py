@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from search.book import Book
 from search.errors import EXIT_DONE, StudyFailed
 from search.plan import published, rungs_in_reach
+from search.planned import trials_of
 from search.progress import clock, say, settings
 from search.records import Record
 from search.request import Request
@@ -33,6 +34,9 @@ def announce(request: Request, data: Data) -> None:
     if plan.repeats:
         how = f"{plan.trials // plan.seeds} configurations, each on {plan.seeds} seeds"
     say(f"{plan.trials} trials of at most {plan.max_epochs} epochs; {how}")
+    total = trials_of(request.experiment, plan.as_json(), request.experiment.defaults())
+    if total < plan.trials:
+        say(f"note: there are {total} configurations; the study ends when it has them all")
     if plan.fixed:
         say(f"held: {settings(plan.fixed)}")
     if not plan.configurations:

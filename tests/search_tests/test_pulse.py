@@ -112,3 +112,11 @@ def test_a_study_without_a_terminal_is_not_silent_for_long(
     # Cut short: the last line is of what was still running.
     assert lines[3] == "1:33: 1 of 5 trials ended, about 6:12 left; trial 0 epoch 0 of 4"
     assert len(lines) == 4
+
+
+def test_a_space_of_few_configurations_is_no_endless_study(tmp_path: Path) -> None:
+    few = Plan(24, 4, sampler="random", fixed={"rate": 1e-2, "drop": 0.2})  # a, and b three deep
+    book = begin(few, tmp_path / "few").book
+    ended(book, 0.5)
+    assert book.total == 4
+    assert pulse.pulse(book, 10.0) == "0:10: 1 of 4 trials ended, about 0:30 left"

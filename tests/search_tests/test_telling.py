@@ -6,7 +6,8 @@ import pytest
 
 from search.options import build_parser
 from search.request import check
-from search.telling import stops
+from search.telling import announce, stops
+from tests.search_tests.toy import DATA
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,21 @@ def test_when_trials_may_be_stopped(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert stops(check(build_parser().parse_args(words.split()))) == text
+
+
+@pytest.mark.parametrize(("held", "note"), [(["kernel_size=3"], False), (["dropout=0.5"], True)])
+def test_a_space_of_few_configurations_is_told(
+    held: list[str],
+    note: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["mnist_cnn"]
+    for each in ("learning_rate=0.001", "momentum=0.9", "batch_size=64", *held):
+        words += ["--fix", each]
+    announce(check(build_parser().parse_args(words)), DATA)
+    # Of 3 kernels and 3 filters 9; of 3 filters and 9 dropout rates 27.
+    told = "note: there are 9 configurations; the study ends when it has them all\n"
+    assert (told in capsys.readouterr().err) is note
