@@ -1,0 +1,116 @@
+"""From which epoch on trials should be compared: ASHA over recorded curves in random order.
+
+One trial after the other, each compared by its best accuracy so far, as `search.pruners` does.
+Printed is the best validation accuracy found, on average over many orders: of so many epochs
+trained in all, and of 24 trials, with the epochs that they took.
+
+python -m benchmarks.first_rung --max-epochs 4 --first 1 2
+python -m benchmarks.first_rung --max-epochs 20 --first 1 2 4 6 --spent 60 120 240 480
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.curve_files import ACCURACY, read_curves
+from benchmarks.record_curves import EXPERIMENT, FOLDER
+from benchmarks.rung_values import whole
+from search.command import Parser
+from search.errors import EXIT_DONE, UsageError, exit_code
+from search.progress import say
+from search.pruners import falls, rungs
+from trainables.errors import TrellisError
+
+Floats = NDArray[np.float64]
+_TRIALS = 24  # the default number
+_ORDERS = 1000
+
+
+def asha(curves: Floats, steps: Sequence[int]) -> Iterator[tuple[int, float]]:
+    """Yield after every trial the epochs trained so far and the best accuracy among them.
+
+    Args:
+        curves: Accuracies [trials, epochs], in the order in which they are trained.
+        steps: The rungs, in epochs.
+    """
+    reached: dict[int, list[float]] = {step: [] for step in steps}
+    spent, best = 0, 0.0
+    for curve in curves:
+        epochs = len(curve)
+        for step in steps:
+            values, mine = reached[step], float(curve[:step].max())
+            values.append(mine)
+            if falls(sum(value > mine for value in values), len(values)):
+                epochs = step
+                break
+        spent, best = spent + epochs, max(best, float(curve[:epochs].max()))
+        yield spent, best
+
+
+def found(
+    curves: Floats, steps: Sequence[int], spent: Sequence[int], orders: int
+) -> tuple[list[float], float, float]:
+    """Return means over `orders`: best after `spent` epochs each; epochs, and best, of 24 trials.
+
+    Where the first trial alone takes more epochs, the best is 0.
+    """
+    draws = np.random.default_rng(0)
+    rows = []
+    for _ in range(orders):
+        trace = list(asha(curves[draws.permutation(len(curves))], steps))
+        best = [max((b for at, b in trace if at <= limit), default=0.0) for limit in spent]
+        rows.append([*best, *trace[min(_TRIALS, len(trace)) - 1]])
+    *best, epochs, last = np.mean(rows, axis=0)
+    return [float(each) for each in best], float(epochs), float(last)
+
+
+def report(curves: Floats, options: argparse.Namespace) -> None:
+    """Print a row for each first rung, and one without stopping."""
+    print(f"{len(curves)} runs, {options.max_epochs} epochs at most, {options.orders} orders")
+    heads = [f"after {spent} epochs" for spent in options.spent]
+    print(f"| rungs | {' | '.join(heads)} | {_TRIALS} trials | their epochs |")
+    print("|" + " --- |" * (len(heads) + 3))
+    for first in [*options.first, options.max_epochs]:
+        steps = rungs(options.max_epochs, first)
+        best, epochs, last = found(curves, steps, options.spent, options.orders)
+        cells = " | ".join(f"{each:.4f}" for each in best)
+        print(f"| {', '.join(map(str, steps)) or 'none'} | {cells} | {last:.4f} | {epochs:.0f} |")
+
+
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    made = Parser(
+        prog="benchmarks.first_rung",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--max-epochs", type=int, default=20, help="of a trial (20)")
+    made.add_argument("--first", nargs="+", type=int, default=[1, 2, 4, 6], help="first rungs")
+    made.add_argument("--spent", nargs="+", type=int, default=[60, 120, 240, 480], help="epochs")
+    made.add_argument("--orders", type=int, default=_ORDERS, help="%(default)s")
+    made.add_argument("--curves", type=Path, default=FOLDER / f"{EXPERIMENT}.parquet")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        runs, about = read_curves(options.curves)
+        if not 2 <= options.max_epochs <= about["epochs"]:
+            raise UsageError([f"--max-epochs must lie in 2 to {about['epochs']}"])
+        if min(*options.first, *options.spent, options.orders) < 1:
+            raise UsageError(["--first, --spent and --orders must be at least 1"])
+    except TrellisError as error:
+        say(f"benchmarks.first_rung: {error}")
+        return exit_code(error)
+    report(whole(runs)[:, : options.max_epochs, ACCURACY], options)
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
