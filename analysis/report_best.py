@@ -103,9 +103,11 @@ def _varying(trials: pd.DataFrame) -> list[str]:
 def _searched(study: ReportedStudy, gallery: Gallery, top: int) -> list[Html]:
     rows = intervals.searched(study.trials, study.validation_images, top)
     order, names = best(study.trials, top), _varying(study.trials)
+    # A confirmation with one seed trains a list, whose first is the best of the search.
+    published = None if study.budget.get("configurations") else 0
     cells = [
         [
-            Cell(number, "published" if number == 0 else ""),
+            Cell(number, "published" if number == published else ""),
             percents(row["val_accuracy"]),
             interval(low, high),
             percents(row["train_accuracy"]),

@@ -198,3 +198,12 @@ def test_every_state_can_be_rendered(tmp_path: Path, rows: Any) -> None:
     pictures = list((root / "figures").glob("*.png"))
     assert all(path.stat().st_size > 1000 for path in pictures)
     assert bool(pictures) == any(row[1] != "running" for row in rows)  # CURVES has none of 6
+
+
+@pytest.mark.parametrize("configurations", [[], [{"rate": 0.1}]])
+def test_the_first_trial_of_a_list_is_not_the_published_one(
+    configurations: list[Any], tmp_path: Path
+) -> None:
+    budget = {"trials": 1, "max_epochs": 4, "configurations": configurations}
+    text = state(tmp_path, TRIALS[:1], budget=budget)
+    assert ('<span class="mark">published</span>' in text) is not bool(configurations)
