@@ -19,7 +19,13 @@ class _StandIn(ModuleType):
     """Answers what code asks that wants to be left alone; for all else the real one comes."""
 
     def __getattr__(self, name: str) -> Any:
-        """Give way to the real module, also where it is imported as a package."""
+        """Give way to the real module, also where it is imported as a package.
+
+        `inspect` looks at the file of every module, in the middle of others' imports: that is no
+        reason to.
+        """
+        if name.startswith("__") and name != "__path__":
+            raise AttributeError(f"a stand-in of {_NAME} has no {name}")
         if sys.modules.get(_NAME) is self:
             del sys.modules[_NAME]
             torch._dynamo = importlib.import_module(_NAME)

@@ -35,6 +35,13 @@ print(result.train_loss.hex(), result.val_loss.hex())
 LOADED = """
 print(type(sys.modules.get("torch._dynamo")).__name__, "torch._dynamo.eval_frame" in sys.modules)
 """
+# Both ask every module for its file; the second while torch imports a package that needs that.
+LOOK = """
+import inspect
+device.set_up(budget)
+print(len(inspect.stack()))
+torch.testing.assert_close(torch.ones(1), torch.ones(1))
+"""
 COMPILE = """
 device.set_up(budget)
 double = torch.compile(lambda x: 2 * x, backend="eager")
@@ -67,3 +74,8 @@ def test_who_compiles_gets_the_compiler() -> None:
     assert doubled == "[2.0, 2.0]"
     assert config == "torch._dynamo.config True"
     assert loaded == "module True"
+
+
+def test_looking_at_all_modules_does_not_bring_the_compiler() -> None:
+    assert run(LOOK + LOADED) == ["1", "_StandIn False"]
+    assert run(LOOK + COMPILE)[1:] == ["[2.0, 2.0]", "torch._dynamo.config True"]
