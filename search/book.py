@@ -31,12 +31,16 @@ _FINITE = ("train_loss", "val_loss", "val_accuracy")
 
 @dataclass(frozen=True)
 class Assignment:
-    """A trial to train: `keep_above` is the accuracy from which its weights are worth keeping."""
+    """A trial to train: `keep_above` is the accuracy from which its weights are worth keeping.
+
+    `told` are the rows of the epochs that the journal has already.
+    """
 
     number: int
     config: dict[str, Any]
     seed: int
     keep_above: float
+    told: tuple[dict[str, Any], ...] = ()
 
 
 class Book:
@@ -141,7 +145,8 @@ class Book:
         self.table.changed()
         # Of trials that are repeated all weights are kept, for the test split to judge.
         keep_above = self.best.val_accuracy if self.best and not self.plan.repeats else -1.0
-        return Assignment(number, dict(record.config), record.seed, keep_above)
+        told = tuple(dict(row) for row in record.rows)
+        return Assignment(number, dict(record.config), record.seed, keep_above, told)
 
     def again(self, number: int) -> None:
         """Hand a running trial out once more, before all others: its worker was lost."""

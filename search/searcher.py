@@ -49,6 +49,7 @@ class StudySearcher(Searcher):
             "config": assignment.config,
             "seed": assignment.seed,
             "keep_above": assignment.keep_above,
+            "told": list(assignment.told),
             GPUS: share.gpus,
             MEMORY: share.memory_mb,
         }

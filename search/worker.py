@@ -157,6 +157,7 @@ class Worker:
             precision=job["precision"],
             folder=self._folder,
             keep_above=self._assigned["keep_above"],
+            told=tuple(EpochResult(**row) for row in self._assigned["told"]),
             weights=job["weights"],
             keep_last=job["keep_last"],
             progress=self._files.telling(Doing(self._folder)),

@@ -47,7 +47,9 @@ class Budget:
     too. `weights` are for experiments that start from pretrained ones. `progress` hears of work
     that comes before an epoch. `memory_mb` is what the trial may use, in MiB as
     `EpochResult.peak_memory_mb` counts it: batches that would need more go through the network in
-    parts (None: no limit).
+    parts (None: no limit). `told` are the trial's first epochs as they were told before a kill:
+    done again they count as that, so that what is kept agrees with what was told, also on another
+    machine, where rounding gives other numbers.
     """
 
     epochs: int
@@ -61,6 +63,7 @@ class Budget:
     progress: Progress = silent
     memory_mb: float | None = None
     keep_last: bool = False
+    told: "tuple[EpochResult, ...]" = ()
 
     def __post_init__(self) -> None:
         """Check the ranges.

@@ -4,6 +4,7 @@ No DataLoader: a split is one uint8 array, a batch an index into it. All randomn
 (trial seed, epoch, purpose), so a trial that goes on from a checkpoint ends as if never stopped.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,8 @@ from trainables.checkpoint import Keeper, read_checkpoint
 from trainables.evaluation import Examples, evaluate, images_to_floats
 from trainables.losses import Loss
 from trainables.seeds import derive, generator
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def run_stages(
         for epoch in range(len(history) + 1, end + 1):
             result = run_epoch(stage, budget, epoch, device)
             told = replace(result, frozen_images=frozen_images, prepared_s=prepared_s)
-            history.append(told)
+            history.append(_as_told(told, budget))
             frozen_images, prepared_s = 0, 0.0  # later epochs find it stored
             if epoch == end and is_last:  # first: what a checkpoint has is not trained again
                 keeper.keep_last(stage.model)
@@ -112,6 +115,19 @@ def run_stages(
         if end < budget.epochs:
             keeper.end_stage(stage.model)
         del stage  # before the next one takes memory
+
+
+def _as_told(result: EpochResult, budget: Budget) -> EpochResult:
+    """Return an epoch as it was told before, if it was: see `Budget.told`."""
+    before = budget.told[result.epoch - 1 : result.epoch]
+    if before and before[0].val_accuracy != result.val_accuracy:
+        _log.warning(
+            "epoch %d, done again, has validation accuracy %.4f; it stays at %.4f, as told before",
+            result.epoch,
+            result.val_accuracy,
+            before[0].val_accuracy,
+        )
+    return before[0] if before else result
 
 
 def _passes(

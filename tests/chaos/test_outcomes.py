@@ -54,7 +54,8 @@ def outcome_of(made: Stage, folder: Path, monkeypatch: pytest.MonkeyPatch) -> di
         "keep_last": False,
     }
     driven = Worker(
-        {"job": job, "number": 0, "seed": 1, "config": {}, "keep_above": -1.0} | {MEMORY: None}
+        {"job": job, "number": 0, "seed": 1, "config": {}, "keep_above": -1.0, "told": []}
+        | {MEMORY: None}
     )
     for _ in range(10):
         result = driven.train()

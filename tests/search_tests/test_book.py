@@ -322,8 +322,10 @@ def test_running_trials_come_first_after_a_kill_under_their_own_numbers(book: Bo
     for _ in range(3):
         given = book.next()
         assert given is not None
+        assert given.told == ()
         numbers.append(given)
     book.report(1, row(1, 0.5))
+    numbers[1] = replace(numbers[1], told=(row(1, 0.5),))  # as its worker must hear of it
     resumed = again(book)
     assert [resumed.next() for _ in range(3)] == numbers
     fourth = resumed.next()

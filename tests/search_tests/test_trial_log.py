@@ -58,7 +58,7 @@ def driven(folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> W
     job = {"experiment": "x", "folder": str(folder), "data": None, "max_epochs": 20}
     job |= {"threads": 1, "device": "cpu", "precision": "float32", "weights": None}
     assigned = {"job": job | {"keep_last": False}, "number": 4, "config": {"kind": "a"}}
-    made = Worker({**assigned, "seed": 7, "keep_above": -1.0, "memory_mb": None})
+    made = Worker({**assigned, "seed": 7, "keep_above": -1.0, "told": [], "memory_mb": None})
     return made
 
 

@@ -6,6 +6,7 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -341,6 +342,28 @@ def test_weights_are_kept_from_the_accuracy_that_is_worth_it(
         history.append(result(epoch, accuracy))
         keeper.keep(model, torch.optim.SGD(model.parameters()))
     assert kept == epochs
+
+
+def test_epochs_done_again_elsewhere_count_as_they_were_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = list(one_stage().run(budget(2)))
+    # Another machine had told these two, and its checkpoint was lost.
+    told_there = tuple(
+        replace(each, val_accuracy=accuracy, train_loss=9.0)
+        for each, accuracy in zip(first, (0.25, 0.99), strict=True)
+    )
+    trial = one_stage()
+    results = list(trial.run(budget(EPOCHS, tmp_path, told=told_there)))
+    assert tuple(results[:2]) == told_there
+    assert results[2].train_loss < 9.0
+    kept = load_weights(tmp_path / "best.pt")
+    assert (kept["epoch"], kept["val_accuracy"]) == (2, 0.99)  # as the journal says of it
+    assert "epoch 2, done again, has validation accuracy" in caplog.text
+    # What comes out alike is not worth a word.
+    caplog.clear()
+    list(one_stage().run(budget(2, told=tuple(first))))
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("interrupted", [0, 1, 3, 5, 8])
