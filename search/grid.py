@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -51,11 +52,7 @@ class _DrawnTrial(GridTrial):
 
 def grid(space: Space, fixed: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield every combination of the sweep points of all hyperparameters, the last fastest."""
-    path: list[int] | None = []
-    while path is not None:
-        trial = GridTrial(fixed, path)
-        yield space(trial)
-        path = _next_path(path + [0] * (len(trial.lengths) - len(path)), trial.lengths)
+    return (config for config, _ in _walked(space, fixed))
 
 
 def all_if_fewer(
@@ -63,14 +60,20 @@ def all_if_fewer(
 ) -> list[dict[str, Any]] | None:
     """Return every configuration of a space, None if there are `count` or more of them."""
     found: list[dict[str, Any]] = []
+    for config, endless in _walked(space, fixed):
+        found.append(config)
+        if endless or len(found) >= count:
+            return None
+    return found
+
+
+def _walked(space: Space, fixed: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Yield the points of the grid, and whether a range there has more than its sweep points."""
     path: list[int] | None = []
     while path is not None:
         trial = GridTrial(fixed, path)
-        found.append(space(trial))
-        if trial.endless or len(found) >= count:
-            return None
+        yield space(trial), trial.endless
         path = _next_path(path + [0] * (len(trial.lengths) - len(path)), trial.lengths)
-    return found
 
 
 def _next_path(path: list[int], lengths: list[int]) -> list[int] | None:
@@ -87,12 +90,20 @@ def grid_sample(
     A pure function of `seed`; the order is drawn too, so that any beginning is a fair sample.
     """
     draws = random.Random(derive(seed, "grid"))
-    every = list(islice(grid(space, fixed), _WHOLE + 1))
-    if len(every) <= _WHOLE:
+    whole = _whole(space, tuple(fixed.items()))
+    if whole is not None:
+        every = list(whole)
         draws.shuffle(every)
-        return every[:count]
+        return [dict(point) for point in every[:count]]
     chosen: dict[str, dict[str, Any]] = {}
     while len(chosen) < min(count, _WHOLE):
         config = space(_DrawnTrial(fixed, draws))
         chosen.setdefault(repr(config), config)
     return list(chosen.values())
+
+
+@lru_cache(maxsize=1)
+def _whole(space: Space, fixed: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], ...] | None:
+    """Return all points of a grid, None of a large one; a search asks often at its start."""
+    every = tuple(islice(grid(space, dict(fixed)), _WHOLE + 1))
+    return every if len(every) <= _WHOLE else None
