@@ -111,14 +111,9 @@ class Proposer:
                 storage=Shown(shown), sampler=sampler, direction="maximize"
             )
             first = self._modelled(shown, number, attempt) if attempt or given is None else given
-            if first is not None:
-                study.enqueue_trial(dict(first))
-            asked = study.ask()
-            config = self._space(FixedTrial(asked, self._fixed))
+            asked, config = self._asked(study, first)
             if wanted or config_key(config) not in self._known:
-                proposal = _running(number, asked, config)
-                self.add(proposal)
-                return proposal
+                return self._taken(number, asked, config)
         return self._rest(number)
 
     def _rest(self, number: int) -> FrozenTrial | None:
@@ -129,9 +124,19 @@ class Proposer:
             return None
         chosen = random.Random(derive(self._seed, "rest", number)).choice(left)
         study = optuna.create_study(sampler=make_sampler("random", 0), direction="maximize")
-        study.enqueue_trial(chosen)
+        return self._taken(number, *self._asked(study, chosen))
+
+    def _asked(
+        self, study: optuna.Study, first: Mapping[str, Any] | None
+    ) -> tuple[optuna.Trial, dict[str, Any]]:
+        """Return a new trial of `study` and its configuration: `first`, or a drawn one."""
+        if first is not None:
+            study.enqueue_trial(dict(first))
         asked = study.ask()
-        proposal = _running(number, asked, self._space(FixedTrial(asked, self._fixed)))
+        return asked, self._space(FixedTrial(asked, self._fixed))
+
+    def _taken(self, number: int, asked: optuna.Trial, config: dict[str, Any]) -> FrozenTrial:
+        proposal = _running(number, asked, config)
         self.add(proposal)
         return proposal
 
