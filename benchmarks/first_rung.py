@@ -11,21 +11,16 @@ python -m benchmarks.first_rung --max-epochs 20 --first 1 2 4 6 --spent 60 120 2
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.curve_files import ACCURACY, read_curves
-from benchmarks.record_curves import EXPERIMENT, FOLDER
-from benchmarks.rung_values import whole
-from search.command import Parser
-from search.errors import EXIT_DONE, UsageError, exit_code
-from search.progress import say
+from benchmarks.rung_values import Floats, curves_parser, whole
+from search.command import ended
+from search.errors import EXIT_DONE, UsageError
 from search.pruners import falls, rungs
-from trainables.errors import TrellisError
 
-Floats = NDArray[np.float64]
+PROG = "benchmarks.first_rung"
 _TRIALS = 24  # the default number
 _ORDERS = 1000
 
@@ -81,33 +76,24 @@ def report(curves: Floats, options: argparse.Namespace) -> None:
         print(f"| {', '.join(map(str, steps)) or 'none'} | {cells} | {last:.4f} | {epochs:.0f} |")
 
 
-def parser() -> Parser:
-    """Return the parser of the command line."""
-    made = Parser(
-        prog="benchmarks.first_rung",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    made.add_argument("--max-epochs", type=int, default=20, help="of a trial (20)")
-    made.add_argument("--first", nargs="+", type=int, default=[1, 2, 4, 6], help="first rungs")
-    made.add_argument("--spent", nargs="+", type=int, default=[60, 120, 240, 480], help="epochs")
-    made.add_argument("--orders", type=int, default=_ORDERS, help="%(default)s")
-    made.add_argument("--curves", type=Path, default=FOLDER / f"{EXPERIMENT}.parquet")
-    return made
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    options = parser().parse_args(arguments)
-    try:
-        runs, about = read_curves(options.curves)
-        if not 2 <= options.max_epochs <= about["epochs"]:
-            raise UsageError([f"--max-epochs must lie in 2 to {about['epochs']}"])
-        if min(*options.first, *options.spent, options.orders) < 1:
-            raise UsageError(["--first, --spent and --orders must be at least 1"])
-    except TrellisError as error:
-        say(f"benchmarks.first_rung: {error}")
-        return exit_code(error)
+    parser = curves_parser(PROG, __doc__)
+    add = parser.add_argument
+    add("--max-epochs", type=int, default=20, help="of a trial (20)")
+    add("--first", nargs="+", type=int, default=[1, 2, 4, 6], help="first rungs")
+    add("--spent", nargs="+", type=int, default=[60, 120, 240, 480], help="epochs")
+    add("--orders", type=int, default=_ORDERS, help="%(default)s")
+    options = parser.parse_args(arguments)
+    return ended(PROG, lambda: _tell(options))
+
+
+def _tell(options: argparse.Namespace) -> int:
+    runs, about = read_curves(options.curves)
+    if not 2 <= options.max_epochs <= about["epochs"]:
+        raise UsageError([f"--max-epochs must lie in 2 to {about['epochs']}"])
+    if min(*options.first, *options.spent, options.orders) < 1:
+        raise UsageError(["--first, --spent and --orders must be at least 1"])
     report(whole(runs)[:, : options.max_epochs, ACCURACY], options)
     return EXIT_DONE
 

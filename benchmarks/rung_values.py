@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from benchmarks.curve_files import ACCURACY, EPOCH_FIELDS, Run, read_curves
 from benchmarks.record_curves import EXPERIMENT, FOLDER
-from search.command import Parser
-from search.errors import EXIT_DONE, UsageError, exit_code
-from search.progress import say
+from search.command import Parser, ended
+from search.errors import EXIT_DONE, UsageError
 from search.pruners import kept
-from trainables.errors import TrellisError
 
+PROG = "benchmarks.rung_values"
 Floats = NDArray[np.float64]
 _LOSS = EPOCH_FIELDS.index("val_loss")
 _DRAWS = 4000
@@ -94,30 +93,29 @@ def report(runs: Sequence[Run], epochs: Sequence[int]) -> None:
             print(f"| {epoch} | {name} | {told[0]:.2f} | {told[1]:.4f} |")
 
 
-def parser() -> Parser:
-    """Return the parser of the command line."""
+def curves_parser(prog: str, description: str | None) -> Parser:
+    """Return the parser of a command about recorded curves, which has --curves."""
     made = Parser(
-        prog="benchmarks.rung_values",
-        description=__doc__,
+        prog=prog,
+        description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--epochs", nargs="+", type=int, default=[2, 6, 18])
     made.add_argument("--curves", type=Path, default=FOLDER / f"{EXPERIMENT}.parquet")
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    options = parser().parse_args(arguments)
-    try:
-        runs, about = read_curves(options.curves)
-        if not all(1 <= epoch <= about["epochs"] for epoch in options.epochs):
-            raise UsageError(
-                [f"--epochs must lie in 1 to {about['epochs']}; got {options.epochs}"]
-            )
-    except TrellisError as error:
-        say(f"benchmarks.rung_values: {error}")
-        return exit_code(error)
+    parser = curves_parser(PROG, __doc__)
+    parser.add_argument("--epochs", nargs="+", type=int, default=[2, 6, 18])
+    options = parser.parse_args(arguments)
+    return ended(PROG, lambda: _tell(options))
+
+
+def _tell(options: argparse.Namespace) -> int:
+    runs, about = read_curves(options.curves)
+    if not all(1 <= epoch <= about["epochs"] for epoch in options.epochs):
+        raise UsageError([f"--epochs must lie in 1 to {about['epochs']}; got {options.epochs}"])
     report(runs, options.epochs)
     return EXIT_DONE
 
