@@ -73,9 +73,9 @@ def run(tool: str, task: Task, folder: Path, limit_s: float) -> Run:
     task = replace(task, folder=str(place / "work"), records=str(place / "records.jsonl"))
     kept = place / "run.json"
     if kept.exists() and Task.read(place / "task.json") == task:
-        found = read_run(kept)
-        if not found.timed_out or limit_s <= found.wall_s:
-            return found
+        before = read_run(kept)
+        if not before.timed_out or limit_s <= before.wall_s:
+            return before
     shutil.rmtree(place, ignore_errors=True)
     Path(task.folder).mkdir(parents=True)
     task.write(place / "task.json")
@@ -84,8 +84,8 @@ def run(tool: str, task: Task, folder: Path, limit_s: float) -> Run:
     began = time.time()
     usage = watch(words, log, limit_s, {"RAY_USAGE_STATS_ENABLED": "0", "KERAS_BACKEND": "torch"})
     shutil.rmtree(task.folder)
-    told = records.read(task.records, began)
-    if not told or (usage.exit_code and not usage.timed_out):
+    found = records.read(task.records, began)
+    if not found or (usage.exit_code and not usage.timed_out):
         last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
         raise TrellisError(f"{tool} ended with {usage.exit_code}: {last}; see {log}")
     result = Run(
@@ -96,9 +96,9 @@ def run(tool: str, task: Task, folder: Path, limit_s: float) -> Run:
         peak_mb=usage.peak_mb,
         memory=usage.memory,
         timed_out=usage.timed_out,
-        configurations=len({each.trial for each in told}),
-        epochs=len(told),
-        improvements=tuple(records.improvements(told)),
+        configurations=len({each.trial for each in found}),
+        epochs=len(found),
+        improvements=tuple(records.improvements(found)),
     )
     kept.write_text(json.dumps(asdict(result), indent=1))
     return result
