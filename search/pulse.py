@@ -8,7 +8,7 @@ from search.progress import clock
 from search.records import Record
 
 QUIET_S = 30.0
-# Of a long study's time: a line an hour more in a log of a day helps nobody.
+# Of a long study's time: the log of a day needs no line every half minute.
 _SHARE = 0.05
 _TRIALS = 4
 
