@@ -17,26 +17,31 @@ def say(message: str) -> None:
 
 
 class DataProgress:
-    """Shows how data is prepared: a line that renews itself on a terminal, else one per 10 s."""
+    """Shows how data is prepared: a line that renews itself on a terminal, else one per 10 s.
+
+    Works may take turns, as drawing images and storing them do: the 10 s are those of all.
+    """
 
     def __init__(self) -> None:
         """Show nothing before the first call."""
         self._what = ""
-        self._shown = 0.0
+        self._shown = time.monotonic()
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
         """Tell that `done` of `total` units are done; None where the total is not known."""
-        ended, now = total is not None and done >= total, time.monotonic()
-        wait = 0.1 if sys.stderr.isatty() else 10.0
-        if not ended and what == self._what and now - self._shown < wait:
+        ended, new = total is not None and done >= total, what != self._what
+        self._what = what
+        here = sys.stderr.isatty()
+        now = time.monotonic()
+        waited = now - self._shown >= (0.1 if here else 10.0)
+        if not (ended or waited or (new and (here or total is None))):
             return
-        new, self._what, self._shown = what != self._what, what, now
+        self._shown = now
         text = what if total is None else f"{what}: {done:,} of {total:,}"
-        if not sys.stderr.isatty():
-            if ended or not new or total is None:
-                say(text)
-            return
-        print(f"\r\033[K{text}", end="\n" if ended else "", file=sys.stderr, flush=True)
+        if here:
+            print(f"\r\033[K{text}", end="\n" if ended else "", file=sys.stderr, flush=True)
+        else:
+            say(text)
 
 
 def clock(seconds: float) -> str:

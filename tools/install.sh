@@ -42,6 +42,7 @@ if ! pip install --root-user-action ignore -r requirements.lock 2>&1 | tee $log 
   echo "installing requirements.lock failed: the end of $log is above" >&2
   exit 1
 fi
+echo "  installing Trellis itself" >&2
 # The lock holds setuptools: nothing is fetched to build the project.
 pip install --root-user-action ignore --quiet --no-deps --no-build-isolation --editable .
 touch $stamp
