@@ -89,8 +89,8 @@ def _make(arguments: argparse.Namespace) -> None:
 
     from trainables.data import open_data
 
-    images = open_data(spec).split("train", arguments.size or experiment.image_size).images
-    figure = draw(sheet(images[0], arguments.seed), title(experiment.name, spec))
+    first = open_data(spec).first("train", arguments.size or experiment.image_size)
+    figure = draw(sheet(first, arguments.seed), title(experiment.name, spec))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(output)

@@ -103,6 +103,7 @@ def test_default_place_of_the_picture(
     expected = Path("results") / "augment-lenet_beans.png"
     assert capsys.readouterr().out == f"{expected}\n"
     assert expected.is_file()
+    assert not (tmp_path / "cache" / "images").exists()  # one image needs no array of all
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,21 @@ def test_split_makes_what_is_missing_and_all_splits_are_disjoint(data, openings)
     assert openings == ["folder"] * 3
 
 
+@pytest.mark.parametrize("size", [6, None])
+def test_the_first_image_of_a_split_is_that_of_its_array_and_makes_none(data, cache, size):
+    first = data.first("train", size)
+    assert not cache.exists()
+    assert np.array_equal(first, data.split("train", size).images[0])
+
+
+def test_first_refuses_changed_data_and_unknown_splits(data, folder):
+    with pytest.raises(ValueError, match="unknown split 'val'"):
+        data.first("val", 4)
+    Image.new("RGB", (5, 5), "white").save(folder / "a" / "new.png")
+    with pytest.raises(DataError, match=f"the data in {folder} changed since it was opened"):
+        data.first("train", 4)
+
+
 def test_changed_data_is_refused_and_what_was_made_stays(data, folder):
     prepare(data, [4])
     Image.new("RGB", (5, 5), "white").save(folder / "a" / "new.png")

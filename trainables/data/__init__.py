@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.cache import ensure
+from trainables.data.cache import ensure, resize
 from trainables.data.source import SPLITS, DataSpec, Progress, Source, silent
 from trainables.data.sources import open_source
 from trainables.errors import DataError
@@ -59,6 +59,19 @@ class Data:
             _log.warning("%s", note)
         entry = found.entries[size]
         return Split(entry.images, entry.labels)
+
+    def first(self, name: str, size: int | None) -> NDArray[np.uint8]:
+        """Return the first image of a split, [height, width, channels]; no array is made for it.
+
+        It is scaled to `size` x `size`; None keeps its own size.
+
+        Raises:
+            DataError: the data changed, or the split holds no images.
+        """
+        [wanted] = _sizes([name], [size])
+        for image, _ in _opener(self, silent)().images(name):
+            return resize(image, wanted)
+        raise DataError(f"the {name} split holds no images")
 
 
 @dataclass(frozen=True)
