@@ -59,6 +59,18 @@ class Controller(tune_controller.TuneController):
             on_error=self._trial_task_failure,
         )
 
+    def stop_trial(self, trial: Any) -> None:
+        """Stop a trial; what the study raises at its end, as for want of room, ends the study.
+
+        Tune takes any such error for the death of the trial's worker, and goes on.
+        """
+        before: Any = self._fail_fast
+        self._fail_fast: Any = self.RAISE
+        try:
+            super().stop_trial(trial)  # type: ignore[no-untyped-call]
+        finally:
+            self._fail_fast = before
+
     def _mark_trial_to_checkpoint(self, trial: Any) -> None:
         """Keep nothing of it for a snapshot: the journal has it."""
 

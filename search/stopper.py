@@ -53,12 +53,13 @@ class StudyStopper(FIFOScheduler):
         Raises:
             StudyFailed: the worker has no room on its disk; the trial stays open.
         """
-        self._say_notes(trial, result)
         outcome, error = result.get(OUTCOME, RUNNING), result.get("error", "")
+        if outcome == RUNNING:
+            return
+        self._say_notes(trial, result)
         if outcome == NO_ROOM:
             raise StudyFailed(error)
-        if outcome != RUNNING:
-            self._book.end(trial.config[NUMBER], outcome, error)
+        self._book.end(trial.config[NUMBER], outcome, error)
 
     def _say_notes(self, trial: Trial, result: dict[str, Any]) -> None:
         for note in result.get(NOTES, ()):

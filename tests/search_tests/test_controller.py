@@ -14,6 +14,7 @@ from ray.tune import tune as running
 from ray.tune.execution.tune_controller import TuneController
 
 from search.controller import Controller, Stands, lean
+from search.errors import StudyFailed
 from search.worker import Worker
 from tests.search_tests.bench import ROOT, Bench, make_bench
 
@@ -49,6 +50,22 @@ def test_a_trial_keeps_the_worker_that_is_being_started_for_it(
     monkeypatch.setattr(TuneController, "_maybe_reuse_cached_actor", lambda self, trial: True)
     made = controller(started, resetting, others)
     assert made._maybe_reuse_cached_actor(trial) is reused
+
+
+def test_what_the_study_raises_at_a_trial_s_end_ends_the_study() -> None:
+    """Tune takes it for the death of the trial's worker: trials would be tried again, and fail."""
+
+    class Scheduler:
+        def on_trial_complete(self, *_: object) -> None:
+            raise StudyFailed("the disk is full")
+
+    made = Controller.__new__(Controller)
+    made._fail_fast = False
+    made._scheduler_alg = Scheduler()
+    trial = SimpleNamespace(status=tune.experiment.Trial.RUNNING, last_result={})
+    with pytest.raises(StudyFailed, match="the disk is full"):
+        made.stop_trial(trial)
+    assert made._fail_fast is False  # the death of a worker does not end a study
 
 
 def test_tune_is_its_own_again_after_a_study() -> None:

@@ -1,7 +1,11 @@
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from search.passed import NOTES, NUMBER, OUTCOME, RUNNING
 from search.retries import Death
-from search.stopper import death_of
+from search.stopper import StudyStopper, death_of
 
 DIED = """Failure # 1 (occurred at 2026-11-22_07-00-00)
 The actor died unexpectedly before finishing this task.
@@ -47,3 +51,16 @@ MEMORY = Death("killed by Ray, since its node ran low on memory", memory=True)
 )
 def test_the_last_failure_is_told_in_one_line(text: str, death: Death) -> None:
     assert death_of(text) == death
+
+
+def test_what_a_worker_tells_of_the_epoch_that_stops_its_trial_is_said_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """After the answer STOP, Tune ends the trial with the same result."""
+    book: Any = SimpleNamespace(report=lambda *_: True, end=None)
+    stopper = StudyStopper(book, {}, None)  # type: ignore[arg-type]
+    trial: Any = SimpleNamespace(config={NUMBER: 3})
+    result = {OUTCOME: RUNNING, NOTES: ["a note"]}
+    assert stopper.on_trial_result(None, trial, result) == "STOP"
+    stopper.on_trial_complete(None, trial, result)
+    assert capsys.readouterr().err == "trial 3: a note\n"
