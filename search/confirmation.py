@@ -233,6 +233,12 @@ def _court(request: Request, root: Path, trials: Path, manifest: Mapping[str, An
         )
     kept = manifest.get("resources", {}).get("precision")
     weights = find_weights_of(request.experiment, request.weights)
+    told = (manifest.get("weights") or {}).get("fingerprint")
+    if weights is not None and weights.fingerprint != told:
+        raise ResumeRefused(
+            f"the weights {weights.path or weights.source} are not what {root.name} was trained "
+            "from: their fingerprint is another"
+        )
     return Court(request.experiment, root, trials, data, weights, kept or request.plan.precision)
 
 
@@ -282,11 +288,17 @@ def _about(court: Court, request: Request) -> dict[str, Any]:
 
 
 def _unsafe(chosen: Sequence[Contender], records: Sequence[Record]) -> set[int]:
-    """Return the numbers of the contenders that were infeasible on some seed, and tell of them."""
+    """Return the contenders' numbers that lack a seed which would have been worse; tell of them.
+
+    Those that were infeasible on some seed, or stopped: the other seeds alone look too good.
+    """
     numbers = {config_key(each.config): each.number for each in chosen}
-    found = {numbers[config_key(r.config)] for r in records if r.status == "infeasible"}
-    for number in sorted(found):
-        say(f"note: configuration {number} was infeasible on some seed: not to be recommended")
+    found = set()
+    for status in ("infeasible", "stopped"):
+        of = {numbers[config_key(r.config)] for r in records if r.status == status}
+        for number in sorted(of):
+            say(f"note: configuration {number} was {status} on some seed: not to be recommended")
+        found |= of
     return found
 
 
@@ -294,3 +306,6 @@ def _say_missing(records: Sequence[Record]) -> None:
     for record in records:
         if record.status in ("failed", "infeasible"):
             say(f"note: trial {record.number} was {record.status}, left out: {record.error}")
+        elif record.status == "stopped":
+            epochs = len(record.rows)
+            say(f"note: trial {record.number} was stopped after {epochs} epochs, left out")

@@ -48,6 +48,12 @@ def read_plan(
         wrong.append("--trials does not go with --sweep: a sweep has one trial per value")
     if sweep and arguments.sampler is not None:
         wrong.append("--sampler does not go with --sweep: a sweep draws nothing")
+    seeds = given["seeds"] or old.get("seeds", 1)
+    if sweep and seeds > 1 and given["stopper"] not in (None, "none"):
+        wrong.append(
+            f"--stopper {given['stopper']} does not go with --seeds: means are of seeds that are "
+            "trained to the end"
+        )
     if sweep and arguments.warm_start:
         wrong.append("--warm-start does not go with --sweep: a sweep tries what it names alone")
     if wrong:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,11 +14,13 @@ import pytest
 from search import confirmation
 from search.confirm import build_parser, main
 from search.contenders import Contender, best_contenders
+from search.errors import ResumeRefused
 from search.interrupts import EndEarly
 from search.past import read_records
 from search.plan import Plan
 from search.records import Record
 from tests.search_tests.toy import EXPERIMENT, begin, drive
+from trainables.budget import Weights
 
 
 def wrong(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[str]]:
@@ -242,3 +245,47 @@ def test_configurations_that_were_infeasible_on_a_seed_are_told(
     assert confirmation._unsafe(chosen, records) == {2}
     told = capsys.readouterr().err
     assert told == "note: configuration 2 was infeasible on some seed: not to be recommended\n"
+
+
+def test_configurations_that_were_stopped_on_a_seed_are_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Stopped for being worse: the mean of the other seeds is too good."""
+    one, two = ({"rate": rate} for rate in (0.1, 0.2))
+    chosen = [Contender(1, one, True, None), Contender(2, two, False, None)]
+    records = [
+        Record(0, "completed", one, 0, (), 1.0),
+        Record(1, "completed", two, 0, (), 1.0),
+        Record(2, "completed", one, 1, (), 1.0),
+        Record(3, "stopped", two, 1, (), 1.0),
+    ]
+    assert confirmation._unsafe(chosen, records) == {2}
+    told = capsys.readouterr().err
+    assert told == "note: configuration 2 was stopped on some seed: not to be recommended\n"
+    confirmation._say_missing(records)
+    assert "note: trial 3 was stopped after 0 epochs, left out\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("had", ["other", None])
+def test_other_weights_than_the_trials_had_judge_nothing(
+    had: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep's trials kept what they trained alone: the rest comes from the weights."""
+    opened = begin(Plan(2, 2), tmp_path / "s")
+    opened.close()
+    manifest = json.loads((tmp_path / "s" / "study.json").read_text())
+    data = SimpleNamespace(fingerprint=manifest["data"]["fingerprint"])
+    given = Weights("file", "/there/w.pth", "mine")
+    monkeypatch.setattr(confirmation, "open_data", lambda *_: data)
+    monkeypatch.setattr(confirmation, "find_weights_of", lambda *_: given)
+    request: Any = SimpleNamespace(
+        data=None, experiment=EXPERIMENT, weights=None, plan=SimpleNamespace(precision="auto")
+    )
+    where = tmp_path / "s", tmp_path / "s"
+    manifest["weights"] = {"source": "file", "path": "/there/w.pth", "fingerprint": "mine"}
+    assert confirmation._court(request, *where, manifest).weights == given
+    manifest["weights"] = had and {"source": "file", "path": "/a", "fingerprint": had}
+    with pytest.raises(
+        ResumeRefused, match=r"the weights /there/w\.pth are not what s was trained"
+    ):
+        confirmation._court(request, *where, manifest)
