@@ -21,9 +21,12 @@ def data_spec(data: str | None, data_dir: str | None, dataset: str) -> DataSpec:
     """Return the `DataSpec` of a command line; None stands for what is not given.
 
     Raises:
-        UsageError: `data` is none of tfds, embedded and folder:PATH, or there is no such folder.
+        UsageError: `data` is none of tfds, embedded and folder:PATH, there is no such folder, or
+            `data_dir` is given with other data than tfds.
     """
     kind, _, path = (data or "tfds").partition(":")
+    if data_dir is not None and (data == "embedded" or (kind == "folder" and path)):
+        raise UsageError([f"--data-dir {data_dir} goes with --data tfds, not with --data {data}"])
     if kind == "folder" and path:
         if not os.path.isdir(absolute(path)):
             raise UsageError([f"--data {data}: there is no such folder"])

@@ -185,7 +185,7 @@ def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
     What lies there (data, weights, the study to resume) is left to the job.
     """
     asked = argparse.Namespace(**vars(arguments))
-    asked.address, asked.resume = arguments.cluster or "auto", False
+    asked.address, asked.resume = "auto", False
     if arguments.resume:
         wrong.parse("--study", arguments.study, options.study_name)
         asked.study = None
@@ -205,7 +205,7 @@ def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
         for line in error.mistakes:
             what = f"--address {asked.address}: "  # the token that is asked for there
             if arguments.cluster is not None or not line.startswith(what):
-                wrong.append(line.replace(what, f"--cluster {asked.address}: ", 1))
+                wrong.append(line.replace(what, f"--cluster {arguments.cluster}: ", 1))
 
 
 def check_cluster(text: str | None, wrong: Mistakes) -> str:

@@ -149,11 +149,10 @@ def _data(
     wrong: Mistakes,
 ) -> DataSpec | None:
     dataset = experiment.dataset if experiment else ""
-    if old and arguments.data in (None, old["kind"]):
-        location = arguments.data_dir if old["kind"] != "embedded" else None
-        return DataSpec(dataset, old["kind"], absolute(location or old["location"]))
+    if old and arguments.data in (None, old["kind"]) and old["kind"] != "embedded":
+        return DataSpec(dataset, old["kind"], absolute(arguments.data_dir or old["location"]))
     try:
-        return data_spec(arguments.data, arguments.data_dir, dataset)
+        return data_spec(arguments.data or old.get("kind"), arguments.data_dir, dataset)
     except UsageError as error:
         for line in error.mistakes:
             wrong.append(line)  # not +=, which escapes nothing

@@ -264,7 +264,10 @@ def test_what_may_be_an_address(address: str) -> None:
     assert access.address_mistakes(address) == []
 
 
-@pytest.mark.parametrize("address", ["", "foo", "10.0.0.1", "head:", ":6379", "a:0", "a:65536"])
+NO_ADDRESS = ["", "foo", "10.0.0.1", "head:", ":6379", "a:0", "a:65536", "ray://head:10001"]
+
+
+@pytest.mark.parametrize("address", [*NO_ADDRESS, "http://127.0.0.1:8265"])
 def test_what_is_no_address(address: str) -> None:
     assert access.address_mistakes(address) == [
         f"--address {address}: must be local, auto or HOST:PORT, such as 10.0.0.1:6379"

@@ -21,12 +21,19 @@ def test_a_folder_of_images(here: Path) -> None:
     (here / "a" / "b").mkdir(parents=True)
     expected = DataSpec("beans", "folder", str(here / "a" / "b"))
     assert data_spec("folder:a/b", None, "beans") == expected
-    assert data_spec(f"folder:{here}/a/b", "ignored", "beans") == expected
+    assert data_spec(f"folder:{here}/a/b", None, "beans") == expected
 
 
 def test_embedded_data_lies_nowhere() -> None:
     assert data_spec("embedded", None, "beans") == DataSpec("beans", "embedded")
-    assert data_spec("embedded", "ignored", "beans") == DataSpec("beans", "embedded")
+
+
+@pytest.mark.parametrize("data", ["embedded", "folder:photos"])
+def test_a_tfds_directory_is_of_no_use_to_other_data(data: str, here: Path) -> None:
+    (here / "photos").mkdir()
+    message = f"^--data-dir /d goes with --data tfds, not with --data {data}$"
+    with pytest.raises(UsageError, match=message):
+        data_spec(data, "/d", "beans")
 
 
 @pytest.mark.parametrize("data", ["tfds", None])

@@ -140,6 +140,14 @@ BAD = [
         "--sweep dropout=0: has no effect: without it dropout is 0.0",
     ),
     ("lenet_beans --seeds 3", "--seeds goes with --sweep alone; search.confirm gives seeds to "),
+    (
+        "lenet_beans --data embedded --data-dir /x",
+        "--data-dir /x goes with --data tfds, not with --data embedded",
+    ),
+    (
+        "lenet_beans --sweep dropout --seeds 3 --stopper asha",
+        "--stopper asha does not go with --seeds: means are of seeds that are trained to the end",
+    ),
     ("lenet_beans --sweep dropout --seeds 0", "--seeds 0: must be a whole number of at least 1"),
     ("lenet_beans --sweep dropout --trials 3", "--trials does not go with --sweep: a sweep has "),
     ("lenet_beans --sweep dropout --sampler gp", "--sampler does not go with --sweep: a sweep d"),
@@ -272,7 +280,6 @@ def test_plans_by_hand(words: str, plan: Plan) -> None:
     ("words", "kind", "location"),
     [
         ("--data embedded", "embedded", ""),
-        ("--data embedded --data-dir /x", "embedded", ""),
         ("--data tfds --data-dir rel", "tfds", "HERE/rel"),
         ("--data-dir ~no-such-user/x", "tfds", "HERE/~no-such-user/x"),
         ("--data folder:photos", "folder", "HERE/photos"),
