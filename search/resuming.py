@@ -42,6 +42,10 @@ def take_over(arguments: argparse.Namespace, old: Mapping[str, Any] | None) -> N
         kept = resources.get(name)
         if getattr(arguments, name) is None and kept is not None:
             setattr(arguments, name, str(kept))
+    # What was asked for, and not worked out, holds however trials are divided.
+    asked = resources.get("memory_asked")
+    if arguments.memory_per_trial is None and asked is not None:
+        arguments.memory_per_trial = str(asked)
 
 
 def resume_command(request: Request) -> str:

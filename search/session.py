@@ -183,6 +183,7 @@ class Session:
             if not request.resume:
                 content["resources"] |= {
                     "memory_per_trial": resources.memory_mb,
+                    "memory_asked": request.asked.memory_per_trial,
                     "at_once": resources.concurrent,
                     "trial_timeout": f"{request.trial_timeout_s}s",
                 }

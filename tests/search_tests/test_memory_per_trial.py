@@ -63,6 +63,7 @@ def test_the_network_that_ran_out_of_memory_trains_on_a_small_device(bench: Benc
     # Divided from what the machine has: the same after a resume.
     found = json.loads((bench.results / "whole" / "study.json").read_text())["resources"]
     assert found["memory_per_trial"] > 1900
+    assert (kept["memory_asked"], found["memory_asked"]) == (1900, None)
 
 
 @pytest.mark.slow
@@ -94,6 +95,19 @@ def test_a_resumed_study_keeps_its_limit(words: str, memory: str | None) -> None
     take_over(given, old)
     assert given.memory_per_trial == memory
     assert given.concurrent == ("1" if "concurrent" in words else "2")
+
+
+@pytest.mark.parametrize(
+    ("words", "memory"),
+    [("", "2048.0"), ("--concurrent 1", "2048.0"), ("--memory-per-trial auto", "auto")],
+)
+def test_a_limit_that_was_asked_for_holds_however_trials_are_divided(
+    words: str, memory: str
+) -> None:
+    given = build_parser().parse_args(["x", "--resume", *words.split()])
+    kept = {"memory_per_trial": 2048.0, "memory_asked": 2048.0, "concurrent": 2}
+    take_over(given, {"resources": kept})
+    assert given.memory_per_trial == memory
 
 
 @pytest.mark.parametrize(
