@@ -112,7 +112,7 @@ class Book:
     def unfinished(self) -> bool:
         """Whether trials are still running or to come."""
         open_trials = any(record.status == "running" for record in self.records.values())
-        return open_trials or not (self._exhausted or len(self.records) >= self.plan.trials)
+        return open_trials or not (self._exhausted or len(self.records) >= self.total)
 
     def next(self) -> Assignment | None:
         """Return the next trial to train, or None when all have been handed out.

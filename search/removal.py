@@ -16,14 +16,15 @@ def find_removable(words: Sequence[str], results: Path) -> list[Path]:
     Raises:
         UsageError: a line for each that is no study, or is a link to one.
     """
-    wrong, found = [], []
+    wrong: list[str] = []
+    found: list[Path] = []
     for word in dict.fromkeys(words):
         places = [place for place in (results / word, Path(word)) if word and is_study(place)]
         if not places:
             wrong.append(f"no study {word!r} in {results}, and no such folder")
         elif places[0].is_symlink():
             wrong.append(f"{places[0]} is a link to a study elsewhere: remove the link itself")
-        else:
+        elif places[0].resolve() not in {place.resolve() for place in found}:
             found.append(places[0])
     if wrong:
         raise UsageError(wrong)

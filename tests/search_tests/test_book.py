@@ -547,10 +547,15 @@ def test_overhead_is_of_trials_that_ran_in_one_piece(
 
 def test_a_space_that_is_used_up_ends_the_study(tmp_path: Path) -> None:
     fixed = {"kind": "a", "rate": 0.01}  # leaves four values of drop
-    book = begin(replace(PLAN, fixed=fixed), tmp_path / "s").book
+    opened = begin(replace(PLAN, fixed=fixed), tmp_path / "s")
+    book = opened.book
     handed = drive(book)
     assert handed == [0, 1, 2, 3]
     assert not book.unfinished
+    opened.close()
+    again = go_on(replace(PLAN, fixed=fixed), tmp_path / "s")
+    assert not again.book.unfinished  # a new driver starts nothing to find that out
+    again.close()
     assert sorted(r.config["drop"] for r in book.records.values()) == [0.0, 0.2, 0.4, 0.6]
 
 

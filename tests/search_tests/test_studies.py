@@ -287,6 +287,15 @@ def test_a_study_that_is_run_is_not_removed_nor_any_beside_it(
     assert list(results.iterdir()) == []
 
 
+def test_a_study_named_twice_is_one(
+    results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(results)
+    words = ("remove", "done", "done/", str(results / "done"), "--yes", "--results-dir", results)
+    assert run(capsys, *words)[0] == 0
+    assert not (results / "done").exists()
+
+
 def test_links_are_not_followed(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
