@@ -16,9 +16,9 @@ from search.interrupts import EndEarly, Interrupts
 from search.local import Local, paths
 from search.progress import say
 from search.request import Request
-from search.resources import usable_cpus
 from search.server import ServerWatch
 from search.threads import FOR_RAY, room_for
+from trainables.cpu import usable_cpus
 
 # Read by Ray when it is imported or started. Each comment says what the line prevents.
 _ENVIRONMENT = {

@@ -2,7 +2,7 @@
 
 from search.catalog import EXPERIMENTS
 from search.experiment import Experiment, Measured
-from search.resources import usable_cpus
+from trainables.cpu import usable_cpus
 
 _HEAD = ("experiment", "data", "trials x epochs", "minutes here", "published", "ours", "")
 # What a search was measured on.

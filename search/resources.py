@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from search.room import LEAST_MB, Memory, gpu_room_mb, memory, trials_per_gpu
+from trainables.cpu import usable_cpus
 
 _MIB = 2**20
 _UNLIMITED = 10_000
@@ -66,31 +67,6 @@ def this_machine() -> Machine:
     """Count CPUs, GPUs and memory without starting anything."""
     gpus = _usable_gpus()
     return Machine(usable_cpus(), gpus, memory=memory(), gpu_mb=smallest_gpu_mb(gpus))
-
-
-def usable_cpus(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return how many CPUs this process may keep busy, at least 1.
-
-    Those it may run on, as far as a container's quota goes (`docker --cpus`), rounded down.
-    """
-    try:
-        allowed = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        allowed = os.cpu_count() or 1
-    return max(1, min(allowed, _cpu_quota(cgroups)))
-
-
-def _cpu_quota(cgroups: Path) -> int:
-    """Return how many whole CPUs the control group may use; both versions of Linux's files."""
-    try:
-        if (cgroups / "cpu.max").exists():
-            quota, period = (cgroups / "cpu.max").read_text().split()
-        else:
-            parts = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-            quota, period = ((cgroups / "cpu" / part).read_text().strip() for part in parts)
-        return _UNLIMITED if quota in ("max", "-1") else int(quota) // int(period)
-    except (OSError, ValueError, ZeroDivisionError):  # not Linux, or nothing that we can read
-        return _UNLIMITED
 
 
 def _usable_gpus() -> int:

@@ -17,8 +17,9 @@ from search.manifest import read_manifest
 from search.plan import possible_values
 from search.progress import DataProgress, say
 from search.request import Request
-from search.resources import Resources, usable_cpus
+from search.resources import Resources
 from trainables.budget import Budget, Weights
+from trainables.cpu import usable_cpus
 from trainables.data import Data
 from trainables.files import replace_text
 

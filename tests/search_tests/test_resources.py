@@ -1,4 +1,3 @@
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,6 @@ from search.resources import (
     cut_note,
     mistakes,
     this_machine,
-    usable_cpus,
 )
 from search.room import Memory
 
@@ -131,42 +129,6 @@ def test_torch_is_not_asked_where_there_is_no_gpu(
     monkeypatch.setattr(resources, "Path", lambda _: tmp_path)
     monkeypatch.setitem(sys.modules, "torch", None)  # an import of it raises
     assert this_machine().gpus == 0
-
-
-@pytest.mark.parametrize(
-    ("files", "cpus"),
-    [
-        ({}, 64),  # not in a control group
-        ({"cpu.max": "max 100000\n"}, 64),
-        ({"cpu.max": "200000 100000\n"}, 2),
-        ({"cpu.max": "250000 100000\n"}, 2),
-        ({"cpu.max": "50000 100000\n"}, 1),  # half a CPU
-        ({"cpu.max": "9900000 100000\n"}, 64),  # more than there are
-        ({"cpu.max": ""}, 64),
-        ({"cpu.max": "100 0\n"}, 64),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64),
-        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
-        ({"cpu/cpu.cfs_quota_us": "5000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
-        ({"cpu/cpu.cfs_quota_us": "300000\n"}, 64),
-    ],
-)
-def test_a_quota_of_cpus(
-    files: dict[str, str], cpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
-    (tmp_path / "cpu").mkdir()
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    assert usable_cpus(tmp_path) == cpus
-
-
-@pytest.mark.parametrize(("counted", "cpus"), [(10, 10), (None, 1)])
-def test_cpus_without_affinity(
-    counted: int | None, cpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
-    monkeypatch.setattr(os, "cpu_count", lambda: counted)
-    assert usable_cpus(tmp_path) == cpus
 
 
 @pytest.mark.parametrize(

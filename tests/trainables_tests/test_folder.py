@@ -250,6 +250,17 @@ def test_the_exif_orientation_is_applied(tmp_path):
     assert np.argwhere(decoded[:, :, 0]).tolist() == [[0, 1]]
 
 
+def test_memory_that_runs_out_leaves_no_image_out(tmp_path, monkeypatch):
+    root = fill(tmp_path, a=3, b=3)
+
+    def decode(_data):
+        raise MemoryError
+
+    monkeypatch.setattr(folder_images, "decode", decode)
+    with pytest.raises(DataError, match=r"memory ran out while .*\.png was decoded"):
+        opened(root)
+
+
 def test_a_file_that_would_run_another_program_is_not_opened(tmp_path):
     root = fill(tmp_path, a=3, b=3)
     (root / "a" / "x.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")

@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 
 from trainables.data.parallel import in_order
 from trainables.data.source import Progress
+from trainables.errors import DataError
 
 _log = logging.getLogger(__name__)
 
@@ -116,6 +117,8 @@ def _check(path: Path) -> Checked | None:
             digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).digest()
             _known[key] = Checked(hashlib.sha256(data).digest(), digest)
         return _known[key]
+    except MemoryError:  # says nothing of the image: other data would come of leaving it out
+        raise DataError(f"memory ran out while {path} was decoded") from None
     except Exception as error:  # on damaged bytes Pillow raises nearly anything; it is told below
         _log.info("cannot read %s: %r", path, error)
         return None

@@ -3,23 +3,26 @@
 Pillow lets go of the interpreter's lock while it decodes and resizes, so threads are enough.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from trainables.cpu import usable_cpus
+
 T = TypeVar("T")
 R = TypeVar("R")
+# More threads would hold more photographs, of up to 100 MB each, and wait for one disk.
+MOST_THREADS = 16
 
 
 def in_order(function: Callable[[T], R], items: Iterable[T]) -> Generator[R]:
-    """Yield `function(item)` for each item, in order, computed by one thread per processor.
+    """Yield `function(item)` for each item, in order: by one thread per CPU that is ours, or 16.
 
     At most two items per thread are in flight, so memory does not grow with the data. `items` is
     read, and errors are raised, in the caller's thread.
     """
-    threads = os.cpu_count() or 1
+    threads = min(MOST_THREADS, usable_cpus())
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
