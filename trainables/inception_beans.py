@@ -7,6 +7,7 @@ stored pooled features, fine-tuning on stored inputs of the first block that is 
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -63,6 +64,8 @@ def epochs(config: Config, data: Data, budget: Budget) -> Iterator[EpochResult]:
         Diverged: a loss that is not finite.
         TrellisError: no weights in the budget.
     """
+    # Stages that are built on "meta", for their memory, could not tell what the device has.
+    budget = replace(budget, precision=machine.precision(budget, machine.choose_device(budget)))
     weights = budget.weights.fingerprint if budget.weights else ""
     identity = json.dumps([dict(config), data.fingerprint, weights, budget.seed], sort_keys=True)
     return run_stages(stages(config, data, budget), budget, identity)

@@ -86,9 +86,10 @@ def predict(module: ModuleType, config: Mapping[str, Any], data: Data, budget: B
     if budget.device == "cuda" and not torch.cuda.is_available():
         device = torch.device("cuda")
         known = "bfloat16" if budget.precision == "auto" else budget.precision
-        budget = replace(budget, precision=known)
     else:
         device = machine.choose_device(budget)
+        known = machine.precision(budget, device)
+    budget = replace(budget, precision=known)  # stages on "meta" cannot tell
     builders = stages_of(module)(config, data, budget)
     with warnings.catch_warnings():  # nobody writes to the arrays
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")

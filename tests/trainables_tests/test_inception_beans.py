@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from tests.trainables_tests.tiny_data import TinyData, tiny_data
-from trainables import checkpoint, training
+from trainables import checkpoint, inception_beans, training
 from trainables import device as machine
 from trainables.augment import OPS
 from trainables.budget import Budget, EpochResult, Weights
@@ -224,6 +224,21 @@ def test_other_weights_take_no_checkpoint(tmp_path: Path, caplog: Any) -> None:
 def test_without_weights_a_trial_says_what_to_give() -> None:
     with pytest.raises(TrellisError, match=r"no pretrained weights were given: Budget\(weights="):
         list(epochs(CONFIG, data(), budget(weights=None)))
+
+
+def test_a_trial_is_settled_on_the_precision_of_its_device(monkeypatch: Any) -> None:
+    """Its stages on the meta device, for the prediction of memory, could not tell."""
+    settled: list[str] = []
+
+    def stages(_stages: object, given: Budget, _identity: str) -> list[EpochResult]:
+        settled.append(given.precision)
+        return []
+
+    monkeypatch.setattr(inception_beans, "run_stages", stages)
+    monkeypatch.setattr(machine, "has_bfloat16", lambda device: device == CPU)
+    list(epochs(CONFIG, data(), budget(precision="auto", device="cpu")))
+    list(epochs(CONFIG, data(), budget(precision="float32", device="cpu")))
+    assert settled == ["bfloat16", "float32"]
 
 
 @pytest.mark.slow

@@ -149,6 +149,18 @@ def test_a_gpu_elsewhere_needs_none_here() -> None:
     assert there.mb < 400
 
 
+@pytest.mark.parametrize(("gpu", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_the_precision_is_that_of_the_gpu_and_not_of_the_cpu_beside_it(
+    gpu: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("trainables.inception_beans")
+    config = {**inception_beans.DEFAULTS, "unfreeze_blocks": 2}
+    monkeypatch.setattr(memory.machine, "choose_device", lambda _: CUDA)
+    monkeypatch.setattr(memory.machine, "has_bfloat16", lambda d: gpu == (d.type == "cuda"))
+    found = predict(module, config, published("beans"), Budget(1))
+    assert found == predict(module, config, published("beans"), Budget(1, precision=expected))
+
+
 def test_an_experiment_without_stages_is_named() -> None:
     with pytest.raises(
         ValueError, match=r"trainables.seeds has no stages\(config, data, budget\)"
