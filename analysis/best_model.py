@@ -84,7 +84,13 @@ def read_best(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise StudyFailed(f"{folder} has no best.json: no trial of it has finished") from None
     except (ValueError, KeyError, TypeError):
-        raise TrellisError(f"{path} is damaged: run the study again with --resume") from None
+        raise TrellisError(f"{path} is damaged: {_mended(path)}") from None
+
+
+def _mended(path: Path) -> str:
+    if path.name == "best.json":
+        return "run the study again with --resume"
+    return "remove it, and the best trial of the search counts; or confirm the study again"
 
 
 def _predictor(

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.confirmed import CSV_NAME, read_confirmation, read_confirmed
+from analysis.figures.intervals import seeded
 from analysis.frames import read_curves, read_manifest, read_trials
 from analysis.pool import config_of, same
 from analysis.summary import best, counts, finished
@@ -38,7 +39,7 @@ class Side:
 
     name: str
     experiment: str
-    images: str  # which data: the fingerprint
+    images: str  # which: the data's fingerprint, and the classes of a transfer's target
     split: str
     warning: str | None
     config: Mapping[str, Any]
@@ -119,15 +120,17 @@ def read_side(folder: Path, split: str) -> Side:
     curves = _timed(curves[curves["trial"].isin(trials)])
     speed = [convergence(own) for _, own in curves.groupby("trial")]
     own = read_trials(place).set_index("trial").loc[trials]
+    config = _configs(rows)[0]
+    images = manifest.get("data", {}).get("fingerprint")
     accuracy = dict(zip(rows["seed"].astype(int), rows[_column(split)], strict=True))
     train = dict(zip(rows["seed"].astype(int), rows["train_accuracy"], strict=True))
     return Side(
         name=folder.resolve().name,
         experiment=str(manifest.get("experiment")),
-        images=str(manifest.get("data", {}).get("fingerprint")),
+        images=f"{images} {config.get('target_classes', '')}",
         split=split,
         warning=warning,
-        config=_configs(rows)[0],
+        config=config,
         trials=trials,
         accuracy=accuracy,
         gap={seed: train[seed] - accuracy[seed] for seed in accuracy},
@@ -192,12 +195,16 @@ def _by_trial(path: Path) -> dict[int, dict[str, str]]:
 
 
 def _best(folder: Path) -> pd.DataFrame:
-    """Return the trials with the configuration of the best: one, or one per seed of a sweep."""
+    """Return the trial of the best configuration; of a sweep over seeds the best mean's trials."""
     trials = read_trials(folder)
-    order = best(trials, 1)
-    if order.empty:
+    ended = finished(trials)
+    if ended.empty:
         raise StudyFailed(f"no trial of {folder} has finished: {counts(trials)}")
-    (wanted,), ended = _configs(order), finished(trials)
+    if repeats(read_manifest(folder).get("budget", {})):
+        first = int(seeded(trials, 1)["trial"].iloc[0])
+        (wanted,) = _configs(ended[ended["trial"] == first])
+    else:
+        (wanted,) = _configs(best(trials, 1))
     alike = [same(config, wanted) for config in _configs(ended)]
     return ended[alike].reset_index(drop=True)
 

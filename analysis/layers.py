@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis.command import Parser, run
+from analysis.facts import counts
 from analysis.layout import Column, Section, plain
 from search.catalog import EXPERIMENTS, find
 from search.domains import configuration, domains
@@ -63,8 +64,13 @@ def peak_of(experiment: Experiment, config: Mapping[str, Any]) -> "Peak":
     return predict(experiment.module(), config, data, Budget(1, device="cpu"))
 
 
-def sections(layers: "Sequence[Layer]", peak: "Peak", batch_size: int) -> list[Section]:
-    """Return the table and its totals, then the parts of the predicted peak."""
+def sections(
+    layers: "Sequence[Layer]", counted: int, peak: "Peak", batch_size: int
+) -> list[Section]:
+    """Return the table and its totals, then the parts of the predicted peak.
+
+    `counted` is the number of parameters as trials and the published study tell it.
+    """
     shapes = ["x".join(map(str, layer.output)) for layer in layers]
     table = [
         Column("layer", [layer.name for layer in layers], False),
@@ -75,19 +81,21 @@ def sections(layers: "Sequence[Layer]", peak: "Peak", batch_size: int) -> list[S
         _numbers("activation bytes", [layer.activation_bytes for layer in layers]),
         _numbers("multiply-adds", [layer.multiply_adds for layer in layers]),
     ]
-    return [table, *_totals(layers), *_memory(peak, batch_size)]
+    return [table, *_totals(layers, counted), *_memory(peak, batch_size)]
 
 
 def _numbers(name: str, values: Sequence[int]) -> Column:
     return Column(name, [f"{value:,}" for value in values], True)
 
 
-def _totals(layers: "Sequence[Layer]") -> list[str]:
-    parameters = sum(layer.parameters for layer in layers)
+def _totals(layers: "Sequence[Layer]", counted: int) -> list[str]:
+    listed = sum(layer.parameters for layer in layers)
+    # Inception's batch norms: the published study counts mean and variance, and has no scale.
+    other = "" if listed == counted else f" (above {listed:,}: other numbers of batch norms)"
     trained = sum(layer.trained for layer in layers)
     activations = sum(layer.activation_bytes for layer in layers)
     return [
-        f"parameters: {parameters:,}, of which {trained:,} are trained",
+        f"parameters: {counted:,}{other}, of which {trained:,} are trained",
         f"per image: {activations:,} bytes of activations in bfloat16 (max pooling with its "
         f"indices), {sum(layer.multiply_adds for layer in layers):,} multiply-adds",
     ]
@@ -130,7 +138,8 @@ def _show(name: str, words: list[str]) -> None:
     except ValueError as error:
         raise UsageError([str(error)]) from None
     layers, peak = layers_of(experiment, config), peak_of(experiment, config)
-    print(plain(sections(layers, peak, config["batch_size"])), end="")
+    counted = counts(experiment, config)[0]
+    print(plain(sections(layers, counted, peak, config["batch_size"])), end="")
 
 
 if __name__ == "__main__":

@@ -81,6 +81,8 @@ class Pool:
         places = [folder, nested] if (nested / "trials.csv").is_file() else [folder]
         tables = [(place, read_trials(place), read_curves(place)) for place in places]
         confirmed = read_confirmed(folder) if is_confirmed(folder) else None
+        for place, trials, curves in tables:
+            _check_curves(place, trials, curves)
         foreign = self._foreign(folder, name, manifest)
         if foreign:
             self.left_out[folder.name, foreign] += sum(len(trials) for _, trials, _ in tables)
@@ -125,6 +127,13 @@ class Pool:
                 self.left_out[label, "the same configuration and seed once more"] += 1
                 continue
             self.runs.append(run)
+
+
+def _check_curves(place: Path, trials: pd.DataFrame, curves: pd.DataFrame) -> None:
+    """Refuse curves that lack a completed trial: rows of the table were lost."""
+    ended = trials.loc[trials["status"] == "completed", "trial"]
+    if lost := sorted(set(ended) - set(curves["trial"])):
+        raise StudyFailed(f"{place / 'curves.csv'} has no epoch of trial {lost[0]}: it is damaged")
 
 
 def _transfer(folder: Path, name: str) -> list[Mapping[str, Any]]:

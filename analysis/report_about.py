@@ -17,7 +17,6 @@ from analysis.report_html import (
     tag,
 )
 from analysis.report_study import ReportedStudy
-from search.planned import trials_in_all
 
 _SPLITS = ("train", "validation", "test")
 
@@ -38,19 +37,12 @@ def warnings_of(study: ReportedStudy) -> list[Html]:
 def state(study: ReportedStudy) -> str:
     """Say in a word or two whether the study has ended."""
     running = int((study.trials["status"] == "running").sum())
-    ended, planned = len(study.trials) - running, _planned(study)
+    ended, planned = len(study.trials) - running, study.planned
     if running:
         return f"unfinished: {running} trial{'s' if running > 1 else ''} running or interrupted"
     if ended < planned:
         return f"unfinished: {ended} of {planned} trials"
     return "finished"
-
-
-def _planned(study: ReportedStudy) -> int:
-    """Return how many trials there are to be; of a study that does not say, none."""
-    if not {"trials", "fixed", "seed"} <= set(study.budget):
-        return int(study.budget.get("trials", 0))
-    return trials_in_all(study.manifest)
 
 
 def header(study: ReportedStudy, tiles: Html, contents: Html) -> Html:

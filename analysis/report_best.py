@@ -38,12 +38,15 @@ def tiles(study: ReportedStudy) -> Html:
     trials, ended = study.trials, study.trials["status"] != "running"
     statuses = trials["status"].value_counts()
     notes = ", ".join(f"{n} {status}" for status, n in statuses.items())
-    planned = study.budget.get("trials")
     spent = float(trials["wall_s"].sum())
     return tag(
         "div",
         *_best_tiles(study),
-        tile(f"{int(ended.sum())}" + (f" of {planned}" if planned else ""), "trials ended", notes),
+        tile(
+            f"{int(ended.sum())}" + (f" of {study.planned}" if study.planned else ""),
+            "trials ended",
+            notes,
+        ),
         tile(f"{len(study.curves):,}", "epochs trained", f"at most {_most(study)} a trial"),
         tile(clock(spent), "hours of training" if spent >= 3600 else "minutes of training",
              "summed over trials"),

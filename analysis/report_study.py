@@ -15,6 +15,7 @@ from search.catalog import EXPERIMENTS
 from search.epochs import trial_epochs
 from search.errors import StudyFailed
 from search.experiment import Experiment
+from search.planned import trials_in_all
 from trainables.errors import TrellisError
 
 if TYPE_CHECKING:
@@ -63,6 +64,13 @@ class ReportedStudy:
         from search.plan import repeats
 
         return repeats(self.budget)
+
+    @property
+    def planned(self) -> int:
+        """How many trials there are to be; 0 where the study does not say."""
+        if not {"trials", "fixed", "seed"} <= set(self.budget):
+            return int(self.budget.get("trials", 0))
+        return trials_in_all(self.manifest)
 
     @property
     def last_stage(self) -> str | None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -26,7 +26,6 @@ from analysis.robustness_data import (
     examples,
 )
 from analysis.table import data_kind
-from search.data_option import check_there, spec_of
 from search.errors import UsageError
 from search.judging import OPENED_NAME, openings
 from search.plan import repeats
@@ -69,14 +68,21 @@ def measure(
 ) -> "tuple[pd.DataFrame, BestModel]":
     """Return the table of the study's best model on a split, and the model.
 
-    `data_dir` says where the data lies, if not where the study found it.
+    A look at the test split is recorded before it is taken. `data_dir` says where the data
+    lies, if not where the study found it.
 
     Raises:
+        UsageError: the test split is closed.
         StudyFailed, TrellisError: see `analysis.best_model.load_best`.
     """
     from analysis.best_model import load_best
 
-    best = load_best(folder, split, data_dir)
+    told = _opened(folder) if split == "test" else None
+    best = load_best(folder, "validation", data_dir)
+    if told is not None:
+        # A look that cannot be is none: model and data are there by now.
+        _record_look(folder, told)
+        best = load_best(folder, split, data_dir)
     images, labels = best.split.images, best.split.labels
     table = accuracies(best.predict, images, labels, seed, DataProgress())
     return table.assign(split=split, seed=seed, trial=best.about["trial"]), best
@@ -104,19 +110,24 @@ def _save(figure: "Figure", path: Path) -> Path:
     return path
 
 
-def _open_test(folder: Path) -> None:
-    """Record one more look at the test split, which `search.confirm` has opened.
+def _opened(folder: Path) -> dict[str, Any]:
+    """Return confirm.json of a study whose test split `search.confirm` has opened.
 
     Raises:
         UsageError: it has not.
     """
-    import json
-
     told = read_confirmation(folder)
     if told is None or not told.get("opened"):
         raise UsageError(
             [f"--test: the test split of {folder.name} is closed; search.confirm opens it"]
         )
+    return told
+
+
+def _record_look(folder: Path, told: dict[str, Any]) -> None:
+    """Record one more look at the test split."""
+    import json
+
     # search.confirm's own list is written first: it may know of a look that never ended.
     before = openings(folder / OPENED_NAME) or told["opened"]
     say(f"note: the test split was opened before: {', '.join(before)}")
@@ -128,10 +139,6 @@ def _open_test(folder: Path) -> None:
 def _show(arguments: argparse.Namespace) -> None:
     folder = resolve_study(arguments.study, arguments.results_dir)
     split = "test" if arguments.test else "validation"
-    if arguments.test:
-        # First: a look that cannot be is none.
-        check_there(spec_of(read_manifest(folder).get("data", {}), arguments.data_dir))
-        _open_test(folder)
     table, best = measure(folder, split, arguments.seed, arguments.data_dir)
     _, warning = data_kind(folder)
     name = model_name(best.about, repeats(read_manifest(folder).get("budget", {})))

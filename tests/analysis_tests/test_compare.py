@@ -194,6 +194,18 @@ def test_other_images_have_no_difference(tmp_path: Path) -> None:
     assert "other images than lenet's: inception" in found.warnings
 
 
+def test_a_transfer_to_other_classes_is_judged_on_other_images(tmp_path: Path) -> None:
+    def transfer(name: str, classes: str) -> Path:
+        given = config("cifar10_transfer", source_classes="7", target_classes=classes)
+        rows = [{"val_accuracy": 0.8, "config": given}]
+        return study(tmp_path / name, "cifar10_transfer", rows, curve(0, [0.5], 1))
+
+    one, other, again = transfer("one", "0,1"), transfer("other", "2,3"), transfer("again", "0,1")
+    found = compare([one, other, again])
+    assert [each.other for each in found.differences] == ["again"]
+    assert "other images than one's: other" in found.warnings
+
+
 def test_data_that_is_not_real_is_named(tmp_path: Path) -> None:
     found = compare([lenet(tmp_path, kind="embedded"), inception(tmp_path)])
     assert found.warnings[0] == "lenet: embedded data, not the real beans"
@@ -211,6 +223,29 @@ def test_seeds_of_a_sweep_belong_together(tmp_path: Path) -> None:
     folder = study(tmp_path / "sweep", "lenet_beans", trials, curves)
     side = compare([folder, inception(tmp_path)]).sides[0]
     assert dict(side.accuracy) == {1: 0.8, 2: 0.7}
+
+
+def test_the_best_of_a_sweep_over_seeds_has_the_best_mean(tmp_path: Path) -> None:
+    """One seed decides nothing: a single trial of the other configuration is the best of all."""
+    values = {3: (0.80, 0.81, 0.79), 5: (0.90, 0.60, 0.62)}
+    cases = [(kernel, *each) for kernel, row in values.items() for each in enumerate(row)]
+    trials = [
+        {
+            "trial": number,
+            "seed": seed,
+            "val_accuracy": value,
+            "config": config("lenet_beans", kernel_size=kernel),
+        }
+        for number, (kernel, seed, value) in enumerate(cases)
+    ]
+    curves = [each for n in range(6) for each in curve(n, [0.5], 1)]
+    folder = study(tmp_path / "sweep", "lenet_beans", trials, curves, seeds=3)
+    manifest = json.loads((folder / "study.json").read_text())
+    manifest["budget"] |= {"sweep": {"kernel_size": [3, 5]}}
+    (folder / "study.json").write_text(json.dumps(manifest))
+    side = compare([folder, inception(tmp_path)]).sides[0]
+    assert side.config["kernel_size"] == 3
+    assert dict(side.accuracy) == {0: 0.80, 1: 0.81, 2: 0.79}
 
 
 def test_a_study_in_which_nothing_ended(tmp_path: Path) -> None:

@@ -59,7 +59,9 @@ def test_inception_at_every_published_depth(
     rows = [line.split() for line in output.splitlines() if " Conv2d " in line]
     assert len(rows) == 94
     assert sum(row[4] == "yes" for row in rows) == {0: 0, 2: 18, 3: 24, 6: 54}[blocks]
-    assert f"of which {trained:,} are trained" in output
+    # 17,216 channels of batch norms: a scale in the table, a mean and a variance as published.
+    told = "parameters: 23,904,035 (above 23,886,819: other numbers of batch norms)"
+    assert f"{told}, of which {trained:,} are trained" in output
     assert f"stage {'finetune' if blocks else 'head'}: " in output
 
 

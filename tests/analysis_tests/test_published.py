@@ -347,6 +347,18 @@ def test_a_study_without_trials(tmp_path: Path) -> None:
     assert "no trial has been written yet" in reason
 
 
+def test_curves_that_lack_a_trial_leave_their_study_out_and_no_other(tmp_path: Path) -> None:
+    whole, damaged = three_seeds(tmp_path), three_seeds(tmp_path, "s2")
+    rows = (damaged / "curves.csv").read_text().splitlines(keepends=True)
+    (damaged / "curves.csv").write_text("".join(rows[:-1]))
+    with pytest.raises(StudyFailed, match=r"s2/curves\.csv has no epoch of trial 2: it is dam"):
+        pool([damaged], strict=True)
+    found = pool([damaged, whole], strict=False)
+    ((name, reason),) = found.left_out
+    assert (name, len(found.runs)) == ("s2", 3)
+    assert "has no epoch of trial 2" in reason
+
+
 # --- the command
 
 

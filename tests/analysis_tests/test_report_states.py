@@ -12,6 +12,7 @@ import pytest
 from analysis.report import write_report
 from analysis.report_best import interval
 from analysis.report_study import read_study
+from search.catalog import find
 from search.errors import StudyFailed
 from tests.analysis_tests.written import (
     TRIALS,
@@ -53,6 +54,16 @@ def test_running_without_a_finished_trial(tmp_path: Path) -> None:
     assert "there is no best model" in text
     assert "1 trial running or interrupted" in text
     assert drawn(tmp_path / "written") == {"learning_curves"}
+
+
+def test_a_space_of_fewer_configurations_than_trials_is_finished_with_them(tmp_path: Path) -> None:
+    defaults = find("lenet_beans").defaults()
+    # Three kernel sizes are left to search; asked for were 24 trials.
+    held = {name: value for name, value in defaults.items() if name != "kernel_size"}
+    budget = {"trials": 24, "max_epochs": 4, "rungs": [1, 2], "seed": 0, "fixed": held}
+    text = state(tmp_path, TRIALS[:3], budget=budget, defaults=defaults)
+    assert "3 of 3" in text
+    assert "of 24" not in text
 
 
 def test_before_the_first_trial(tmp_path: Path) -> None:

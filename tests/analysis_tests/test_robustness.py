@@ -248,6 +248,18 @@ def test_a_look_that_never_ended_is_not_forgotten(mnist: Path) -> None:
     assert len(opened) == 3
 
 
+@pytest.mark.parametrize(("name", "content"), [("best.pt", None), ("best.pt", "x")])
+def test_a_look_that_cannot_be_is_none(mnist: Path, name: str, content: str | None) -> None:
+    confirm(mnist, "mnist_cnn", [{}])
+    (mnist / name).unlink()
+    if content is not None:
+        (mnist / name).write_text(content)
+    before = (mnist / "confirm.json").read_text()
+    assert main([str(mnist), "--test"]) != 0
+    assert (mnist / "confirm.json").read_text() == before
+    assert not (mnist / "test_opened.json").exists()
+
+
 def test_data_that_changed(
     mnist: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -282,6 +294,18 @@ def test_data_that_lies_elsewhere_now(
     monkeypatch.setattr(robustness, "write", lambda *_: [])
     assert main([str(mnist), "--data-dir", str(place)]) == 0
     assert asked == [str(place)]
+
+
+def test_what_a_damaged_choice_of_confirming_needs(
+    mnist: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--resume of the search would leave it as it is."""
+    (mnist / "confirm_best.json").write_text("{}")
+    (mnist / "confirm.pt").write_bytes((mnist / "best.pt").read_bytes())
+    assert main([str(mnist)]) == 2
+    assert "confirm_best.json is damaged: remove it, and the best trial" in capsys.readouterr().err
+    (mnist / "confirm_best.json").unlink()
+    assert best_model.read_best(mnist)["trial"] == 4
 
 
 @pytest.mark.parametrize(
