@@ -7,18 +7,20 @@ that size, accuracies mean nothing. Ways: `ray_tune`, stock, one trial on the GP
 are PNG files that it decodes every epoch; `processes`, one per trial, each with its share of the
 GPU's memory; `batched`, all trials in one process and one batch; `one_by_one`, the same with a
 call of each convolution per trial. The last column is trials per hour over those of Ray Tune.
-Useful operations are those of the forward and backward pass as torch counts them; the matrix
-rate is that of one large product in the same precision. The first epoch, and all before it, does
-not count. Without a GPU all of it runs on the CPU, and says so. Inception has random weights, is
-timed in its fine-tuning, and is not batched.
+A trial has as many epochs as published. Useful operations are those of the forward and backward
+pass as torch counts them; the matrix rate is that of one large product in the same precision. The
+first epoch, and all before it, does not count. Without a GPU all of it runs on the CPU, and says
+so. Inception has random weights and is not batched. Both of its stages are timed, without the
+first epoch of each, so without our one pass of its frozen layers, which all trials share; the
+share of the matrix rate is that of fine-tuning.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 
+from benchmarks.gpu.rates import device_name, matrix_rate, trials_per_second
 from benchmarks.gpu.work import SHAPES, CannotRun, Work, epoch_operations
-from search.catalog import find
 from search.command import Parser
 from search.progress import say
 
@@ -39,19 +41,19 @@ def row(
     work: Work,
     way: str,
     at_once: int,
-    per_second: float,
+    rates: Sequence[float],
     operations: int,
     most: float,
     peer: float | None,
 ) -> list[str]:
-    """Return a row of the table: a trial has as many epochs as published."""
-    published = find(work.experiment).presets["standard"].max_epochs
-    achieved = per_second * operations
+    """Return a row of the table; `rates` are epochs per second by stage, `peer` trials."""
+    per_second = trials_per_second(rates, work.published)
+    achieved = rates[-1] * operations
     return [
         work.experiment,
         way,
         str(at_once),
-        f"{3600 * per_second / published:.1f}",
+        f"{3600 * per_second:.1f}",
         f"{achieved / 1e12:.3f}",
         f"{achieved / most:.1%}",
         "" if peer is None else f"{per_second / peer:.1f}",
@@ -66,7 +68,7 @@ def parser() -> Parser:
     made.add_argument("--experiments", nargs="+", choices=SHAPES, default=list(SHAPES))
     made.add_argument("--ways", nargs="+", choices=NAMES, default=list(NAMES))
     made.add_argument("--at-once", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    made.add_argument("--epochs", type=int, default=4, help="of each trial, at least 3 (4)")
+    made.add_argument("--epochs", type=int, default=4, help="of each stage, at least 3 (4)")
     made.add_argument("--images", type=int, help="to train on; default: as many as published")
     made.add_argument("--image-size", type=int, help="side of LeNet's images (299)")
     made.add_argument("--matrix", type=int, default=4096, help="side of the product (4096)")
@@ -88,13 +90,13 @@ def measure(work: Work, ways: Sequence[str], at_once: Sequence[int], most: float
         for count in [1] if way == "ray_tune" else at_once:
             say(f"{work.experiment}: {way}, {count} at once")
             try:
-                per_second = WAYS[way](work, count)
+                rates = WAYS[way](work, count)
             except CannotRun as error:
                 whole = False
                 say(f"{PROG}: {work.experiment}, {way}, {count} at once: {error}")
                 continue
-            peer = per_second if way == "ray_tune" else peer
-            cells = row(work, way, count, per_second, operations, most, peer)
+            peer = trials_per_second(rates, work.published) if way == "ray_tune" else peer
+            cells = row(work, way, count, rates, operations, most, peer)
             print(f"| {' | '.join(cells)} |", flush=True)
     return whole
 
@@ -105,8 +107,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = made.parse_args(arguments)
     if options.epochs < 3:
         made.error(f"--epochs must be at least 3, but got {options.epochs}")
-    from benchmarks.gpu.rates import device_name, matrix_rate
-
     most = matrix_rate(options.matrix)
     print(f"taken on {device_name()}; matrix rate {most / 1e12:.2f} Tflop/s\n")
     print(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}", flush=True)

@@ -1,14 +1,44 @@
-"""What figures are compared with: the device they are taken on, and its matrix rate."""
+"""Rates of training, and what they are compared with: the device, and its matrix rate."""
 
 import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 
-def rate(moments: Sequence[float]) -> float:
-    """Return epochs per second between the end of the first and of the last epoch."""
-    return (len(moments) - 1) / (moments[-1] - moments[0])
+from benchmarks.gpu.work import CannotRun
+
+
+def rates(processes: Sequence[Sequence[float]], stages: Sequence[int]) -> list[float]:
+    """Return epochs per second of every stage, those of all processes together.
+
+    `processes` holds when each process ended each epoch, in seconds of one clock; `stages` the
+    epochs of each stage. A stage is looked at from when all have ended its first epoch until one
+    has ended its last: all are at work then. Of an epoch partly in that time, that part counts.
+
+    Raises:
+        CannotRun: there is no such time.
+    """
+    ends = np.cumsum(stages)
+    return [
+        _together([moments[end - count : end] for moments in processes])
+        for count, end in zip(stages, ends, strict=True)
+    ]
+
+
+def _together(processes: Sequence[Sequence[float]]) -> float:
+    begin = max(moments[0] for moments in processes)
+    end = min(moments[-1] for moments in processes)
+    if end <= begin:
+        raise CannotRun("the trials were not at work at the same time: take more --epochs")
+    done = [np.interp([begin, end], moments, range(len(moments))) for moments in processes]
+    return float(sum(last - first for first, last in done) / (end - begin))
+
+
+def trials_per_second(rates: Sequence[float], published: Sequence[int]) -> float:
+    """Return how many trials of so many epochs in each stage end in a second."""
+    return 1 / sum(count / rate for count, rate in zip(published, rates, strict=True))
 
 
 def matrix_rate(side: int) -> float:

@@ -1,5 +1,6 @@
 """The ways to train: processes side by side, one batch of several trials, and stock Ray Tune."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.gpu.rates import rate
+from benchmarks.gpu.rates import rates
 from benchmarks.gpu.work import CannotRun, Work, drawn
 from benchmarks.peers import records
 from benchmarks.peers.images import SPLITS, write
@@ -25,25 +26,24 @@ from benchmarks.peers.watching import watch
 LIMIT_S = 3600.0
 
 
-def processes(work: Work, at_once: int) -> float:
-    """Return epochs per second of trials in a process each, with their share of the memory."""
+def processes(work: Work, at_once: int) -> list[float]:
+    """Return epochs per second, by stage, of trials in a process each with its share of memory."""
     works = [replace(work, seed=seed, share=1 / at_once) for seed in range(at_once)]
-    return sum(rate(moments) for moments in _workers(works))
+    return rates(_workers(works), work.stages)
 
 
-def batched(work: Work, at_once: int, one_by_one: bool = False) -> float:
+def batched(work: Work, at_once: int, one_by_one: bool = False) -> list[float]:
     """Return epochs per second of trials in one batch: all trials' epochs count."""
     together = replace(work, batched=True, trials=at_once, one_by_one=one_by_one)
-    (moments,) = _workers([together])
-    return at_once * rate(moments)
+    return [at_once * rate for rate in rates(_workers([together]), work.stages)]
 
 
-def one_by_one(work: Work, at_once: int) -> float:
+def one_by_one(work: Work, at_once: int) -> list[float]:
     """Return the same with a call of the convolution per trial, and not a grouped one."""
     return batched(work, at_once, one_by_one=True)
 
 
-def ray_tune(work: Work, _at_once: int) -> float:
+def ray_tune(work: Work, _at_once: int) -> list[float]:
     """Return epochs per second of stock Ray Tune's trial, alone on the GPU, on image files."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -54,7 +54,7 @@ def ray_tune(work: Work, _at_once: int) -> float:
             experiment=work.experiment,
             images=str(folder / "images"),
             trials=1,
-            epochs=work.epochs,
+            epochs=sum(work.stages),
             cores=1,
             seed=work.seed,
             folder=str(folder / "work"),
@@ -67,13 +67,13 @@ def ray_tune(work: Work, _at_once: int) -> float:
         began = time.time()
         usage = watch(words, folder / "log.txt", LIMIT_S, {"RAY_USAGE_STATS_ENABLED": "0"})
         found = records.read(task.records, began)
-        if usage.exit_code or len(found) != work.epochs:
+        if usage.exit_code or len(found) != sum(work.stages):
             log = (folder / "log.txt").read_text(errors="replace")
             raise CannotRun(f"Ray Tune ended with {usage.exit_code}:\n{log[-2000:]}")
-        return rate([each.seconds for each in found])
+        return rates([[each.seconds for each in found]], work.stages)
 
 
-WAYS: dict[str, Callable[[Work, int], float]] = {
+WAYS: dict[str, Callable[[Work, int], list[float]]] = {
     "ray_tune": ray_tune,
     "processes": processes,
     "batched": batched,
@@ -82,7 +82,7 @@ WAYS: dict[str, Callable[[Work, int], float]] = {
 
 
 def _workers(works: Sequence[Work]) -> list[list[float]]:
-    """Return the ends of epochs of every work, all trained at once."""
+    """Return the ends of epochs of every work, all trained at once from the second epoch on."""
     words = [sys.executable, "-m", "benchmarks.gpu.worker"]
     with tempfile.TemporaryDirectory() as cache:
         # Stored activations of drawn images are of no use.
@@ -90,16 +90,30 @@ def _workers(works: Sequence[Work]) -> list[list[float]]:
         running = [
             subprocess.Popen(
                 [*words, json.dumps(vars(work))],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
                 env=environment,
             )
             for work in works
         ]
+        _go_on_together(running)
         told = [process.communicate()[0] for process in running]
     if failed := [process.returncode for process in running if process.returncode]:
         raise CannotRun(f"{len(failed)} of {len(works)} processes failed")
     return [json.loads(each.splitlines()[-1]) for each in told]
+
+
+def _go_on_together(running: Sequence[subprocess.Popen[str]]) -> None:
+    """Wait until all have trained an epoch, then let all go on."""
+    for process in running:
+        assert process.stdout is not None, "a pipe"
+        process.stdout.readline()  # that it is ready, or nothing: it has failed
+    for process in running:
+        assert process.stdin is not None, "a pipe"
+        with contextlib.suppress(BrokenPipeError):  # it has failed
+            process.stdin.write("\n")
+            process.stdin.flush()
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class Work:
     """
 
     experiment: str
-    epochs: int
+    epochs: int  # of each stage
     seed: int = 0
     images: int | None = None
     image_size: int | None = None
@@ -40,13 +40,27 @@ class Work:
     one_by_one: bool = False
 
     @property
+    def stages(self) -> tuple[int, ...]:
+        """Epochs of each stage here; Inception trains its head, then its last blocks, too."""
+        return (self.epochs,) * len(self.published)
+
+    @property
+    def published(self) -> tuple[int, ...]:
+        """Epochs of each stage of a trial as published."""
+        experiment = find(self.experiment)
+        if experiment.name == "inception_beans":
+            given = experiment.defaults()
+            return (given["head_epochs"], given["finetune_epochs"])
+        return (experiment.presets["standard"].max_epochs,)
+
+    @property
     def config(self) -> dict[str, Any]:
-        """The published configuration; Inception with one epoch of the head before."""
+        """The published configuration; Inception with as many epochs as here in each stage."""
         changes: dict[str, Any] = {}
         if self.experiment == "lenet_beans" and self.image_size:
             changes = {"image_size": self.image_size}
         if self.experiment == "inception_beans":
-            changes = {"head_epochs": 1, "finetune_epochs": self.epochs - 1}
+            changes = {"head_epochs": self.epochs, "finetune_epochs": self.epochs}
         return {**find(self.experiment).defaults(), **changes}
 
 
@@ -81,7 +95,7 @@ def budget_of(work: Work) -> Any:
     if torch.cuda.is_available():
         memory_mb = torch.cuda.get_device_properties(0).total_memory / 2**20 * 0.9 * work.share
     threads = 0 if torch.cuda.is_available() else 1
-    return Budget(work.epochs, work.seed, threads, weights=RANDOM, memory_mb=memory_mb)
+    return Budget(sum(work.stages), work.seed, threads, weights=RANDOM, memory_mb=memory_mb)
 
 
 def epoch_operations(work: Work) -> int:

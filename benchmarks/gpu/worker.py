@@ -1,5 +1,8 @@
 """Trains the work of one process, and prints the times at which its epochs ended.
 
+After its first epoch, which is not timed, it says "ready" and waits for a line: all processes go
+on together, when none of them still starts.
+
 python -m benchmarks.gpu.worker '{"experiment": "mnist_cnn", "epochs": 3, "images": 640}'
 """
 
@@ -12,6 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.gpu.work import CannotRun, Work, budget_of, drawn
+
+READY = "ready"
 
 
 def ends(work: Work) -> Iterator[float]:
@@ -41,9 +46,13 @@ def _builder(work: Work) -> Any:
 
 
 def main() -> None:
-    """Print the times, in seconds, as JSON."""
+    """Print the times, in seconds, as JSON; the first is when all went on."""
     work = Work(**json.loads(sys.argv[1]))
-    print(json.dumps(list(ends_together(work) if work.batched else ends(work))))
+    moments = ends_together(work) if work.batched else ends(work)
+    next(moments)
+    print(READY, flush=True)
+    sys.stdin.readline()
+    print(json.dumps([time.perf_counter(), *moments]))
 
 
 if __name__ == "__main__":

@@ -13,17 +13,35 @@ from benchmarks.peers.task import Task
 from benchmarks.peers.watching import Usage
 
 
-def test_rate_leaves_out_the_first_epoch() -> None:
-    assert rates.rate([10.0, 12.0, 14.0, 18.0]) == 3 / 8
+def test_the_first_epoch_of_each_stage_is_left_out() -> None:
+    assert rates.rates([[10.0, 12.0, 14.0, 18.0]], [4]) == [3 / 8]
+    assert rates.rates([[10.0, 12.0, 14.0, 18.0, 19.0]], [2, 3]) == [1 / 2, 2 / 5]
+
+
+def test_only_the_time_when_all_are_at_work_counts() -> None:
+    # Together from 1 to 4: the first goes from half an epoch to two, the second does three.
+    assert rates.rates([[0.0, 2.0, 4.0, 6.0], [1.0, 2.0, 3.0, 4.0]], [4]) == [(1.5 + 3) / 3]
+
+
+def test_trials_that_took_turns_were_not_at_work_together() -> None:
+    with pytest.raises(CannotRun, match="not at work at the same time: take more --epochs"):
+        rates.rates([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0]], [3])
 
 
 def test_row_by_hand() -> None:
     # Two epochs a second, 20 epochs a trial: 360 an hour; 3e12 operations of 12e12.
     given = Work("lenet_beans", 4)
-    found = gpu.row(given, "batched", 2, 2.0, 1_500_000_000_000, 12e12, 0.25)
+    found = gpu.row(given, "batched", 2, [2.0], 1_500_000_000_000, 12e12, 0.0125)
     assert found == ["lenet_beans", "batched", "2", "360.0", "3.000", "25.0%", "8.0"]
-    alone = gpu.row(given, "batched", 2, 2.0, 1_500_000_000_000, 12e12, None)
+    alone = gpu.row(given, "batched", 2, [2.0], 1_500_000_000_000, 12e12, None)
     assert alone == [*found[:-1], ""], "no ratio where the peer was not measured"
+
+
+def test_row_of_inception_by_hand() -> None:
+    # 20 epochs of the head at 4 a second and 6 of fine-tuning at 0.5: 17 s a trial.
+    given = Work("inception_beans", 3)
+    found = gpu.row(given, "processes", 2, [4.0, 0.5], 6_000_000_000_000, 12e12, 1 / 170)
+    assert found == ["inception_beans", "processes", "2", "211.8", "3.000", "25.0%", "10.0"]
 
 
 def test_operations_of_mnist_by_hand() -> None:
@@ -45,9 +63,13 @@ def test_drawn_data_has_the_published_shape() -> None:
     assert split.labels.tolist() == list(range(10))
 
 
-def test_inception_is_timed_in_its_fine_tuning() -> None:
-    config = Work("inception_beans", 4).config
-    assert (config["head_epochs"], config["finetune_epochs"]) == (1, 3)
+def test_inception_is_timed_in_both_stages() -> None:
+    given = Work("inception_beans", 4)
+    assert (given.config["head_epochs"], given.config["finetune_epochs"]) == (4, 4)
+    assert (given.stages, given.published) == ((4, 4), (20, 6))
+    assert work.budget_of(given).epochs == 8
+    other = Work("mnist_cnn", 4)
+    assert (other.stages, other.published) == ((4,), (15,))
 
 
 TINY = ["--experiments", "lenet_beans", "--epochs", "3", "--images", "64", "--image-size", "32"]
@@ -93,10 +115,10 @@ def test_inception_is_not_batched() -> None:
 def test_a_way_that_fails_leaves_out_its_row(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fails(_work: Work, at_once: int) -> float:
+    def fails(_work: Work, at_once: int) -> list[float]:
         if at_once == 4:
             raise CannotRun("2 of 4 processes failed")
-        return 1.0
+        return [1.0]
 
     monkeypatch.setitem(ways.WAYS, "processes", fails)
     asked = ["--ways", "processes", "--at-once", "1", "4", "8", "--matrix", "64"]
@@ -115,9 +137,9 @@ def test_epochs_of_all_trials_at_once_count(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(ways, "_workers", workers)
     given = Work("mnist_cnn", 3)
-    assert ways.processes(given, 4) == 4 / 2
+    assert ways.processes(given, 4) == [4 / 2]
     assert asked == [replace(given, seed=seed, share=1 / 4) for seed in range(4)]
-    assert ways.one_by_one(given, 8) == 8 / 2
+    assert ways.one_by_one(given, 8) == [8 / 2]
     assert asked[4:] == [replace(given, batched=True, trials=8, one_by_one=True)]
 
 
