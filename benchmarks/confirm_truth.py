@@ -23,7 +23,8 @@ from trainables.seeds import derive
 
 SEEDS = (3, 5, 10)
 CONFIGURATIONS = (2, 3, 4, 5, 6)
-_ADVANTAGE = 3.0  # of the best over the others, in standard deviations of one accuracy
+# Of the best over the others, in standard deviations of one accuracy, as far as that can be.
+_ADVANTAGE = 3.0
 _RECOMMENDED = 500  # repetitions of what is computed one study at a time
 _PART = 10_000  # studies simulated at once
 

@@ -140,12 +140,16 @@ def read_curves(path: Path) -> tuple[list[Run], dict[str, Any]]:
     """Return the runs of a Parquet file, and what was recorded.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: there is no such file, or it is another.
     """
     if not path.exists():
         raise UsageError([f"{path} does not exist; make it by python -m benchmarks.record_curves"])
-    table = pq.read_table(path)
-    about = json.loads(table.schema.metadata[_METADATA])
+    try:
+        table = pq.read_table(path)
+        about = json.loads((table.schema.metadata or {})[_METADATA])
+    except (pa.ArrowException, KeyError):
+        made = "made by python -m benchmarks.record_curves"
+        raise UsageError([f"{path} is no file of learning curves, {made}"]) from None
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
     keys = np.array([columns["configuration"], columns["repeat"]])
     ends = [*(np.flatnonzero((np.diff(keys) != 0).any(axis=0)) + 1).tolist(), keys.shape[1]]

@@ -21,13 +21,13 @@ from pathlib import Path
 from benchmarks.record_curves import EXPERIMENT, FOLDER
 from benchmarks.replay_answers import KINDS, Answers, load
 from benchmarks.simulation import Step, regret_at, simulate, simulate_stock
-from search.command import Parser
-from search.errors import EXIT_DONE, exit_code
+from search.command import Parser, ended, positive
+from search.errors import EXIT_DONE
 from search.names import PROPOSING, STOPPERS
 from search.plan import Plan
 from search.progress import say
-from trainables.errors import TrellisError
 
+PROG = "benchmarks.replay"
 STOCK = ("OptunaSearch", "ASHAScheduler")  # sampler and stopper of stock Ray Tune
 _MOMENTS = (0.125, 0.25, 0.5, 1.0)  # of the horizon
 
@@ -61,16 +61,14 @@ def replayed(path: Path, answers: str, case: Case) -> list[Step]:
 def parser() -> Parser:
     """Return the parser of the command line."""
     made = Parser(
-        prog="benchmarks.replay",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog=PROG, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("--samplers", nargs="+", choices=PROPOSING, default=["random", "tpe"])
     made.add_argument("--stoppers", nargs="+", choices=STOPPERS, default=["none", "asha"])
     made.add_argument("--stock", action="store_true", help="also search as stock Ray Tune does")
-    made.add_argument("--workers", nargs="+", type=int, default=[1, 16])
-    made.add_argument("--seeds", type=int, default=30, help="studies of each kind (30)")
-    made.add_argument("--processes", type=int, default=1, help="at once (1)")
+    made.add_argument("--workers", nargs="+", type=positive, default=[1, 16])
+    made.add_argument("--seeds", type=positive, default=30, help="studies of each kind (30)")
+    made.add_argument("--processes", type=positive, default=1, help="at once (1)")
     made.add_argument("--answers", choices=KINDS, default="forest", help="for what none recorded")
     made.add_argument("--curves", type=Path, default=FOLDER / f"{EXPERIMENT}.parquet")
     made.add_argument("--to", type=Path, help="a CSV file of every step of every study")
@@ -113,11 +111,11 @@ def write_steps(path: Path, cases: Sequence[Case], studies: Sequence[Sequence[St
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     options = parser().parse_args(arguments)
-    try:
-        table, _ = load(options.curves, options.answers)
-    except TrellisError as error:
-        say(f"benchmarks.replay: {error}")
-        return exit_code(error)
+    return ended(PROG, lambda: _tell(options))
+
+
+def _tell(options: argparse.Namespace) -> int:
+    table, _ = load(options.curves, options.answers)
     kinds = list(itertools.product(options.samplers, options.stoppers))
     kinds += [STOCK] if options.stock else []
     of = itertools.product(kinds, options.workers, range(options.seeds))

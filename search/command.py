@@ -46,6 +46,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {one_line(message)} (see --help)\n")
 
 
+def positive(text: str) -> int:
+    """Return the whole number `text`, 1 or more; for `add_argument(type=...)`."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, but got {text!r}")
+    return int(text)
+
+
 def _place(text: str) -> Path | str:
     """Read a place of studies; a mistake is told without the text, which may hold a secret."""
     try:

