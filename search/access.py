@@ -46,12 +46,26 @@ def dashboard_line(url: str, address: str) -> str:
     return f"Ray dashboard: http://{url} (it asks for a token: {how})"
 
 
+# As Ray names the longest of its sockets, and the longest path one may have (macOS; Linux: 107).
+_SOCKET = "trellis-12345678/ray/session_2026-11-28_12-00-00_123456_1234567/sockets/plasma_store"
+_SOCKET_BYTES = 103
+
+
 @functools.cache
 def _folder() -> tempfile.TemporaryDirectory[str]:
     # Ray's default, /tmp/ray, is made writable for everybody, with the code that workers run.
-    # RAY_TMPDIR and TMPDIR are where Ray looks, too.
-    place = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
-    return tempfile.TemporaryDirectory(prefix="trellis-", dir=place, ignore_cleanup_errors=True)
+    return tempfile.TemporaryDirectory(prefix="trellis-", dir=_place(), ignore_cleanup_errors=True)
+
+
+def _place() -> str:
+    """Return where Ray's folder is made: $RAY_TMPDIR, $TMPDIR or /tmp.
+
+    $TMPDIR where Ray's sockets can be bound there: on macOS, and in jobs of many batch systems,
+    its path is too long for that.
+    """
+    named, usual = os.environ.get("RAY_TMPDIR"), os.environ.get("TMPDIR") or "/tmp"
+    longest = os.fsencode(os.path.join(usual, _SOCKET))
+    return named or (usual if len(longest) <= _SOCKET_BYTES else "/tmp")
 
 
 def private_folder() -> Path:

@@ -4,13 +4,15 @@
 set -euo pipefail
 
 works='import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))'
-for python in ${PYTHON:-python3.11 python3.12 python3}; do
+candidates=(python3.11 python3.12 python3)
+[ -z "${PYTHON:-}" ] || candidates=("$PYTHON") # its path may have spaces
+for python in "${candidates[@]}"; do
   if "$python" -c "$works" 2>/dev/null; then
     echo "$python"
     exit
   fi
 done
-echo "no usable Python among: ${PYTHON:-python3.11 python3.12 python3}. Needed is Python 3.11 or" \
+echo "no usable Python among: ${candidates[*]}. Needed is Python 3.11 or" \
   "3.12 with its venv module (Debian, Ubuntu: apt-get install python3-venv)," \
   "or name one: make install PYTHON=/path/to/python3.12" >&2
 exit 1

@@ -10,8 +10,10 @@ log=$venv/install.log
 
 # Python's own record says where the environment was made: moved, its scripts are dead.
 usable() {
-  grep -q "^command = .* $(pwd -P)/$venv\$" $venv/pyvenv.cfg 2>/dev/null &&
-    PYTHON=$venv/bin/python tools/find_python.sh >/dev/null 2>&1
+  local made
+  made=$(grep '^command = ' $venv/pyvenv.cfg 2>/dev/null) || return 1
+  case $made in *" $(pwd -P)/$venv") ;; *) return 1 ;; esac
+  PYTHON=$venv/bin/python tools/find_python.sh >/dev/null 2>&1
 }
 
 pip() {

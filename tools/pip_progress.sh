@@ -5,7 +5,9 @@
 set -euo pipefail
 
 venv=$1
-quiet=${2:-15}
+# bash 3.2, which macOS has, cannot tell silence from the end: there only pip's own words are told.
+quiet="-t ${2:-15}"
+[ "${BASH_VERSINFO[0]}" -ge 4 ] || quiet=
 last="starting"
 count=0
 
@@ -24,7 +26,8 @@ tell_of_silence() {
 
 while true; do
   status=0
-  IFS= read -r -t "$quiet" line || status=$?
+  # shellcheck disable=SC2086 # two words, or none
+  IFS= read -r $quiet line || status=$?
   if [ $status -gt 128 ]; then # nothing came
     tell_of_silence
     continue

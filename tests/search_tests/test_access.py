@@ -274,6 +274,34 @@ def test_what_is_no_address(address: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("named", "usual", "place"),
+    [
+        (None, None, "/tmp"),
+        (None, "/scratch", "/scratch"),
+        (None, "/scratch/slurm/job-1234567", "/tmp"),
+        (None, "/var/folders/ab/0123456789abcdefghijklmnopqrst/T/", "/tmp"),  # macOS
+        (
+            "/a/place/that/is/asked/for/by/its/name",
+            "/scratch",
+            "/a/place/that/is/asked/for/by/its/name",
+        ),
+    ],
+)
+def test_ray_s_sockets_can_be_bound_where_its_folder_is(
+    named: str | None, usual: str | None, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("RAY_TMPDIR", named), ("TMPDIR", usual)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert access._place() == place
+    # What Ray 2.60 names it: 103 bytes are macOS's limit, 107 Linux's.
+    session = "session_2026-11-28_12-00-00_123456_9999999"
+    socket_path = f"{place}/trellis-x1y2z3a4/ray/{session}/sockets/plasma_store"
+    assert len(socket_path) <= 103 or named
+
+
 def test_a_token_that_others_can_read_is_refused(home: Path) -> None:
     path = put(home / ".ray" / "auth_token", "t", 0o644)
     assert access.token_mistakes("auto") == [
