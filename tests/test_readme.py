@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from search.catalog import EXPERIMENTS
-from search.options import build_parser
+from search.options import Mistakes, build_parser
+from search.read_plan import read_plan
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -33,7 +34,12 @@ def test_there_is_something_to_check() -> None:
 def test_search_commands_parse(command: str) -> None:
     words = shlex.split(command)[3:]
     parsed = build_parser().parse_args(words)
-    assert parsed.list or parsed.experiment in EXPERIMENTS
+    if parsed.list:
+        return
+    wrong, parsed.warm_start = Mistakes(), None  # whose studies are not here
+    plan = read_plan(parsed, {}, EXPERIMENTS[parsed.experiment], wrong)
+    assert wrong == []
+    assert plan is not None
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if " search.run " not in c])

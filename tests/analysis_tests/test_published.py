@@ -16,7 +16,8 @@ from analysis.published_rows import Line, lines
 from analysis.reference import PATH, arm_config, commands, published_epochs, read_reference
 from search.catalog import EXPERIMENTS, find
 from search.errors import StudyFailed
-from search.options import build_parser
+from search.options import Mistakes, build_parser
+from search.read_plan import read_plan
 from trainables.errors import TrellisError
 
 from .studies import config, confirm, study
@@ -441,4 +442,6 @@ def test_the_commands_that_fill_rows_are_understood() -> None:
     runs = [shlex.split(each) for each in sorted(told) if " search.run " in each]
     assert len(runs) >= 6
     for words in runs:
-        assert build_parser().parse_args(words[3:]).experiment in EXPERIMENTS
+        parsed, wrong = build_parser().parse_args(words[3:]), Mistakes()
+        assert read_plan(parsed, {}, EXPERIMENTS[parsed.experiment], wrong) is not None
+        assert wrong == []

@@ -50,11 +50,14 @@ def test_a_driver_that_hears_of_nothing_is_ended(
 
 
 def test_an_end_as_it_should_be_is_no_loss(process: "subprocess.Popen[bytes]") -> None:
-    watch = ServerWatch(process, pytest.fail, pytest.fail)
+    called: list[str] = []
+    ends = (called.append, lambda: called.append("ended"))
+    watch = ServerWatch(process, *ends)
     watch.over()
     process.communicate(b"\n")
     for thread in threading.enumerate():
         if thread.name == "server":
             thread.join(20)
     assert not watch.lost
-    ServerWatch(None, pytest.fail, pytest.fail).over()
+    ServerWatch(None, *ends).over()
+    assert called == []

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -88,6 +89,8 @@ def git(folder: Path, *words: str) -> str:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A repository that holds search/manifest.py, not committed yet."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
     root = tmp_path / "checkout"
     (root / "search").mkdir(parents=True)
     (root / "search" / "manifest.py").write_text("1")

@@ -133,9 +133,11 @@ def test_peak_memory_counts_what_was_held_and_given_back() -> None:
 def test_peak_memory_can_start_again() -> None:
     occupy(200)
     high = machine.peak_memory_mb(CPU)
-    machine.reset_peak_memory(CPU)
-    if machine.peak_memory_mb(CPU) == high:
+    try:
+        Path("/proc/self/clear_refs").write_text("1")  # which resets no peak
+    except OSError:
         pytest.skip("this system does not let a process reset its peak")
+    machine.reset_peak_memory(CPU)
     assert machine.peak_memory_mb(CPU) < high - 190
 
 

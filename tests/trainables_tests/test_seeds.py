@@ -52,9 +52,13 @@ def test_generator_is_seeded_by_derive() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_generator_on_a_gpu() -> None:
-    draws = [torch.rand(5, generator=generator(3, "x", device="cuda"), device="cuda")] * 2
-    assert draws[0].device.type == "cuda"
-    assert torch.equal(*draws)
+    one, again, other = (
+        torch.rand(5, generator=generator(3, purpose, device="cuda"), device="cuda")
+        for purpose in ("x", "x", "y")
+    )
+    assert one.device.type == "cuda"
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
 
 
 def test_seeds_need_no_torch() -> None:

@@ -168,11 +168,20 @@ def test_divergence_ends_the_start_from_scratch(
     assert len(from_scratch(CONFIG, data, budget(1), 50.0, 4, 12)) == 2
 
 
-def test_all_of_it_on_tiny_data(data: TinyData) -> None:
+def test_all_of_it_on_tiny_data(data: TinyData, monkeypatch: pytest.MonkeyPatch) -> None:
     given = budget(2)
     rows = [
         {"val_accuracy": r.val_accuracy, "epoch_s": r.epoch_s} for r in epochs(CONFIG, data, given)
     ]
+    alone: list[float] = []
+
+    def timed(*given: Any) -> EpochResult:
+        result = run_epoch(*given)
+        alone.append(result.epoch_s)
+        return result
+
+    run_epoch = transfer_conclusion.run_epoch
+    monkeypatch.setattr(transfer_conclusion, "run_epoch", timed)
     told: list[str] = []
     heard = budget(2, progress=lambda what, *_: told.append(what))
     found = conclude(CONFIG, rows, data, heard)
@@ -184,8 +193,9 @@ def test_all_of_it_on_tiny_data(data: TinyData) -> None:
     assert target["best_val_accuracy"] == max(row["val_accuracy"] for row in rows)
     assert target["feature_seconds"] > 0
     # Trained once more, alone: not the seconds of the study's tables, taken beside others.
-    assert target["seconds"] > target["feature_seconds"]
-    assert target["seconds"] - target["feature_seconds"] != rows[0]["epoch_s"] + rows[1]["epoch_s"]
+    # The epochs after those two are the start from scratch.
+    assert target["seconds"] == pytest.approx(target["feature_seconds"] + sum(alone[:2]))
+    assert len(alone) == 2 + found["from_scratch"]["epochs"]
     assert found["ratio"]["seconds"] == pytest.approx(target["seconds"] / source["seconds"])
     assert found["published"]["ratio"]["seconds"] == pytest.approx(96.2 / 269.7)
     # Three times the ten epochs of the source and the two of the trial at most.
