@@ -5,7 +5,6 @@ The training is a study of its own in `<study>/confirm`, run and resumed as any 
 
 import argparse
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,24 +17,19 @@ from search.contenders import Contender, best_contenders, listed_contenders
 from search.domains import config_key
 from search.errors import EXIT_DONE, ResumeRefused, StudyFailed, UsageError
 from search.experiment import Experiment
-from search.interrupts import EndEarly, Interrupts
-from search.journal import own
-from search.judging import Court, discard_weights, judge, keep_recommended, openings, read_rows
+from search.interrupts import Interrupts
+from search.judgement import judged, unfinished
 from search.manifest import read_manifest
 from search.options import Mistakes
 from search.past import read_records
 from search.places import is_remote, local_path
 from search.plan import Plan, repeats
 from search.planned import trials_in_all
-from search.progress import DataProgress, say
+from search.progress import say
 from search.records import Record
 from search.request import Request, check
 from search.resuming import take_over
-from search.session import Session, ended_early
-from search.verdict import JSON_NAME, verdict
-from search.weights import find_weights_of
-from trainables.data import Data, open_data, prepare
-from trainables.files import replace_text
+from search.session import Session
 
 FOLDER_NAME = "confirm"
 _TOP, _SEEDS = 5, 5
@@ -87,7 +81,7 @@ def _confirm_sweep(
     request, interrupts = _request(arguments, root.parent, root.name, manifest, resume=True)
     chosen = listed_contenders(experiment, budget["fixed"], [r.config for r in records])
     with interrupts.caught():
-        return _judged(request, root, root, manifest, chosen, interrupts)
+        return judged(request, root, root, manifest, chosen, interrupts)
 
 
 def _confirm_search(
@@ -121,7 +115,7 @@ def _confirm_search(
         code = Session(request, interrupts, old).run()
         if code != EXIT_DONE or unfinished(read_records(nested), request.plan.trials):
             return code
-        return _judged(request, root, nested, manifest, chosen, interrupts)
+        return judged(request, root, nested, manifest, chosen, interrupts)
 
 
 def _again(arguments: argparse.Namespace) -> tuple[str, ...]:
@@ -129,7 +123,9 @@ def _again(arguments: argparse.Namespace) -> tuple[str, ...]:
     words = ["python", "-m", "search.confirm", str(arguments.study)]
     if arguments.results_dir != "results":
         words += ["--results-dir", arguments.results_dir]
-    words += ["--address", arguments.address] if arguments.address else []
+    for option, _, _ in PASSED_ON:
+        value = getattr(arguments, option[2:].replace("-", "_"))
+        words += [] if value is None or option == "--time-budget" else [option, value]
     return tuple(words)
 
 
@@ -166,7 +162,9 @@ def _as_begun(
         raise ResumeRefused(
             f"--seeds {seeds}: it was begun with {old['budget']['seeds']} seeds; {anew}"
         )
-    if top is not None and {config_key(each.config) for each in now} != had:
+    # The best K, and the published one where it is not among them.
+    published = any(each.published and config_key(each.config) in had for each in now)
+    if top is not None and len(had) - top not in ((0, 1) if published else (0,)):
         raise ResumeRefused(f"--top {top}: it was begun with {len(had)} configurations; {anew}")
     every = best_contenders(experiment, old["budget"]["fixed"], records, len(records))
     searched = {config_key(each.config): each for each in every}
@@ -196,116 +194,3 @@ def _request(
     take_over(given, old)
     request = check(given, old)
     return request, Interrupts(request.time_budget_s)
-
-
-def unfinished(records: Sequence[Record], trials: int) -> int:
-    """Return how many of a study's trials are still to come, or running."""
-    return trials - sum(record.status != "running" for record in records)
-
-
-def _judged(
-    request: Request,
-    root: Path,
-    trials: Path,
-    manifest: Mapping[str, Any],
-    chosen: Sequence[Contender],
-    interrupts: Interrupts,
-) -> int:
-    """Open the test split for trials that have no row yet, write confirm.json, print the table."""
-    lock = own(trials)
-    try:
-        court = _court(request, root, trials, manifest)
-        _judge_rest(request, court, chosen, interrupts)
-    except (EndEarly, KeyboardInterrupt) as end:
-        say("")
-        return ended_early(end, ": go on by the same command")
-    finally:
-        os.close(lock)
-    return EXIT_DONE
-
-
-def _court(request: Request, root: Path, trials: Path, manifest: Mapping[str, Any]) -> Court:
-    data = open_data(request.data, DataProgress())
-    if data.fingerprint != manifest["data"]["fingerprint"]:
-        raise ResumeRefused(
-            f"the data in {request.data.location or request.data.kind} is not what "
-            f"{root.name} was trained on: its fingerprint is another"
-        )
-    kept = manifest.get("resources", {}).get("precision")
-    weights = find_weights_of(request.experiment, request.weights)
-    told = (manifest.get("weights") or {}).get("fingerprint")
-    if weights is not None and weights.fingerprint != told:
-        raise ResumeRefused(
-            f"the weights {weights.path or weights.source} are not what {root.name} was trained "
-            "from: their fingerprint is another"
-        )
-    return Court(request.experiment, root, trials, data, weights, kept or request.plan.precision)
-
-
-def _judge_rest(
-    request: Request, court: Court, chosen: Sequence[Contender], interrupts: Interrupts
-) -> None:
-    records = read_records(court.trials)
-    before = openings(court.opened)
-    if before:
-        say(f"note: the test split was opened before: {', '.join(before)}")
-    shown = DataProgress()
-
-    def progress(what: str, done: int, total: int | None) -> None:
-        interrupts.check()
-        shown(what, done, total)
-
-    if len(read_rows(court.csv)) < sum(record.status == "completed" for record in records):
-        sizes = {c.config.get("image_size", request.experiment.image_size) for c in chosen}
-        prepare(court.data, sorted(sizes, key=str), splits=("test",), progress=shown)
-    rows = judge(court, chosen, records, progress)
-    if not rows:
-        raise StudyFailed(
-            f"no trial of {court.trials} was completed; see {court.trials / 'trials.csv'}"
-        )
-    _say_missing(records)
-    content = verdict(chosen, rows, _about(court, request), _unsafe(chosen, records))
-    replace_text(court.root / JSON_NAME, json.dumps(content, indent=2) + "\n")
-    keep_recommended(court, rows, records, content["recommended"])
-    if not unfinished(records, request.plan.trials):  # or another may be recommended then
-        discard_weights(court, rows)
-    from analysis.confirm_table import render
-
-    print(render(content))
-    print(f"all of it: {court.csv} and {court.root / JSON_NAME}")
-
-
-def _about(court: Court, request: Request) -> dict[str, Any]:
-    data: Data = court.data
-    return {
-        "experiment": request.experiment.name,
-        "study": court.root.name,
-        "data": f"{data.spec.kind}:{data.spec.dataset}",
-        "real_data": data.real,
-        "opened": openings(court.opened),
-        "classes": list(data.classes),
-    }
-
-
-def _unsafe(chosen: Sequence[Contender], records: Sequence[Record]) -> set[int]:
-    """Return the contenders' numbers that lack a seed which would have been worse; tell of them.
-
-    Those that were infeasible on some seed, or stopped: the other seeds alone look too good.
-    """
-    numbers = {config_key(each.config): each.number for each in chosen}
-    found = set()
-    for status in ("infeasible", "stopped"):
-        of = {numbers[config_key(r.config)] for r in records if r.status == status}
-        for number in sorted(of):
-            say(f"note: configuration {number} was {status} on some seed: not to be recommended")
-        found |= of
-    return found
-
-
-def _say_missing(records: Sequence[Record]) -> None:
-    for record in records:
-        if record.status in ("failed", "infeasible"):
-            say(f"note: trial {record.number} was {record.status}, left out: {record.error}")
-        elif record.status == "stopped":
-            epochs = len(record.rows)
-            say(f"note: trial {record.number} was stopped after {epochs} epochs, left out")

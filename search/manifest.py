@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from search.domains import domains
-from search.errors import UsageError
+from search.errors import ResumeRefused, UsageError
 from search.experiment import Experiment
 from search.machine import machine
 from search.plan import Plan
@@ -177,6 +177,26 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         if before != now:
             found.append(f"{name}: the study has {before}, now it would be {now}")
     return found
+
+
+def check_inputs(
+    name: str, manifest: Mapping[str, Any], data: Data, weights: Weights | None
+) -> None:
+    """Make sure that data and pretrained weights are those of the study `name`.
+
+    Raises:
+        ResumeRefused: they are others.
+    """
+    if data.fingerprint != manifest["data"]["fingerprint"]:
+        raise ResumeRefused(
+            f"the data in {data.spec.location or data.spec.kind} is not what {name} was trained "
+            "on: its fingerprint is another"
+        )
+    if weights is not None and weights.fingerprint != _fingerprint(manifest):
+        raise ResumeRefused(
+            f"the weights {weights.path or weights.source} are not what {name} was trained from: "
+            "their fingerprint is another"
+        )
 
 
 def _fingerprint(manifest: Mapping[str, Any]) -> str | None:

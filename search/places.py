@@ -77,6 +77,13 @@ def below(uri: str, name: str) -> str:
     return f"{path.rstrip('/')}/{name}{mark}{settings}"
 
 
+def uri_of(study: str, results: Path | str) -> str | None:
+    """Return the URI of a study as a reading command names it; None for one in a folder."""
+    if is_remote(study):
+        return study
+    return below(str(results), study) if is_remote(str(results)) else None
+
+
 def above(uri: str) -> tuple[str, str]:
     """Return the URI of the place that a URI lies in, and its name there."""
     path, mark, settings = uri.partition("?")

@@ -53,6 +53,7 @@ class Request:
     mlflow: str | None = None  # a tracking URI
     again: tuple[str, ...] = ()
     store: str | None = None  # the URI of the place that `folder` mirrors
+    anew: tuple[str, ...] = ()  # what this resume was given and study.json does not have
 
     @property
     def uri(self) -> str | None:

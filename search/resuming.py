@@ -13,6 +13,8 @@ from search.shelf import Shelf
 
 # Options that a resumed study takes over from study.json where they are not given anew.
 _TAKEN_OVER = ("cpus_per_trial", "gpus_per_trial", "concurrent")
+# Where things lie now.
+_PLACES = ("data", "data_dir", "weights")
 # Given anew, they give each trial another part of the memory.
 _DIVIDERS = (*_TAKEN_OVER, "memory_per_trial")
 
@@ -30,6 +32,15 @@ def old_manifest(arguments: argparse.Namespace) -> Mapping[str, Any] | None:
         return Shelf(check_place(arguments.results_dir)).manifest(name)
     except ValueError:
         return None  # told with the other mistakes
+
+
+def given_anew(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the words of a resume that the next one needs, too: study.json stays as it is."""
+    if not arguments.resume:
+        return ()
+    given = {name: getattr(arguments, name) for name in (*_PLACES, *_DIVIDERS)}
+    options = {f"--{name.replace('_', '-')}": value for name, value in given.items()}
+    return tuple(w for option, value in options.items() if value for w in (option, str(value)))
 
 
 def take_over(arguments: argparse.Namespace, old: Mapping[str, Any] | None) -> None:
@@ -60,6 +71,7 @@ def resume_command(request: Request) -> str:
         words += ["--address", request.address]
     if request.trial_timeout_s != TRIAL_TIMEOUT_S:
         words += ["--trial-timeout", f"{request.trial_timeout_s}s"]
+    words += request.anew
     words += ["--tensorboard"] if request.tensorboard else []
     words += ["--mlflow", request.mlflow] if request.mlflow else []
     return shlex.join(words)

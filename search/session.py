@@ -15,13 +15,13 @@ from search.book import Book
 from search.disk import is_full, what_to_free
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, StudyFailed, UsageError
 from search.interrupts import EndEarly, Interrupts
-from search.manifest import command_line, make_manifest
+from search.manifest import check_inputs, command_line, make_manifest
 from search.mirror import Mirror
 from search.plan import image_sizes, published
 from search.progress import DataProgress, say
 from search.request import Request, check
 from search.resources import Resources
-from search.resuming import old_manifest, resume_command, take_over
+from search.resuming import given_anew, old_manifest, resume_command, take_over
 from search.sharing import add_work
 from search.stored import mirrored
 from search.study import OpenStudy
@@ -41,8 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
         TrellisError: bad input, a refused resume, or a study that could not do its job.
     """
     old = old_manifest(arguments)
+    anew = given_anew(arguments)
     take_over(arguments, old)
-    request = check(arguments, old)
+    request = replace(check(arguments, old), anew=anew)
     interrupts = Interrupts(request.time_budget_s)
     with interrupts.caught():
         try:
@@ -98,6 +99,10 @@ class Session:
         # First, since they are told to be missing in seconds; data may take minutes to come.
         self._weights = find_weights_of(self._request.experiment, self._request.weights)
         data = open_data(self._request.data, DataProgress())
+        if self._old is not None and not self._request.resume:
+            # The first training of search.confirm, in a folder of the study's.
+            name = self._request.folder.parent.name
+            check_inputs(name, self._old, data, self._weights)
         _check_classes(self._request, data)
         announce(self._request, data)
         if self._request.dry_run:

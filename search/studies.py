@@ -103,12 +103,10 @@ def _list(given: argparse.Namespace) -> int:
 
 def _show(given: argparse.Namespace) -> int:
     from analysis.frames import resolve_study
-    from search.places import below, is_remote
+    from search.places import uri_of
     from search.studies_text import show_text
 
-    uri = given.study if is_remote(given.study) else None
-    if uri is None and is_remote(str(given.results_dir)):
-        uri = below(given.results_dir, given.study)
+    uri = uri_of(given.study, given.results_dir)
     print(show_text(resolve_study(given.study, given.results_dir), uri), end="")
     return EXIT_DONE
 

@@ -69,7 +69,7 @@ def _usable(
     from analysis.frames import resolve_study
 
     try:
-        folder = resolve_study(word, results)
+        folder = resolve_study(word, results, weights=False)
         best = ranked(read_records(folder))
         if not best:
             raise StudyFailed("none of its trials has finished")

@@ -73,20 +73,27 @@ class Winner:
         from trainables.deployed import Deployed
 
         path, weights = chosen(self.folder)[1], weights_of(self.manifest)
-        self._check(path)
+        check_weights(self.folder, self.best)
         classes = len(self.classes)
         model = restored(self.experiment, self.config, path, classes, self.shape, weights)
         return Deployed(model).eval()
 
-    def _check(self, path: Path) -> None:
-        """Refuse a file that is damaged or of another trial."""
-        saved = _read_weights(path)
-        about = ("epoch", "val_accuracy")
-        if any(saved[name] != self.best[name] for name in about):
-            raise StudyFailed(
-                f"{path} is of another trial than {chosen(self.folder)[0].name}; let the study "
-                "end, or go on with it by --resume"
-            )
+
+def check_weights(folder: Path, best: Mapping[str, Any]) -> None:
+    """Make sure that the best model's weights are of the trial that `best`, its JSON, tells of.
+
+    While a study runs, one of the two files is newer for a moment.
+
+    Raises:
+        StudyFailed: they are of another trial, missing or damaged.
+    """
+    about, path = chosen(folder)
+    saved = _read_weights(path)
+    if any(saved[name] != best.get(name, saved[name]) for name in ("epoch", "val_accuracy")):
+        raise StudyFailed(
+            f"{path} is of another trial than {about.name}; let the study end, or go on with it "
+            "by --resume"
+        )
 
 
 def read_winner(folder: Path, data_dir: Path | None = None) -> Winner:

@@ -22,6 +22,7 @@ from search.remote import StoreFailed
 from search.trial_files import TrialFiles
 from search.trial_log import TrialLog
 from trainables.budget import Budget, Diverged, EpochResult, TooLarge
+from trainables.errors import DataError, WeightsError
 
 
 class _Notes(logging.Handler):
@@ -112,6 +113,8 @@ class Worker:
                 return _ended(NO_ROOM, what_to_free(error, self._folder.parents[1]))
             if isinstance(error, StoreFailed):
                 return self._without_store(error)
+            if isinstance(error, DataError | WeightsError):  # all later trials would fail of it
+                return _ended(NO_ROOM, _line(error))
             self._keep_traceback(_line(error))
             if "CUDA error" in str(error):
                 # The process has lost its GPU context: every later trial in it would fail too.

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.errors import TrellisError
+from trainables.errors import WeightsError
 from trainables.seeds import generator
 from trainables.vision import import_torchvision
 
@@ -41,7 +41,7 @@ def check_backbone(state: Mapping[str, Tensor], origin: str) -> dict[str, Tensor
     What belongs to the top is left out; counters of batches that are missing are 0.
 
     Raises:
-        TrellisError: names, shapes or values are not those of the backbone; names `origin`.
+        WeightsError: names, shapes or values are not those of the backbone; names `origin`.
     """
     shapes = backbone_shapes()
     given = {name: value for name, value in state.items() if not name.startswith(_TOP)}
@@ -66,7 +66,7 @@ def _refuse(what: str, *kinds: list[str]) -> None:
     """Raise if there is any fault: the first few of every kind, and how many more there are."""
     told = [_shortened(faults) for faults in kinds if faults]
     if told:
-        raise TrellisError(f"{what}: {'; '.join(told)}")
+        raise WeightsError(f"{what}: {'; '.join(told)}")
 
 
 def _shortened(faults: list[str]) -> str:

@@ -7,3 +7,7 @@ class TrellisError(Exception):
 
 class DataError(TrellisError):
     """The data cannot be used: not found, offline, damaged, or badly laid out."""
+
+
+class WeightsError(TrellisError):
+    """Pretrained weights cannot be used: not found, offline, damaged, or others than they were."""

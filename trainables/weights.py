@@ -12,7 +12,7 @@ from torch import Tensor
 from trainables.backbone import check_backbone, fingerprint, random_backbone
 from trainables.budget import Weights
 from trainables.data.source import Progress, silent
-from trainables.errors import TrellisError
+from trainables.errors import WeightsError
 from trainables.weights_download import imagenet_file
 from trainables.weights_file import load_state
 
@@ -29,7 +29,7 @@ def find_weights(asked: str | None, progress: Progress = silent) -> Weights:
         progress: Hears of the bytes of a download.
 
     Raises:
-        TrellisError: the weights cannot be had, or are not those of Inception-v3. Without a
+        WeightsError: the weights cannot be had, or are not those of Inception-v3. Without a
             network within 10 seconds.
     """
     if asked == RANDOM.source:
@@ -47,7 +47,7 @@ def read_backbone(weights: Weights) -> dict[str, Tensor]:
     Names and shapes are torchvision's; a `num_batches_tracked` that the file lacks is 0.
 
     Raises:
-        TrellisError: the file cannot be used, or holds other weights than `find_weights` found.
+        WeightsError: the file cannot be used, or holds other weights than `find_weights` found.
     """
     if weights.source == RANDOM.source:
         tensors, found = random_backbone(), RANDOM.fingerprint
@@ -55,7 +55,7 @@ def read_backbone(weights: Weights) -> dict[str, Tensor]:
         tensors = _read(_here(weights))
         found = fingerprint(tensors)
     if found != weights.fingerprint:
-        raise TrellisError(
+        raise WeightsError(
             f"{weights.path or weights.source} has other weights now: fingerprint {found[:12]} "
             f"instead of {weights.fingerprint[:12]}; put the old file back or begin a new study"
         )

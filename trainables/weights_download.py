@@ -16,7 +16,7 @@ import torch
 
 from trainables.data.source import Progress
 from trainables.data.tfds_download import sha256_of
-from trainables.errors import TrellisError
+from trainables.errors import WeightsError
 from trainables.vision import import_torchvision
 
 # Seconds until a server has been found, reached and has begun to answer: a user without a network
@@ -32,7 +32,7 @@ def imagenet_file(progress: Progress) -> Path:
     """Return the file in torch's hub folder, where torchvision itself looks; fetch it if missing.
 
     Raises:
-        TrellisError: no network, an answer that is no such file, or no place for it. Nothing
+        WeightsError: no network, an answer that is no such file, or no place for it. Nothing
             that looks like the file is left behind then.
     """
     url = imagenet_url()
@@ -42,7 +42,7 @@ def imagenet_file(progress: Progress) -> Path:
     if not target.exists():
         _fetch(url, target, prefix, progress)
     elif prefix and target.is_file() and not sha256_of(target).startswith(prefix):
-        raise TrellisError(f"{target} is damaged; remove it, and it is downloaded again")
+        raise WeightsError(f"{target} is damaged; remove it, and it is downloaded again")
     return target
 
 
@@ -58,7 +58,7 @@ def _fetch(url: str, target: Path, prefix: str | None, progress: Progress) -> No
         with _socket_timeout(READ_TIMEOUT_S), _watched(target, total, progress):
             torch.hub.download_url_to_file(url, str(target), prefix, progress=False)
     except (OSError, http.client.HTTPException, RuntimeError) as error:
-        raise TrellisError(
+        raise WeightsError(
             f"no pretrained weights: {url} was not downloaded to {target.parent} "
             f"({_reason(error)}); fetch it elsewhere and give --weights PATH, or try out "
             "without pretrained weights by --weights random"

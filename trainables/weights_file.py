@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainables.device import is_out_of_memory
-from trainables.errors import TrellisError
+from trainables.errors import WeightsError
 
 _HOW = "a state dict is written by torch.save(model.state_dict(), PATH)"
 
@@ -19,22 +19,22 @@ def load_state(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a state dict, by name, on the CPU.
 
     Raises:
-        TrellisError: no such file, a folder, damaged, or anything but a dict of tensors.
+        WeightsError: no such file, a folder, damaged, or anything but a dict of tensors.
     """
     _check_is_file(path)
     try:
         content = _load(path)
     except OSError as error:
-        raise TrellisError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # a damaged file raises nearly anything
         if is_out_of_memory(error):
             raise
-        raise TrellisError(
+        raise WeightsError(
             f"{path} is damaged, or holds more than tensors and plain values: "
             f"torch.load(weights_only=True) does not read it; {_HOW}"
         ) from error
     if not isinstance(content, dict) or not all(map(_is_entry, content.items())):
-        raise TrellisError(f"{path} holds no state dict but {_describe(content)}; {_HOW}")
+        raise WeightsError(f"{path} holds no state dict but {_describe(content)}; {_HOW}")
     return dict(content)
 
 
@@ -43,12 +43,12 @@ def _check_is_file(path: Path) -> None:
         found = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
-        raise TrellisError(f"no weights at {path} on this machine: {reason}") from None
+        raise WeightsError(f"no weights at {path} on this machine: {reason}") from None
     if not stat.S_ISREG(found.st_mode):
         what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
-        raise TrellisError(f"{path} is {what}; weights are a file: {_HOW}")
+        raise WeightsError(f"{path} is {what}; weights are a file: {_HOW}")
     if not found.st_size:
-        raise TrellisError(f"{path} is empty; {_HOW}")
+        raise WeightsError(f"{path} is empty; {_HOW}")
 
 
 def _load(path: Path) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from search import confirmation
+from search import confirmation, judgement
 from search.confirm import build_parser, main
 from search.contenders import Contender, best_contenders
 from search.errors import ResumeRefused
@@ -176,7 +176,7 @@ def test_the_way_on_names_another_ray_and_place() -> None:
 
     assert way() == "python -m search.confirm mine"
     assert way("--results-dir", "r", "--address", "auto", "--concurrent", "2") == (
-        "python -m search.confirm mine --results-dir r --address auto"
+        "python -m search.confirm mine --results-dir r --concurrent 2 --address auto"
     )
 
 
@@ -200,10 +200,10 @@ def test_what_ends_the_judging_early(
         raise end
 
     begin(Plan(2, 2), tmp_path / "s").close()
-    monkeypatch.setattr(confirmation, "_court", ended)
+    monkeypatch.setattr(judgement, "court_of", ended)
     nothing: Any = None
     where = tmp_path / "s", tmp_path / "s"
-    assert confirmation._judged(nothing, *where, {}, [], nothing) == code
+    assert judgement.judged(nothing, *where, {}, [], nothing) == code
     assert told in capsys.readouterr().err
 
 
@@ -231,6 +231,31 @@ def test_a_better_one_found_since_is_told(
     assert f"remove {tmp_path / 's' / 'confirm'} to begin anew" in note
 
 
+def test_the_same_top_goes_on_though_the_search_has_gone_on(tmp_path: Path) -> None:
+    """What was begun stands; a better one found since is told of."""
+    opened = begin(Plan(9, 4, seed=3, sampler="random", stopper="none"), tmp_path / "s")
+    drive(opened.book)
+    opened.close()
+    records = read_records(tmp_path / "s")
+    every = best_contenders(EXPERIMENT, {}, records, 9)
+    published = next(each for each in every if each.published)
+    others = [each for each in every if not each.published]
+
+    def goes_on(top: int, *begun: Contender) -> int:
+        budget = {"configurations": [each.config for each in begun], "seeds": 2, "fixed": {}}
+        now = best_contenders(EXPERIMENT, {}, records, top)
+        args = ({"budget": budget}, now, top, None, EXPERIMENT, records, tmp_path / "confirm")
+        return len(confirmation._as_begun(*args))
+
+    assert goes_on(2, *others[-2:], published) == 3  # the best two of then, and it
+    assert goes_on(3, *others[-2:], published) == 3  # or it was one of three
+    for top in (1, 4):
+        with pytest.raises(
+            ResumeRefused, match=f"--top {top}: it was begun with 3 configurations"
+        ):
+            goes_on(top, *others[-2:], published)
+
+
 def test_configurations_that_were_infeasible_on_a_seed_are_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -242,7 +267,7 @@ def test_configurations_that_were_infeasible_on_a_seed_are_told(
         Record(2, "infeasible", two, 0, (), 1.0, "diverged: epoch 2"),
         Record(3, "completed", two, 1, (), 1.0),
     ]
-    assert confirmation._unsafe(chosen, records) == {2}
+    assert judgement.unsafe(chosen, records) == {2}
     told = capsys.readouterr().err
     assert told == "note: configuration 2 was infeasible on some seed: not to be recommended\n"
 
@@ -259,10 +284,10 @@ def test_configurations_that_were_stopped_on_a_seed_are_told(
         Record(2, "completed", one, 1, (), 1.0),
         Record(3, "stopped", two, 1, (), 1.0),
     ]
-    assert confirmation._unsafe(chosen, records) == {2}
+    assert judgement.unsafe(chosen, records) == {2}
     told = capsys.readouterr().err
     assert told == "note: configuration 2 was stopped on some seed: not to be recommended\n"
-    confirmation._say_missing(records)
+    judgement.say_missing(records)
     assert "note: trial 3 was stopped after 0 epochs, left out\n" in capsys.readouterr().err
 
 
@@ -276,16 +301,16 @@ def test_other_weights_than_the_trials_had_judge_nothing(
     manifest = json.loads((tmp_path / "s" / "study.json").read_text())
     data = SimpleNamespace(fingerprint=manifest["data"]["fingerprint"])
     given = Weights("file", "/there/w.pth", "mine")
-    monkeypatch.setattr(confirmation, "open_data", lambda *_: data)
-    monkeypatch.setattr(confirmation, "find_weights_of", lambda *_: given)
+    monkeypatch.setattr(judgement, "open_data", lambda *_: data)
+    monkeypatch.setattr(judgement, "find_weights_of", lambda *_: given)
     request: Any = SimpleNamespace(
         data=None, experiment=EXPERIMENT, weights=None, plan=SimpleNamespace(precision="auto")
     )
     where = tmp_path / "s", tmp_path / "s"
     manifest["weights"] = {"source": "file", "path": "/there/w.pth", "fingerprint": "mine"}
-    assert confirmation._court(request, *where, manifest).weights == given
+    assert judgement.court_of(request, *where, manifest).weights == given
     manifest["weights"] = had and {"source": "file", "path": "/a", "fingerprint": had}
     with pytest.raises(
         ResumeRefused, match=r"the weights /there/w\.pth are not what s was trained"
     ):
-        confirmation._court(request, *where, manifest)
+        judgement.court_of(request, *where, manifest)

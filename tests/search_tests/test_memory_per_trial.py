@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from search.options import build_parser
 from search.request import check
-from search.resuming import resume_command, take_over
+from search.resuming import given_anew, resume_command, take_over
 from tests.search_tests.bench import Bench, make_bench
 
 # The published study ran out of memory here.
@@ -128,6 +129,21 @@ def test_the_command_to_go_on_has_the_limit_of_a_hanging_trial() -> None:
     assert found == "python -m search.run lenet_beans --study s --resume --trial-timeout 5400s"
     words[-1] = "300h"  # 1,080,000 seconds: no 1.08e+06
     assert "--trial-timeout 1080000s" in resume_command(check(build_parser().parse_args(words)))
+
+
+def test_the_command_to_go_on_has_what_this_resume_was_given() -> None:
+    """On another machine the next resume needs it as much."""
+    words = ["lenet_beans", "--study", "s", "--resume", "--trials", "9"]
+    more = ["--data-dir", "/new", "--cpus-per-trial", "1", "--memory-per-trial", "2G"]
+    arguments = build_parser().parse_args([*words, *more])
+    assert given_anew(arguments) == tuple(more)
+    arguments.resume = False
+    assert given_anew(arguments) == ()  # study.json will have it
+    request = check(
+        build_parser().parse_args(["lenet_beans", "--data", "embedded", "--study", "s"])
+    )
+    found = resume_command(replace(request, anew=tuple(more)))
+    assert found == f"python -m search.run lenet_beans --study s --resume {' '.join(more)}"
 
 
 def test_a_study_from_before_there_were_limits_gets_one_now() -> None:

@@ -6,11 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from search import session
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, ResumeRefused
 from search.interrupts import EndEarly
 from search.plan import Plan
 from search.session import Session
 from tests.search_tests.toy import DATA, EXPERIMENT, manifest
+from trainables.budget import Weights
 
 PLAN = Plan(trials=3, max_epochs=2, seed=5, sampler="random")
 INTERRUPTED = EndEarly("terminated", asked_for=False)
@@ -38,21 +40,44 @@ def test_a_signal_while_data_is_made_or_the_table_is_drawn(
     def ended(self: Session) -> int:
         raise end
 
-    session = Session.__new__(Session)
-    monkeypatch.setattr(session, "_opened", object() if began else None, raising=False)
+    made = Session.__new__(Session)
+    monkeypatch.setattr(made, "_opened", object() if began else None, raising=False)
     monkeypatch.setattr(Session, "_run", ended)
-    assert session.run() == code
+    assert made.run() == code
     assert capsys.readouterr().err.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("data", "weights", "told"),
+    [
+        ("other", "w", r"the data in embedded is not what mine was trained on"),
+        (None, "other", r"the weights /w\.pt are not what mine was trained from"),
+    ],
+)
+def test_a_confirmation_on_other_data_or_weights_is_refused_before_it_trains(
+    data: str | None, weights: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = replace(DATA, fingerprint=data) if data else DATA
+    monkeypatch.setattr(session, "open_data", lambda *_: found)
+    monkeypatch.setattr(session, "find_weights_of", lambda *_: Weights("file", "/w.pt", weights))
+    made = Session.__new__(Session)
+    request = SimpleNamespace(
+        experiment=EXPERIMENT, weights=None, data=None, resume=False, folder=Path("mine/confirm")
+    )
+    old = manifest(PLAN) | {"weights": {"fingerprint": "w"}}
+    made.__dict__.update(_request=request, _old=old)
+    with pytest.raises(ResumeRefused, match=told):
+        made._run()
 
 
 def dry(plan: Plan, resume: bool) -> int:
     """A dry run of the toy with `plan`, of a study that has PLAN."""
-    session = Session.__new__(Session)
+    made = Session.__new__(Session)
     request = SimpleNamespace(
         experiment=EXPERIMENT, plan=plan, folder=Path("s"), resume=resume, resources=None, again=()
     )
-    session.__dict__.update(_request=request, _old=manifest(PLAN), _weights=None)
-    return session._dry_run(DATA)
+    made.__dict__.update(_request=request, _old=manifest(PLAN), _weights=None)
+    return made._dry_run(DATA)
 
 
 def test_a_dry_run_refuses_what_the_run_would(capsys: pytest.CaptureFixture[str]) -> None:

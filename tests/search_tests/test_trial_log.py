@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from search import worker
+from search.passed import NO_ROOM
 from search.trial_files import TrialFiles
 from search.trial_log import TrialLog
 from search.worker import Worker
 from trainables.budget import EpochResult
+from trainables.errors import DataError, WeightsError
 
 RESULT = EpochResult(3, "head", 1.25, 0.5, 0.75, 0.625, 1e-3, 2.04, 1234.4, 10, 10)
 
@@ -60,6 +62,19 @@ def driven(folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> W
     assigned = {"job": job | {"keep_last": False}, "number": 4, "config": {"kind": "a"}}
     made = Worker({**assigned, "seed": 7, "keep_above": -1.0, "told": [], "memory_mb": None})
     return made
+
+
+@pytest.mark.parametrize(
+    "error", [WeightsError("no weights at /moved/w.pt"), DataError("the data changed")]
+)
+def test_what_all_later_trials_would_fail_of_ends_the_study(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trial stays open: it goes on once weights and data are there again."""
+    trial = driven(tmp_path, monkeypatch, error)
+    assert trial.train()["outcome"] == "running"
+    answer = trial.train()
+    assert (answer["outcome"], answer["error"]) == (NO_ROOM, f"{type(error).__name__}: {error}")
 
 
 def test_a_failed_trial_keeps_what_came_before(
