@@ -66,7 +66,7 @@ def load_best(
     from search.model import split_of
 
     split = split_of(experiment, about["config"], data, split_name)
-    predict = _predictor(folder, manifest, experiment, about["config"], data, split)
+    predict = _predictor(folder, manifest, experiment, about, data, split)
     return BestModel(experiment, about, data, split, split_name, predict)
 
 
@@ -97,12 +97,13 @@ def _predictor(
     folder: Path,
     manifest: dict[str, Any],
     experiment: Experiment,
-    config: dict[str, Any],
+    best: dict[str, Any],
     data: "Data",
     split: "Split",
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]]:
     from search.model import restored
     from search.weights import weights_of
+    from search.winner import check_weights
     from trainables.data import Split
     from trainables.metrics import split_logits
 
@@ -111,7 +112,8 @@ def _predictor(
         raise StudyFailed(f"{folder} has no best.pt: a worker of another machine kept the weights")
     height, width, channels = split.images.shape[1:]
     shape, classes = (height, width, channels), len(data.classes)
-    model = restored(experiment, config, path, classes, shape, weights_of(manifest))
+    model = restored(experiment, best["config"], path, classes, shape, weights_of(manifest))
+    check_weights(folder, best)
     precision = (manifest.get("resources") or {}).get("precision", "auto")
 
     def predict(images: NDArray[np.uint8]) -> NDArray[np.int64]:

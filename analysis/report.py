@@ -17,6 +17,7 @@ from analysis.report_html import tag
 from analysis.report_model import Evaluated, evaluate
 from analysis.report_page import contents, page
 from analysis.report_study import ReportedStudy, read_study
+from search.places import uri_of
 from search.progress import say
 from trainables.errors import TrellisError
 from trainables.files import replace_text
@@ -41,6 +42,7 @@ def write_report(
     data_dir: Path | None = None,
     with_model: bool = True,
     tell: Callable[[str], None] = say,
+    uri: str | None = None,
 ) -> Path:
     """Write report.html and figures/ into the study `folder`; return the page's path.
 
@@ -50,6 +52,7 @@ def write_report(
         data_dir: Where the data lies, if not where the study found it.
         with_model: Whether the best model is evaluated on the validation split.
         tell: Called with what is being done.
+        uri: Of the study where it lies in a store, and `folder` is a copy.
 
     Raises:
         StudyFailed: the study has written no trial yet.
@@ -57,13 +60,17 @@ def write_report(
     """
     study = read_study(folder)
     try:
-        return _write(study, top, _evaluated(study, data_dir, with_model, tell), tell)
+        return _write(study, top, _evaluated(study, data_dir, with_model, tell), tell, uri)
     except OSError as error:
         raise TrellisError(f"cannot write the report of {folder}: {error.strerror}") from None
 
 
 def _write(
-    study: ReportedStudy, top: int, found: Evaluated | str, tell: Callable[[str], None]
+    study: ReportedStudy,
+    top: int,
+    found: Evaluated | str,
+    tell: Callable[[str], None],
+    uri: str | None,
 ) -> Path:
     gallery = Gallery(study.folder / "figures", tell)
     sections = (
@@ -74,7 +81,7 @@ def _write(
         report_search.costs_section(study, gallery),
         report_search.outcomes_section(study),
         report_about.about_section(study),
-        report_about.reproduce_section(study),
+        report_about.reproduce_section(study, uri),
         report_search.all_trials_section(study),
     )
     head = report_about.header(study, report_best.tiles(study), contents(_LINKS))
@@ -102,8 +109,8 @@ def _evaluated(
 
 def _report(arguments: argparse.Namespace) -> None:
     folder = resolve_study(arguments.study, arguments.results_dir)
-    wanted = not arguments.without_model
-    print(write_report(folder, arguments.top, arguments.data_dir, wanted))
+    wanted, uri = not arguments.without_model, uri_of(arguments.study, arguments.results_dir)
+    print(write_report(folder, arguments.top, arguments.data_dir, wanted, uri=uri))
 
 
 def _parser() -> Parser:

@@ -156,8 +156,8 @@ def _versions(study: ReportedStudy) -> dict[str, str]:
     return dict(study.manifest.get("versions") or {})
 
 
-def reproduce_section(study: ReportedStudy) -> Html:
-    """Return the exact command, and the commit of the code."""
+def reproduce_section(study: ReportedStudy, uri: str | None) -> Html:
+    """Return the exact command, and the commit of the code; `uri` of a study in a store."""
     command = study.manifest.get("command") or []
     commit = study.manifest.get("git_commit")
     lines = [code(shlex.join(map(str, command)))] if command else []
@@ -168,7 +168,8 @@ def reproduce_section(study: ReportedStudy) -> Html:
             "in it: exactly this code cannot be had again."
         )
     found = (Path("results") / study.name).resolve() == study.folder.resolve()
-    again = f"python -m analysis.report {shlex.quote(study.name if found else str(study.folder))}"
+    place = uri or (study.name if found else str(study.folder))
+    again = f"python -m analysis.report {shlex.quote(place)}"
     return section(
         "reproduce",
         "How to reproduce",

@@ -64,6 +64,9 @@ def evaluate(study: ReportedStudy, data_dir: Path | None = None) -> Evaluated:
     height, width, channels = split.images.shape[1:]
     shape = (int(height), int(width), int(channels))
     model = _model(study, experiment, best["config"], len(data.classes), shape)
+    from search.winner import check_weights
+
+    check_weights(study.folder, best)
 
     import torch
 

@@ -116,9 +116,28 @@ def _print_csv(folder: Path, frame: pd.DataFrame) -> None:
         print(warning, file=sys.stderr)
 
 
+def _swept_alone(folder: Path, trials: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Return the trials of a sweep in which `by` alone differs; all those of a search.
+
+    A sweep tries one hyperparameter at a time: the others' trials would count for one value.
+    """
+    from analysis.pool import config_of, differing  # which import the catalog's experiments
+
+    manifest, name = read_manifest(folder), by.removeprefix(CONFIG)
+    budget = manifest.get("budget") or {}
+    base = {**manifest.get("defaults", {}), **budget.get("fixed", {})}
+    if not budget.get("sweep"):
+        return trials
+    rows = ({str(k): v for k, v in row.items()} for row in trials.to_dict("records"))
+    alone = [set(differing({**base, **config_of(row)}, base)) <= {name} for row in rows]
+    return trials[alone].reset_index(drop=True)
+
+
 def _show(arguments: argparse.Namespace) -> None:
     folder = resolve_study(arguments.study, arguments.results_dir, weights=False)
     trials, by, top = read_finished(folder), arguments.by, arguments.top
+    if by:
+        trials = _swept_alone(folder, trials, by)
     if arguments.csv:
         return _print_csv(folder, marginal(trials, by) if by else best(trials, top))
     terminal = sys.stdout.isatty()

@@ -13,6 +13,7 @@ import pytest
 from analysis.frames import read_trials
 from analysis.layout import Column, blocks, plain, show
 from analysis.table import best, main, marginal, render_best
+from search.catalog import find
 from search.errors import StudyFailed
 from trainables.errors import TrellisError
 
@@ -183,6 +184,30 @@ def test_embedded_data_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert render_best(folder, 3).startswith(first)
     assert main([str(folder), "--by", "filters"]) == 0
     assert capsys.readouterr().out.startswith(first)
+
+
+def test_by_of_a_sweep_leaves_out_the_trials_of_its_other_hyperparameters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(5, "6/16/120", 0.80), (3, "6/16/120", 0.79), (7, "6/16/120", 0.78)]
+    rows += [(5, "3/8/60", 0.40)]  # the published kernel, too: but of the other sweep
+    text = "".join(
+        f"{n},completed,8,6,{accuracy},0.9,0.9,9,9,20,300,1,,{kernel},,{filters},64,0.001\n"
+        for n, (kernel, filters, accuracy) in enumerate(rows)
+    )
+    folder = study(tmp_path, text)
+    manifest = json.loads((folder / "study.json").read_text())
+    manifest["defaults"] = find("lenet_beans").defaults()
+    manifest["budget"] = {"sweep": ["kernel_size", "filters"], "fixed": {}}
+    (folder / "study.json").write_text(json.dumps(manifest))
+    assert command(tmp_path, "s1", "--by", "kernel_size", "--csv") == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert table["kernel_size"].tolist() == [3, 5, 7]
+    assert table["n"].tolist() == [1, 1, 1]
+    assert table["mean"].tolist() == [0.79, 0.80, 0.78]
+    assert command(tmp_path, "s1", "--by", "filters", "--csv") == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert dict(zip(table["filters"], table["n"], strict=True)) == {"3/8/60": 1, "6/16/120": 1}
 
 
 def test_by_prints_the_marginal_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -314,6 +314,15 @@ def test_a_cache_that_is_read_only(tmp_path, root):
         root.chmod(0o700)
 
 
+def test_one_split_does_not_push_out_the_other(root, monkeypatch):
+    """A trial needs both: else each would be made again for every trial."""
+    monkeypatch.setenv("TRELLIS_CACHE_GB", "0.0000001")  # 100 bytes
+    assert make(Made(), 4).built == 1
+    assert make(Made(), 4, split="validation").built == 1
+    assert whole(root) == [f"{NAME}-4-v1", f"{PRINT[:32]}-validation-4-v1"]
+    assert make(None, 4).built == 0
+
+
 def test_a_full_disk_leaves_nothing_half_written(root):
     make(Made(), 2)
     big = Made(count=250, shape=(50, 50, 3))

@@ -7,7 +7,7 @@ process left is removed; what is damaged is made again.
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from PIL import Image
 from trainables import store
 from trainables.data.cache_entry import DamagedError, Entry, Key, Writer, read
 from trainables.data.parallel import in_order
-from trainables.data.source import Progress, Source, silent
+from trainables.data.source import SPLITS, Progress, Source, silent
 from trainables.errors import DataError
 
 
@@ -74,7 +74,9 @@ def ensure(
         if missing:
             _build(root, missing, opener(), progress)
             entries.update(_read_all(root, missing, False, []))
-            store.trim(keep={root / key.name for key in keys})
+            # A trial needs both splits: one must not push out the other.
+            both = {replace(key, split=each) for key in keys for each in SPLITS}
+            store.trim(keep={root / key.name for key in both})
     return Found(entries, len(missing), tuple(notes))
 
 
