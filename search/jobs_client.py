@@ -109,6 +109,7 @@ class Cluster:
         words = ["python", "-m", "search.jobs_entry", "--job", asked.job, "--study", asked.study]
         words += ["--cpus", str(asked.cluster_cpus), "--gpus", str(asked.cluster_gpus)]
         words += ["--results", asked.cluster_results] if asked.cluster_results else []
+        words += ["--cluster", asked.cluster]
         with self._told():
             self._client.submit_job(
                 # Without exec, a shell would stand between the driver and its signals.

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from search import options
 from search.errors import EXIT_USAGE, exit_code
 from search.jobs_scale import bring_up
-from search.places import working_folder
+from search.places import is_remote, working_folder
 from trainables.errors import TrellisError
 
 # Below the folder of logs; then the job's name.
@@ -27,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--job", required=True)
     parser.add_argument("--study", required=True)
     parser.add_argument("--results")
+    parser.add_argument("--cluster")
     parser.add_argument("--cpus", type=int, default=0)
     parser.add_argument("--gpus", type=int, default=0)
     parser.add_argument("words", nargs=argparse.REMAINDER)
@@ -52,7 +54,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     places = ["--study", asked.study, "--results-dir", results, "--address", address]
     words = [*asked.words[1:], *places]  # the first word is "--"
     sys.argv = ["search.run", *words]  # study.json tells the command
-    return run(words)
+    return run(words, way_on(asked))
+
+
+def way_on(asked: argparse.Namespace) -> tuple[str, ...]:
+    """Return the command that goes on with the study; none for a job that `submit` did not make.
+
+    Where the user is there is no such folder, and none of this job's Ray.
+    """
+    if asked.cluster is None:
+        return ()
+    experiment = options.build_parser().parse_args(asked.words[1:]).experiment
+    words = ["python", "-m", "search.submit", experiment, "--study", asked.study, "--resume"]
+    if asked.results:
+        place = "--results-dir" if is_remote(asked.results) else "--cluster-results-dir"
+        words += [place, asked.results]
+    return (*words, "--cluster", asked.cluster)
 
 
 def _unfit() -> str:

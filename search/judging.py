@@ -136,8 +136,9 @@ def _check_weights(court: Court, todo: Sequence[Record]) -> None:
     if missing:
         raise StudyFailed(
             f"trials {', '.join(map(str, missing))} have no weights in {court.trials / 'trials'}: "
-            "on a cluster the results must lie on storage that all nodes share; those of judged "
-            f"trials are removed, and {CSV_NAME} has their rows"
+            "on a cluster the results must lie on storage that all nodes share, and what "
+            "search.submit fetches is without them: copy the study's trials/ from there; those of "
+            f"judged trials are removed, and {CSV_NAME} has their rows"
         )
 
 

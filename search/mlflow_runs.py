@@ -27,6 +27,7 @@ _EVERY_S = 2.0
 _RETRY_S = 30.0
 # How long the end of a study waits for what is still to be sent.
 _PATIENCE_S = 60.0
+_SUPERSEDED = "trellis.superseded"  # tag of the run of a trial that the journal has lost
 _AT_ONCE = 100  # epochs in a request; a server takes 1,000 metrics
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing but the server that was named is called
@@ -139,13 +140,19 @@ class _Sender:
     def _had(self) -> tuple[dict[int, int], list[int]]:
         """Return how many epochs of each trial the server has, and which trials it has whole."""
         begun, ended = {}, []
-        for number, run_id in self._children().items():
-            run = self._client.get_run(run_id)
-            if not run.data.params:  # the connection broke between the two requests
-                self._send(run_id, params=_params(self._book.records[number]))
+        for number, run_id in list(self._children().items()):
+            run, record = self._client.get_run(run_id), self._book.records.get(number)
             history = self._client.get_metric_history(run_id, _JUDGED)
-            begun[number] = max((each.step for each in history), default=0)
-            if run.info.status in ("FINISHED", "FAILED"):
+            epochs = max((each.step for each in history), default=0)
+            over = run.info.status in ("FINISHED", "FAILED")
+            if record is None or _is_another(record, run, epochs, over):
+                self._client.set_tag(run_id, _SUPERSEDED, "true")
+                self._runs.drop(number)
+                continue
+            if not run.data.params:  # the connection broke between the two requests
+                self._send(run_id, params=_params(record))
+            begun[number] = epochs
+            if over:
                 ended.append(number)
         return begun, ended
 
@@ -159,6 +166,8 @@ class _Sender:
                 page_token=token,
             )
             for run in page:
+                if _SUPERSEDED in run.data.tags:
+                    continue
                 self._runs.trials.setdefault(int(run.data.tags["trellis.trial"]), run.info.run_id)
             token = page.token
             if not token:
@@ -231,6 +240,16 @@ def _params(record: Record) -> dict[str, Any]:
     return {**record.config, "seed": record.seed}
 
 
+def _is_another(record: Record, run: Any, epochs: int, over: bool) -> bool:
+    """Tell whether a run is of a trial that the journal has lost, and has anew under its number.
+
+    As after the loss of a driver's machine, when the store lacks the study's last seconds.
+    """
+    had, params = run.data.params, {k: str(v) for k, v in _params(record).items()}
+    ahead = epochs > len(record.rows) or (over and record.status == "running")
+    return _SUPERSEDED in run.data.tags or ahead or (bool(had) and had != params)
+
+
 class _Names:
     """The names that MLflow gave to our runs, kept in the study's folder by server."""
 
@@ -252,6 +271,11 @@ class _Names:
     def keep_trial(self, number: int, run_id: str) -> None:
         """Keep a trial's run."""
         self.trials[number] = run_id
+        self._write()
+
+    def drop(self, number: int) -> None:
+        """Forget a trial's run."""
+        self.trials.pop(number, None)
         self._write()
 
     def _write(self) -> None:

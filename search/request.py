@@ -54,6 +54,7 @@ class Request:
     again: tuple[str, ...] = ()
     store: str | None = None  # the URI of the place that `folder` mirrors
     anew: tuple[str, ...] = ()  # what this resume was given and study.json does not have
+    way_on: tuple[str, ...] = ()  # as `again`, of a study that is a command's all
 
     @property
     def uri(self) -> str | None:

@@ -61,8 +61,8 @@ def take_over(arguments: argparse.Namespace, old: Mapping[str, Any] | None) -> N
 
 def resume_command(request: Request) -> str:
     """Return the command that goes on with the request's study."""
-    if request.again:
-        return shlex.join(request.again)
+    if other := request.again or request.way_on:
+        return shlex.join(other)
     folder, name = request.folder, request.experiment.name
     words = ["python", "-m", "search.run", name, "--study", folder.name, "--resume"]
     if request.store or folder.parent != Path("results").absolute():

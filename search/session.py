@@ -34,8 +34,10 @@ from trainables.data import Data, open_data, prepare
 from trainables.errors import TrellisError
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace, way_on: tuple[str, ...] = ()) -> int:
     """Do what the arguments ask for; return the exit code.
+
+    `way_on` is the command that goes on with the study, where that is not search.run.
 
     Raises:
         TrellisError: bad input, a refused resume, or a study that could not do its job.
@@ -43,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     old = old_manifest(arguments)
     anew = given_anew(arguments)
     take_over(arguments, old)
-    request = replace(check(arguments, old), anew=anew)
+    request = replace(check(arguments, old), anew=anew, way_on=way_on)
     interrupts = Interrupts(request.time_budget_s)
     with interrupts.caught():
         try:

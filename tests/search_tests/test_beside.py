@@ -10,14 +10,16 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from search import beside, mlflow_runs
 from search.beside import News, Pace, started
-from search.mlflow_runs import uri_mistake
+from search.mlflow_runs import _Names, _Sender, uri_mistake
 from search.plan import Plan
+from search.records import Record
 from search.tensorboard_files import SCALARS
 from tests.search_tests.bench import make_bench
 from tests.search_tests.toy import begin, drive, events, go_on
@@ -151,6 +153,73 @@ def test_event_files_hold_every_epoch_once_whatever_was_killed(tmp_path: Path) -
     assert len(opened.book.records) == 4
     opened.close()
     assert lines == []
+
+
+@pytest.mark.usefixtures("gentle")
+def test_event_files_of_a_trial_that_the_journal_has_lost_are_put_aside(tmp_path: Path) -> None:
+    root = tmp_path / "s"
+    half(root)
+    lines, say = told()
+    opened = go_on(PLAN, root)
+    (follower,) = started(opened.book, True, None, say)
+    follower.update()
+    follower.close()
+    last = max(number for number, record in opened.book.records.items() if record.rows)
+    opened.book.records[last] = replace(opened.book.records[last], rows=(), status="running")
+    (follower,) = started(opened.book, True, None, say)
+    follower.update()
+    follower.close()
+    assert scalars(root, last) == {}
+    assert list((root / "tensorboard" / f"{last}.before").iterdir())
+    opened.close()
+    assert lines == []
+
+
+class Server:
+    """As much of MLflow's client as looking at earlier runs takes."""
+
+    def __init__(self, runs: dict[str, tuple[dict[str, str], str, int]]) -> None:
+        self.runs, self.tags = runs, {name: {} for name in runs}  # type: ignore[var-annotated]
+
+    def get_run(self, name: str) -> Any:
+        params, status, _ = self.runs[name]
+        data = SimpleNamespace(params=params, tags=self.tags[name])
+        return SimpleNamespace(info=SimpleNamespace(status=status), data=data)
+
+    def get_metric_history(self, name: str, _metric: str) -> list[Any]:
+        return [SimpleNamespace(step=n + 1) for n in range(self.runs[name][2])]
+
+    def set_tag(self, name: str, key: str, value: str) -> None:
+        self.tags[name][key] = value
+
+
+def test_runs_of_trials_that_the_journal_has_lost_are_told_apart(tmp_path: Path) -> None:
+    """Other trials have their numbers now: nothing of those may go into the old runs."""
+    rows = ({"epoch": 1}, {"epoch": 2})
+    now = {
+        n: Record(n, status, {"rate": 0.1}, 7, rows, 1.0)
+        for n, status in enumerate(["completed", "running", "running", "running"])
+    }
+    same, other = {"rate": "0.1", "seed": "7"}, {"rate": "0.9", "seed": "7"}
+    server = Server(
+        {
+            "whole": (same, "FINISHED", 2),
+            "drawn anew": (other, "KILLED", 1),
+            "further": (same, "KILLED", 3),
+            "over": (same, "FINISHED", 2),
+            "lost": (same, "KILLED", 1),
+        }
+    )
+    sender = _Sender.__new__(_Sender)
+    names = _Names(tmp_path / "mlflow.json", "http://x")
+    for number, name in enumerate(server.runs):
+        names.keep_trial(number, name)
+    sender._client, sender._runs = server, names
+    sender._book = SimpleNamespace(records=now)  # type: ignore[assignment]
+    assert sender._had() == ({0: 2}, [0])
+    assert names.trials == {0: "whole"}
+    assert [name for name, tags in server.tags.items() if tags] == list(server.runs)[1:]
+    assert _Names(tmp_path / "mlflow.json", "http://x").trials == {0: "whole"}
 
 
 @pytest.mark.usefixtures("gentle")

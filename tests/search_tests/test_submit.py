@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from search.jobs_fetch import fetch
 from search.jobs_options import Submission, check, submit_parser
 from search.jobs_package import package
 from search.manifest import git_commit
+from search.options import build_parser as run_parser
+from search.request import check as check_request
+from search.resuming import resume_command
 from search.submit import _fetch, main
 from tests.search_tests import nodes
 from tests.search_tests.bench import PATIENCE_S, Bench, make_bench
@@ -237,9 +241,32 @@ def test_studies_lie_where_asked_else_where_the_cluster_says(
 ) -> None:
     monkeypatch.setenv("TRELLIS_RESULTS", "/shared")
     assert jobs_entry.place_of("/asked") == "/asked"
+
     assert jobs_entry.place_of(None) == "/shared"
     monkeypatch.delenv("TRELLIS_RESULTS")
     assert jobs_entry.place_of(None) == str(Path.home() / "trellis-results")
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ([], []),
+        (["--results", "/mnt/r"], ["--cluster-results-dir", "/mnt/r"]),
+        (["--results", "s3://bucket/r"], ["--results-dir", "s3://bucket/r"]),
+    ],
+)
+def test_a_job_says_how_its_user_goes_on(place: list[str], words: list[str]) -> None:
+    """The user has neither its folder nor its Ray."""
+    ours = ["--job", "mine-1", "--study", "mine", *place]
+    run = ["--", "lenet_beans", "--trials", "3"]
+    asked = jobs_entry.build_parser().parse_args([*ours, "--cluster", URL, *run])
+    start = ("python", "-m", "search.submit", "lenet_beans", "--study", "mine", "--resume")
+    assert jobs_entry.way_on(asked) == (*start, *words, "--cluster", URL)
+    submit_parser().parse_args(jobs_entry.way_on(asked)[3:])
+    assert jobs_entry.way_on(jobs_entry.build_parser().parse_args([*ours, *run])) == ()
+    request = check_request(run_parser().parse_args(["lenet_beans", "--data", "embedded"]))
+    told = resume_command(replace(request, way_on=jobs_entry.way_on(asked)))
+    assert told == " ".join(jobs_entry.way_on(asked))
 
 
 def test_waiting_for_nodes_tells_what_is_there_and_gives_up() -> None:
