@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from search import access
@@ -20,6 +21,8 @@ from search.server import ServerWatch
 from search.threads import FOR_RAY, room_for
 from trainables.cpu import usable_cpus
 
+_SHARED_MEMORY = Path("/dev/shm")  # some containers have none
+_STORE_BYTES = 200 * 2**20
 # Read by Ray when it is imported or started. Each comment says what the line prevents.
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # a network call, and a banner
@@ -150,6 +153,12 @@ def _options(request: Request) -> dict[str, Any]:
             "num_cpus": usable_cpus(),
             "_temp_dir": str(access.private_folder() / "ray"),
         }
+        if sys.platform == "linux" and not _SHARED_MEMORY.is_dir():
+            # Ray looks there, and ends, unless it is told both. Next to nothing is put into it.
+            options |= {
+                "object_store_memory": _STORE_BYTES,
+                "_plasma_directory": str(access.private_folder()),
+            }
     return options
 
 
