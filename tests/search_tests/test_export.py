@@ -261,7 +261,7 @@ def test_embedded_data_and_random_weights_are_named_plainly(lenet: Path, tmp_pat
     manifest["weights"] = {"source": "random", "path": "", "fingerprint": "random-0"}
     (tmp_path / "study.json").write_text(json.dumps(manifest))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("search.winner.Winner._check", lambda *_: True)
+        patched.setattr("search.winner.check_weights", lambda *_: None)
         card = model_card(read_winner(tmp_path))
     assert "**Trained on embedded data: images that Trellis draws itself, not the real" in card
     assert "**Started from random weights, not from pretrained ones.**" in card
