@@ -1,11 +1,11 @@
 """From which epoch on trials should be compared: ASHA over recorded curves in random order.
 
-One trial after the other, each compared by its best accuracy so far, as `search.pruners` does.
-Printed is the best validation accuracy found, on average over many orders: of so many epochs
+One trial after the other, each compared by its best accuracy so far, as `search.pruners` does, or
+with --by loss by its least validation loss so far. Printed is the best validation accuracy found, on average over many orders: of so many epochs
 trained in all, and of 24 trials, with the epochs that they took.
 
 python -m benchmarks.first_rung --max-epochs 4 --first 1 2
-python -m benchmarks.first_rung --max-epochs 20 --first 1 2 4 6 --spent 60 120 240 480
+python -m benchmarks.first_rung --max-epochs 20 --first 1 2 4 6 --spent 60 120 240 480 --by loss
 """
 
 import argparse
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from benchmarks.curve_files import ACCURACY, read_curves
-from benchmarks.rung_values import Floats, curves_parser, whole
+from benchmarks.rung_values import LOSS, Floats, curves_parser, whole
 from search.command import ended
 from search.errors import EXIT_DONE, UsageError
 from search.pruners import falls, rungs
@@ -25,19 +25,22 @@ _TRIALS = 24  # the default number
 _ORDERS = 1000
 
 
-def asha(curves: Floats, steps: Sequence[int]) -> Iterator[tuple[int, float]]:
+def asha(
+    curves: Floats, steps: Sequence[int], compared: Floats | None = None
+) -> Iterator[tuple[int, float]]:
     """Yield after every trial the epochs trained so far and the best accuracy among them.
 
     Args:
         curves: Accuracies [trials, epochs], in the order in which they are trained.
         steps: The rungs, in epochs.
+        compared: What rungs compare, the highest so far; None for the accuracies.
     """
     reached: dict[int, list[float]] = {step: [] for step in steps}
     spent, best = 0, 0.0
-    for curve in curves:
+    for curve, own in zip(curves, curves if compared is None else compared, strict=True):
         epochs = len(curve)
         for step in steps:
-            values, mine = reached[step], float(curve[:step].max())
+            values, mine = reached[step], float(own[:step].max())
             values.append(mine)
             if falls(sum(value > mine for value in values), len(values)):
                 epochs = step
@@ -47,7 +50,7 @@ def asha(curves: Floats, steps: Sequence[int]) -> Iterator[tuple[int, float]]:
 
 
 def found(
-    curves: Floats, steps: Sequence[int], spent: Sequence[int], orders: int
+    curves: Floats, compared: Floats, steps: Sequence[int], spent: Sequence[int], orders: int
 ) -> tuple[list[float], float, float]:
     """Return means over `orders`: best after `spent` epochs each; epochs, and best, of 24 trials.
 
@@ -56,22 +59,26 @@ def found(
     draws = np.random.default_rng(0)
     rows = []
     for _ in range(orders):
-        trace = list(asha(curves[draws.permutation(len(curves))], steps))
+        order = draws.permutation(len(curves))
+        trace = list(asha(curves[order], steps, compared[order]))
         best = [max((b for at, b in trace if at <= limit), default=0.0) for limit in spent]
         rows.append([*best, *trace[min(_TRIALS, len(trace)) - 1]])
     *best, epochs, last = np.mean(rows, axis=0)
     return [float(each) for each in best], float(epochs), float(last)
 
 
-def report(curves: Floats, options: argparse.Namespace) -> None:
+def report(curves: Floats, compared: Floats, options: argparse.Namespace) -> None:
     """Print a row for each first rung, and one without stopping."""
-    print(f"{len(curves)} runs, {options.max_epochs} epochs at most, {options.orders} orders")
+    print(
+        f"{len(curves)} runs, {options.max_epochs} epochs at most, {options.orders} orders, "
+        f"compared by {options.by}"
+    )
     heads = [f"after {spent} epochs" for spent in options.spent]
     print(f"| rungs | {' | '.join(heads)} | {_TRIALS} trials | their epochs |")
     print("|" + " --- |" * (len(heads) + 3))
     for first in [*options.first, options.max_epochs]:
         steps = rungs(options.max_epochs, first)
-        best, epochs, last = found(curves, steps, options.spent, options.orders)
+        best, epochs, last = found(curves, compared, steps, options.spent, options.orders)
         cells = " | ".join(f"{each:.4f}" for each in best)
         print(f"| {', '.join(map(str, steps)) or 'none'} | {cells} | {last:.4f} | {epochs:.0f} |")
 
@@ -83,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--max-epochs", type=int, default=20, help="of a trial (20)")
     add("--first", nargs="+", type=int, default=[1, 2, 4, 6], help="first rungs")
     add("--spent", nargs="+", type=int, default=[60, 120, 240, 480], help="epochs")
+    add("--by", choices=("accuracy", "loss"), default="accuracy", help="what rungs compare")
     add("--orders", type=int, default=_ORDERS, help="%(default)s")
     options = parser.parse_args(arguments)
     return ended(PROG, lambda: _tell(options))
@@ -94,7 +102,9 @@ def _tell(options: argparse.Namespace) -> int:
         raise UsageError([f"--max-epochs must lie in 2 to {about['epochs']}"])
     if min(*options.first, *options.spent, options.orders) < 1:
         raise UsageError(["--first, --spent and --orders must be at least 1"])
-    report(whole(runs)[:, : options.max_epochs, ACCURACY], options)
+    known = whole(runs)[:, : options.max_epochs]
+    accuracies = known[:, :, ACCURACY]
+    report(accuracies, accuracies if options.by == "accuracy" else -known[:, :, LOSS], options)
     return EXIT_DONE
 
 

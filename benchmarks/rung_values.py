@@ -24,7 +24,7 @@ from search.pruners import kept
 
 PROG = "benchmarks.rung_values"
 Floats = NDArray[np.float64]
-_LOSS = EPOCH_FIELDS.index("val_loss")
+LOSS = EPOCH_FIELDS.index("val_loss")
 _DRAWS = 4000
 _TOGETHER = 24  # the default number of trials
 
@@ -80,7 +80,7 @@ def lost(values: Floats, truth: Floats, together: int, draws: int = _DRAWS) -> f
 def report(runs: Sequence[Run], epochs: Sequence[int]) -> None:
     """Print a row for each epoch and each number that is known then."""
     rows = whole(runs)
-    accuracies, losses = rows[:, :, ACCURACY], rows[:, :, _LOSS]
+    accuracies, losses = rows[:, :, ACCURACY], rows[:, :, LOSS]
     truth = accuracies.max(axis=1)
     together = min(_TOGETHER, len(truth))
     print(f"{len(truth)} runs")

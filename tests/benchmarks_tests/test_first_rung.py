@@ -21,21 +21,32 @@ def test_a_rung_compares_the_best_so_far() -> None:
     assert list(asha(CURVES, (2,))) == [(3, 0.7), (6, 0.9), (8, 0.9), (10, 0.9)]
 
 
+def test_a_rung_may_compare_something_else() -> None:
+    # By loss 0.5 and 0.4 go on, then 0.3 and not 0.9: so accuracies of 0.7, 0.9, 0.8, and 0.6.
+    losses = np.array([[0.5, 0.9, 0.9], [0.4, 0.9, 0.9], [0.3, 0.9, 0.9], [0.9, 0.0, 0.0]])
+    assert list(asha(CURVES, (1,), -losses)) == [(3, 0.7), (6, 0.9), (9, 0.9), (10, 0.9)]
+
+
 def test_without_rungs_every_epoch_is_trained() -> None:
     assert [spent for spent, _ in asha(CURVES, ())] == [3, 6, 9, 12]
 
 
 def test_means_over_orders() -> None:
     same = np.tile(CURVES[:1], (30, 1))  # equals all go on: in every order the same
-    best, epochs, last = found(same, (1,), [2, 3, 90], 5)
+    best, epochs, last = found(same, same, (1,), [2, 3, 90], 5)
     assert best == pytest.approx([0.0, 0.7, 0.7])
     assert (epochs, last) == (72, pytest.approx(0.7))
 
 
 def test_the_command_on_the_committed_curves(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--max-epochs", "4", "--first", "1", "2", "--spent", "24", "--orders", "5"]
+    assert main([*words, "--by", "loss"]) == 0
+    other = capsys.readouterr().out.splitlines()
     assert main(words) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("5 orders, compared by accuracy")
+    assert lines[-1] == other[-1]  # without rungs nothing is compared
+    assert lines[3:-1] != other[3:-1]
     assert lines[1] == "| rungs | after 24 epochs | 24 trials | their epochs |"
     cells = [line.split(" | ") for line in lines[3:]]
     assert [row[0] for row in cells] == ["| 1, 3", "| 2", "| none"]
