@@ -1,8 +1,9 @@
 """From which epoch on trials should be compared: ASHA over recorded curves in random order.
 
 One trial after the other, each compared by its best accuracy so far, as `search.pruners` does, or
-with --by loss by its least validation loss so far. Printed is the best validation accuracy found, on average over many orders: of so many epochs
-trained in all, and of 24 trials, with the epochs that they took.
+with --by loss by its least validation loss so far. Printed is the best validation accuracy found,
+on average over many orders: of so many epochs trained in all, and of 24 trials, with the epochs
+that they took.
 
 python -m benchmarks.first_rung --max-epochs 4 --first 1 2
 python -m benchmarks.first_rung --max-epochs 20 --first 1 2 4 6 --spent 60 120 240 480 --by loss
