@@ -11,8 +11,12 @@ from pathlib import Path
 
 # Holds the cluster until its standard input is closed, so that it never outlives the tests.
 SCRIPT = """
+import os
 import sys
+from ray._common.utils import get_default_ray_temp_dir
 from ray.cluster_utils import Cluster
+# Ray notes the head's address there, though its own files lie elsewhere, and makes no folder for it.
+os.makedirs(get_default_ray_temp_dir(), exist_ok=True)
 here = {
     "num_cpus": 1,
     "node_ip_address": "127.0.0.1",
