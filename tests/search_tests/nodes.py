@@ -15,7 +15,7 @@ import os
 import sys
 from ray._common.utils import get_default_ray_temp_dir
 from ray.cluster_utils import Cluster
-# Ray notes the head's address there, though its own files lie elsewhere, and makes no folder for it.
+# Ray notes the address of the head there, and makes no folder for it.
 os.makedirs(get_default_ray_temp_dir(), exist_ok=True)
 here = {
     "num_cpus": 1,
