@@ -6,7 +6,7 @@ pretrained weights it began with.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,13 @@ class BestModel:
     def chance(self) -> float:
         """The accuracy of always naming the split's commonest class."""
         return float(np.bincount(self.split.labels).max() / len(self.split.labels))
+
+    def on(self, split_name: str) -> "BestModel":
+        """Return the same model with another split of its data."""
+        from search.model import split_of
+
+        split = split_of(self.experiment, self.about["config"], self.data, split_name)
+        return replace(self, split=split, split_name=split_name)
 
 
 def load_best(

@@ -16,7 +16,7 @@ import pandas as pd
 
 from analysis.confirmed import CSV_NAME, read_confirmation, read_confirmed
 from analysis.figures.intervals import seeded
-from analysis.frames import read_curves, read_manifest, read_trials
+from analysis.frames import check_curves, read_curves, read_manifest, read_trials
 from analysis.pool import config_of, same
 from analysis.summary import best, counts, finished
 from analysis.table import data_kind
@@ -115,8 +115,7 @@ def read_side(folder: Path, split: str) -> Side:
     rows, place = (_best(folder), folder) if chosen is None else _confirmed(folder, chosen)
     trials = rows["trial"].tolist()
     curves = read_curves(place)
-    if lost := sorted(set(trials) - set(curves["trial"])):
-        raise StudyFailed(f"{place / 'curves.csv'} has no epoch of trial {lost[0]}: it is damaged")
+    check_curves(place, trials, curves)
     curves = _timed(curves[curves["trial"].isin(trials)])
     speed = [convergence(own) for _, own in curves.groupby("trial")]
     own = read_trials(place).set_index("trial").loc[trials]

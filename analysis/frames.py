@@ -6,7 +6,7 @@ A row counts once its line is whole: what a kill or a running write left of the 
 import difflib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,18 @@ def read_curves(folder: Path) -> pd.DataFrame:
     frame = read_table(folder / "curves.csv", CURVE_TYPES)
     frame = frame.drop_duplicates(["trial", "epoch"], keep="last")
     return frame.sort_values(["trial", "epoch"], ignore_index=True)
+
+
+def check_curves(folder: Path, numbers: Iterable[int], curves: pd.DataFrame) -> None:
+    """Make sure that `curves`, those of `folder`, have each of these trials.
+
+    Raises:
+        StudyFailed: rows of the table were lost.
+    """
+    if lost := sorted(set(numbers) - set(curves["trial"])):
+        raise StudyFailed(
+            f"{folder / 'curves.csv'} has no epoch of trial {lost[0]}: it is damaged"
+        )
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

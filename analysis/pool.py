@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.confirmed import is_confirmed, read_confirmed
-from analysis.frames import CONFIG, read_curves, read_manifest, read_trials
+from analysis.frames import CONFIG, check_curves, read_curves, read_manifest, read_trials
 from analysis.reference import arm_config, arms, published_epochs
 from search.catalog import EXPERIMENTS
 from search.errors import StudyFailed
@@ -82,7 +82,7 @@ class Pool:
         tables = [(place, read_trials(place), read_curves(place)) for place in places]
         confirmed = read_confirmed(folder) if is_confirmed(folder) else None
         for place, trials, curves in tables:
-            _check_curves(place, trials, curves)
+            check_curves(place, trials.loc[trials["status"] == "completed", "trial"], curves)
         foreign = self._foreign(folder, name, manifest)
         if foreign:
             self.left_out[folder.name, foreign] += sum(len(trials) for _, trials, _ in tables)
@@ -127,13 +127,6 @@ class Pool:
                 self.left_out[label, "the same configuration and seed once more"] += 1
                 continue
             self.runs.append(run)
-
-
-def _check_curves(place: Path, trials: pd.DataFrame, curves: pd.DataFrame) -> None:
-    """Refuse curves that lack a completed trial: rows of the table were lost."""
-    ended = trials.loc[trials["status"] == "completed", "trial"]
-    if lost := sorted(set(ended) - set(curves["trial"])):
-        raise StudyFailed(f"{place / 'curves.csv'} has no epoch of trial {lost[0]}: it is damaged")
 
 
 def _transfer(folder: Path, name: str) -> list[Mapping[str, Any]]:

@@ -82,7 +82,7 @@ def measure(
     if told is not None:
         # A look that cannot be is none: model and data are there by now.
         _record_look(folder, told)
-        best = load_best(folder, split, data_dir)
+        best = best.on(split)
     images, labels = best.split.images, best.split.labels
     table = accuracies(best.predict, images, labels, seed, DataProgress())
     return table.assign(split=split, seed=seed, trial=best.about["trial"]), best

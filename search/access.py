@@ -94,8 +94,8 @@ def token_place() -> str | Path:
 def address_mistakes(address: str) -> list[str]:
     """Return a line if `address` is neither a word for a Ray nor HOST:PORT."""
     host, _, port = address.rpartition(":")
-    sound = host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536
-    if address in ("local", "auto") or (sound and "://" not in address):
+    sound = port.isascii() and port.isdecimal() and 0 < int(port) < 65536
+    if address in ("local", "auto") or (host and "://" not in host and sound):
         return []
     return [f"--address {address}: must be local, auto or HOST:PORT, such as 10.0.0.1:6379"]
 

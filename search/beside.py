@@ -58,6 +58,21 @@ class News:
                     self._ended.add(number)
 
 
+def is_ahead(record: Record | None, epochs: int, over: bool) -> bool:
+    """Tell whether more was passed on of a trial than the journal has of it.
+
+    Then the journal has lost that trial, and has another under its number, or will have.
+
+    Args:
+        record: The trial of that number now; None without one.
+        epochs: How many of them were passed on.
+        over: Whether its end was.
+    """
+    if record is None:
+        return True
+    return epochs > len(record.rows) or (over and record.status == "running")
+
+
 class Pace:
     """Says when it is time to look again: a follower need not look at every step."""
 

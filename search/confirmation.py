@@ -7,6 +7,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -123,10 +124,15 @@ def _again(arguments: argparse.Namespace) -> tuple[str, ...]:
     words = ["python", "-m", "search.confirm", str(arguments.study)]
     if arguments.results_dir != "results":
         words += ["--results-dir", arguments.results_dir]
-    for option, _, _ in PASSED_ON:
-        value = getattr(arguments, option[2:].replace("-", "_"))
-        words += [] if value is None or option == "--time-budget" else [option, value]
-    return tuple(words)
+    given = _passed_on(arguments)
+    given.pop("--time-budget", None)
+    return (*words, *chain.from_iterable(given.items()))
+
+
+def _passed_on(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the options for the training that were given."""
+    values = {name: getattr(arguments, name[2:].replace("-", "_")) for name, _, _ in PASSED_ON}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _plan(
@@ -186,9 +192,7 @@ def _request(
 ) -> tuple[Request, Interrupts]:
     """Return the request of the training, as search.run would have it."""
     words = [str(old["experiment"]), "--study", name, "--results-dir", str(results)]
-    for option, _, _ in PASSED_ON:
-        value = getattr(arguments, option[2:].replace("-", "_"))
-        words += [] if value is None else [option, value]
+    words += chain.from_iterable(_passed_on(arguments).items())
     given = options.build_parser().parse_args(words)
     given.resume = resume
     take_over(given, old)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from search.beside import News
+from search.beside import News, is_ahead
 from search.book import Book
 from search.records import Record
 from trainables.files import replace_text
@@ -145,7 +145,8 @@ class _Sender:
             history = self._client.get_metric_history(run_id, _JUDGED)
             epochs = max((each.step for each in history), default=0)
             over = run.info.status in ("FINISHED", "FAILED")
-            if record is None or _is_another(record, run, epochs, over):
+            ahead = is_ahead(record, epochs, over)
+            if record is None or ahead or _is_another(record, run):
                 self._client.set_tag(run_id, _SUPERSEDED, "true")
                 self._runs.drop(number)
                 continue
@@ -240,14 +241,13 @@ def _params(record: Record) -> dict[str, Any]:
     return {**record.config, "seed": record.seed}
 
 
-def _is_another(record: Record, run: Any, epochs: int, over: bool) -> bool:
+def _is_another(record: Record, run: Any) -> bool:
     """Tell whether a run is of a trial that the journal has lost, and has anew under its number.
 
     As after the loss of a driver's machine, when the store lacks the study's last seconds.
     """
     had, params = run.data.params, {k: str(v) for k, v in _params(record).items()}
-    ahead = epochs > len(record.rows) or (over and record.status == "running")
-    return _SUPERSEDED in run.data.tags or ahead or (bool(had) and had != params)
+    return _SUPERSEDED in run.data.tags or (bool(had) and had != params)
 
 
 class _Names:

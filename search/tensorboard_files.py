@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from search.beside import News, Pace
+from search.beside import News, Pace, is_ahead
 from search.book import Book
 from search.records import Record
 
@@ -75,8 +75,8 @@ class EventFiles:
     def _behind(self) -> News:
         """Look at what an earlier run has written."""
         done = dict(_written(self._root))
-        for number in [n for n, (epochs, over) in done.items() if self._is_ahead(n, epochs, over)]:
-            # Of a trial that the journal has lost, and has anew under its number.
+        records = self._book.records
+        for number in [n for n, had in done.items() if is_ahead(records.get(n), *had)]:
             aside = self._root / f"{number}.before"
             shutil.rmtree(aside, ignore_errors=True)
             (self._root / str(number)).rename(aside)
@@ -86,12 +86,6 @@ class EventFiles:
             {number: epochs for number, (epochs, _) in done.items()},
             [number for number, (_, over) in done.items() if over],
         )
-
-    def _is_ahead(self, number: int, epochs: int, over: bool) -> bool:
-        record = self._book.records.get(number)
-        if record is None:
-            return True
-        return epochs > len(record.rows) or (over and record.status == "running")
 
     def _add(self, record: Record, rows: list[Mapping[str, Any]]) -> None:
         new = record.number not in self._open and not _epochs_in(self._root / str(record.number))

@@ -197,18 +197,23 @@ def test_scripts_are_executable_bash(script: str) -> None:
     subprocess.run(["bash", "-n", path], check=True)
 
 
-def test_a_python_out_of_range_is_refused_with_the_way_on(tmp_path: Path) -> None:
-    fake = tmp_path / "python3.13"
-    fake.write_text("#!/bin/sh\nexit 1\n")  # as a version check that fails, or a dead shim
-    fake.chmod(0o755)
-    done = subprocess.run(
+def python_found(python: Path) -> subprocess.CompletedProcess[str]:
+    """Run tools/find_python.sh with one candidate."""
+    return subprocess.run(
         ["tools/find_python.sh"],
         cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "PYTHON": str(fake)},
+        env={"PATH": "/usr/bin:/bin", "PYTHON": str(python)},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_a_python_out_of_range_is_refused_with_the_way_on(tmp_path: Path) -> None:
+    fake = tmp_path / "python3.13"
+    fake.write_text("#!/bin/sh\nexit 1\n")  # as a version check that fails, or a dead shim
+    fake.chmod(0o755)
+    done = python_found(fake)
     assert done.returncode == 1
     assert done.stdout == ""
     assert re.search(r"no usable Python among: .*python3\.13.*PYTHON=", done.stderr)
@@ -218,14 +223,7 @@ def test_a_python_whose_path_has_spaces_is_found(tmp_path: Path) -> None:
     python = tmp_path / "a python" / "python"
     python.parent.mkdir()
     python.symlink_to(sys.executable)
-    done = subprocess.run(
-        ["tools/find_python.sh"],
-        cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "PYTHON": str(python)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python_found(python)
     assert (done.returncode, done.stdout) == (0, f"{python}\n"), done.stderr
 
 

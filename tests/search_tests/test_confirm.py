@@ -22,6 +22,9 @@ from search.records import Record
 from tests.search_tests.toy import EXPERIMENT, begin, drive
 from trainables.budget import Weights
 
+ONE, TWO = ({"rate": rate} for rate in (0.1, 0.2))
+CHOSEN = [Contender(1, ONE, True, None), Contender(2, TWO, False, None)]
+
 
 def wrong(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[str]]:
     code = main(words)
@@ -259,15 +262,13 @@ def test_the_same_top_goes_on_though_the_search_has_gone_on(tmp_path: Path) -> N
 def test_configurations_that_were_infeasible_on_a_seed_are_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    one, two = ({"rate": rate} for rate in (0.1, 0.2))
-    chosen = [Contender(1, one, True, None), Contender(2, two, False, None)]
     records = [
-        Record(0, "completed", one, 0, (), 1.0),
-        Record(1, "failed", one, 1, (), 1.0, "node lost"),  # nobody's plan
-        Record(2, "infeasible", two, 0, (), 1.0, "diverged: epoch 2"),
-        Record(3, "completed", two, 1, (), 1.0),
+        Record(0, "completed", ONE, 0, (), 1.0),
+        Record(1, "failed", ONE, 1, (), 1.0, "node lost"),  # nobody's plan
+        Record(2, "infeasible", TWO, 0, (), 1.0, "diverged: epoch 2"),
+        Record(3, "completed", TWO, 1, (), 1.0),
     ]
-    assert judgement.unsafe(chosen, records) == {2}
+    assert judgement.unsafe(CHOSEN, records) == {2}
     told = capsys.readouterr().err
     assert told == "note: configuration 2 was infeasible on some seed: not to be recommended\n"
 
@@ -276,15 +277,13 @@ def test_configurations_that_were_stopped_on_a_seed_are_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Stopped for being worse: the mean of the other seeds is too good."""
-    one, two = ({"rate": rate} for rate in (0.1, 0.2))
-    chosen = [Contender(1, one, True, None), Contender(2, two, False, None)]
     records = [
-        Record(0, "completed", one, 0, (), 1.0),
-        Record(1, "completed", two, 0, (), 1.0),
-        Record(2, "completed", one, 1, (), 1.0),
-        Record(3, "stopped", two, 1, (), 1.0),
+        Record(0, "completed", ONE, 0, (), 1.0),
+        Record(1, "completed", TWO, 0, (), 1.0),
+        Record(2, "completed", ONE, 1, (), 1.0),
+        Record(3, "stopped", TWO, 1, (), 1.0),
     ]
-    assert judgement.unsafe(chosen, records) == {2}
+    assert judgement.unsafe(CHOSEN, records) == {2}
     told = capsys.readouterr().err
     assert told == "note: configuration 2 was stopped on some seed: not to be recommended\n"
     judgement.say_missing(records)
