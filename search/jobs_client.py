@@ -23,6 +23,8 @@ from search.jobs_options import Submission
 _STOP_S = 60
 # A dashboard that is gone for longer is taken for lost.
 _PATIENCE_S = 60
+# After so long without a line it is asked whether anybody is still there.
+_SILENCE_S = 60.0
 _BLOCK = 1 << 20
 _TALKATIVE = (
     "ray.dashboard.modules.dashboard_sdk",
@@ -182,9 +184,19 @@ class Cluster:
             time.sleep(0.5)
 
     async def _tail(self, name: str, copied: "_Copied") -> None:
-        """Print what is new until the job ends; raises where the connection drops."""
-        at = 0
-        async for text in self._client.tail_job_logs(name):
+        """Print what is new until the job ends; raises where the connection drops.
+
+        Returns after a silence, if the cluster answers: a connection may be lost without a word.
+        """
+        at, texts = 0, self._client.tail_job_logs(name)
+        while True:
+            try:
+                text = await asyncio.wait_for(anext(texts), _SILENCE_S)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                self._get("/api/version", timeout=_SILENCE_S)
+                return
             copied.add(text, at)
             at += len(text)
 
@@ -200,7 +212,10 @@ class Cluster:
     def read(self, details: Any, name: str, write: IO[bytes]) -> None:
         """Copy a file of a job's study to `write`.
 
-        An answer that breaks off raises: the dashboard ends a whole one with an empty chunk.
+        Raises:
+            UsageError: the cluster does not give it, or its answer breaks off: the dashboard ends
+                a whole one with an empty chunk.
+            OSError: `write` cannot be written to.
         """
         asked = {
             "node_id": details.driver_node_id,
@@ -208,10 +223,19 @@ class Cluster:
             "lines": -1,  # all of it
             "timeout": _TRANSFER_S,
         }
-        with self._told(), self._get("/api/v0/logs/file", params=asked, stream=True) as answer:
-            answer.raise_for_status()
-            for block in answer.iter_content(_BLOCK):
-                write.write(block)
+        with self._told():
+            answer = self._get("/api/v0/logs/file", params=asked, stream=True)
+        with answer:
+            with self._told():
+                answer.raise_for_status()
+            blocks = answer.iter_content(_BLOCK)
+            while block := self._next(blocks):
+                write.write(block)  # whose errors are not the cluster's
+
+    def _next(self, blocks: Iterator[bytes]) -> bytes:
+        """Return the next block of an answer, b"" at its end."""
+        with self._told():
+            return next(blocks, b"")
 
 
 class _Copied:

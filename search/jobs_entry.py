@@ -12,7 +12,7 @@ from pathlib import Path
 
 from search import options
 from search.errors import EXIT_USAGE, exit_code
-from search.jobs_scale import bring_up
+from search.jobs_scale import brought_up
 from search.places import is_remote, working_folder
 from trainables.errors import TrellisError
 
@@ -46,15 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = place_of(asked.results)
     share(asked.job, working_folder(results) / asked.study)
     address = own_ray()
-    try:
-        bring_up(address, asked.cpus, asked.gpus, _say)
-    except TrellisError as error:
-        _say(f"search.submit: {error}")
-        return exit_code(error)
     places = ["--study", asked.study, "--results-dir", results, "--address", address]
     words = [*asked.words[1:], *places]  # the first word is "--"
     sys.argv = ["search.run", *words]  # study.json tells the command
-    return run(words, way_on(asked))
+    try:
+        with brought_up(address, asked.cpus, asked.gpus, _say):
+            return run(words, way_on(asked))
+    except TrellisError as error:  # run tells its own
+        _say(f"search.submit: {error}")
+        return exit_code(error)
 
 
 def way_on(asked: argparse.Namespace) -> tuple[str, ...]:
@@ -69,7 +69,11 @@ def way_on(asked: argparse.Namespace) -> tuple[str, ...]:
     if asked.results:
         place = "--results-dir" if is_remote(asked.results) else "--cluster-results-dir"
         words += [place, asked.results]
-    return (*words, "--cluster", asked.cluster)
+    words += ["--cluster", asked.cluster]
+    for unit in ("cpus", "gpus"):  # a cluster that scales from none has none by then
+        if count := getattr(asked, unit):
+            words += [f"--cluster-{unit}", str(count)]
+    return tuple(words)
 
 
 def _unfit() -> str:

@@ -191,11 +191,6 @@ class Remote:
         with self._told(), contextlib.suppress(FileNotFoundError):
             self._files.delete_file(f"{self._root}/{name}")
 
-    def remove_folder(self, name: str) -> None:
-        """Remove all files below `name`."""
-        for each in self.entries(name):
-            self.remove(each)
-
     @contextmanager
     def _told(self, missing: bool = False) -> Iterator[None]:
         """Turn what a file system raises into one line."""

@@ -61,17 +61,23 @@ def take_over(arguments: argparse.Namespace, old: Mapping[str, Any] | None) -> N
 
 def resume_command(request: Request) -> str:
     """Return the command that goes on with the request's study."""
-    if other := request.again or request.way_on:
-        return shlex.join(other)
-    folder, name = request.folder, request.experiment.name
-    words = ["python", "-m", "search.run", name, "--study", folder.name, "--resume"]
-    if request.store or folder.parent != Path("results").absolute():
-        words += ["--results-dir", request.store or str(folder.parent)]
-    if request.address != "local":
-        words += ["--address", request.address]
+    if request.again:
+        return shlex.join(request.again)
+    words = [*(request.way_on or _run_again(request))]
     if request.trial_timeout_s != TRIAL_TIMEOUT_S:
         words += ["--trial-timeout", f"{request.trial_timeout_s}s"]
     words += request.anew
     words += ["--tensorboard"] if request.tensorboard else []
     words += ["--mlflow", request.mlflow] if request.mlflow else []
     return shlex.join(words)
+
+
+def _run_again(request: Request) -> list[str]:
+    """Return the words of search.run that find the study."""
+    folder, name = request.folder, request.experiment.name
+    words = ["python", "-m", "search.run", name, "--study", folder.name, "--resume"]
+    if request.store or folder.parent != Path("results").absolute():
+        words += ["--results-dir", request.store or str(folder.parent)]
+    if request.address != "local":
+        words += ["--address", request.address]
+    return words

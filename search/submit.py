@@ -165,7 +165,8 @@ def _stop(cluster: "Cluster", asked: argparse.Namespace) -> int:
         return EXIT_DONE
     _say(f"stopping job {asked.job} ...")
     cluster.wait(asked.job)
-    _say(f"stopped; what is finished is kept. Submit it again with --study {study} --resume")
+    _say(f"stopped; what is finished is kept. Submit it again with --study {study} --resume"
+         " (and --cluster-cpus or --cluster-gpus, where it scales from none)")  # fmt: skip
     return EXIT_DONE
 
 
