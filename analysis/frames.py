@@ -55,7 +55,7 @@ def read_trials(folder: Path) -> pd.DataFrame:
     """Return `trials.csv`, a row per trial in order of their numbers.
 
     Columns: those of `TRIAL_TYPES`, then `config.<name>` per hyperparameter, NaN where a trial
-    has none (a strength without a regularizer). Accuracies in [0, 1], seconds, megabytes.
+    has none (a strength without a regularizer). Accuracies in [0, 1], seconds, MiB.
 
     Raises:
         StudyFailed: the file is missing.
@@ -158,6 +158,9 @@ def _fetched(place: str, name: str, weights: bool) -> Path:
 
     try:
         check_place(place)
+    except ValueError as error:  # told without the place, which may hold a secret
+        raise TrellisError(f"study {name!r}: its place {error}") from None
+    try:
         study_name(name)
     except ValueError as error:
         raise TrellisError(f"study {name!r} in {place}: {error}") from None

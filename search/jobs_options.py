@@ -13,6 +13,7 @@ from search import options
 from search.catalog import EXPERIMENTS
 from search.command import Parser
 from search.errors import UsageError
+from search.mlflow_runs import uri_mistake
 from search.options import Mistakes
 from search.places import check_place, is_remote, local_path
 from search.request import check as check_request
@@ -46,6 +47,10 @@ _OURS = (
     "--study",
     "--address",
 )
+
+
+# Of a study to go on with, these fit what it has, which only the cluster knows, or do not.
+_FIT_THE_STUDY = ("seeds", "max_epochs", "first_rung")
 
 
 @dataclass(frozen=True)
@@ -164,14 +169,14 @@ def _cluster_place(arguments: argparse.Namespace, wrong: Mistakes) -> str | None
     """Return where the study is to lie on the cluster; mistakes go to `wrong`."""
     here, place = arguments.results_dir, arguments.cluster_results_dir
     if is_remote(here):
-        wrong.parse("--results-dir", here, check_place)
+        wrong.parse("--results-dir", here, check_place, shown=False)
         if place is not None:
-            wrong.append(f"--cluster-results-dir {place}: the study lies in --results-dir {here}")
+            wrong.append("--cluster-results-dir: the study lies in --results-dir, a store")
         return str(here)
     if place is None:
         return None
     if is_remote(place) or place.lower().startswith("file://"):
-        wrong.parse("--cluster-results-dir", place, check_place)
+        wrong.parse("--cluster-results-dir", place, check_place, shown=False)
     elif not place.startswith(("/", "~")):
         wrong.append(
             f"--cluster-results-dir {place}: must be an absolute path on the cluster, or a URI"
@@ -189,12 +194,19 @@ def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
     if arguments.resume:
         wrong.parse("--study", arguments.study, options.study_name)
         asked.study = None
+        for name in _FIT_THE_STUDY:
+            wrong.parse(f"--{name.replace('_', '-')}", getattr(asked, name), options.at_least(1))
+            setattr(asked, name, None)
     if is_remote(arguments.results_dir):  # which the cluster must reach, but not this machine
         wrong.parse("--study", arguments.study, options.study_name)
         asked.study, asked.results_dir = None, "results"
+    for word in arguments.warm_start or ():
+        wrong.parse("--warm-start", word, check_place, shown=False)
     asked.warm_start = None
     asked.tensorboard, asked.mlflow = False, None  # whose packages are wanted there
-    if re.fullmatch(r"folder:.+", arguments.data or ""):
+    if arguments.mlflow is not None and (mistake := uri_mistake(arguments.mlflow)):
+        wrong.append(f"--mlflow: {mistake}")
+    if re.fullmatch(r"folder:.+", arguments.data or "") and arguments.data_dir is None:
         asked.data = "embedded"
     experiment = EXPERIMENTS.get(arguments.experiment)
     if experiment is not None and experiment.pretrained and arguments.weights is not None:
@@ -218,6 +230,9 @@ def check_cluster(text: str | None, wrong: Mistakes) -> str:
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:  # a port that is no number
         usable = False
+    if usable and "@" in parts.netloc:  # it would go into the job's command and its output
+        wrong.append("--cluster: holds a name or password; the token is what a cluster asks for")
+        return ""
     if not usable or parts.path.strip("/") or parts.query or parts.fragment:
         wrong.append(
             f"--cluster {text}: must be the URL of a Ray dashboard, such as http://127.0.0.1:8265"

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from search.beside import News, is_ahead
 from search.book import Book
+from search.places import has_password
 from search.records import Record
 from trainables.files import replace_text
 
@@ -44,7 +45,7 @@ def uri_mistake(uri: str) -> str | None:
         host, user = parts.hostname, parts.username
     except ValueError:
         return "is no URI"
-    if user is not None:  # it would be kept in study.json
+    if user is not None or has_password(uri):  # it would be kept in study.json
         return "holds a name or password: set MLFLOW_TRACKING_USERNAME and _PASSWORD instead"
     if parts.scheme in ("http", "https") and host:
         return None

@@ -107,14 +107,19 @@ class Mistakes(list[str]):
         """Add a line; what could break it or move the cursor is escaped."""
         super().append(one_line(line))
 
-    def parse(self, option: str, text: Any, reader: Callable[[str], Any]) -> Any:
-        """Return reader(text), or None with a line added if it raises ValueError."""
+    def parse(
+        self, option: str, text: Any, reader: Callable[[str], Any], *, shown: bool = True
+    ) -> Any:
+        """Return reader(text), or None with a line added if it raises ValueError.
+
+        The line has no text where that is not to be `shown`, since it may hold a secret.
+        """
         if text is None:
             return None
         try:
             return reader(text)
         except ValueError as error:
-            self.append(f"{option} {text}: {error}")
+            self.append(f"{option} {text}: {error}" if shown else f"{option}: {error}")
             return None
 
 

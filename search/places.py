@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from trainables import store
 
@@ -40,7 +40,7 @@ def check_place(text: str) -> str:
             "holds a key, which would be written to study.json; give it by the environment "
             "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) or in ~/.aws"
         )
-    elif _PASSWORD.search(text) or any(_SECRET.search(name.lower()) for name in _settings(parts)):
+    elif has_password(text):
         raise ValueError(
             "holds a password, which would be written to study.json; give it by the environment "
             f"or by settings that the package for {parts.scheme}:// reads, such as fsspec's in "
@@ -51,8 +51,11 @@ def check_place(text: str) -> str:
     return text
 
 
-def _settings(parts: SplitResult) -> list[str]:
-    return [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+def has_password(uri: str) -> bool:
+    """Tell whether a URI holds one: before its host, or in a setting after the ?."""
+    settings = parse_qsl(urlsplit(uri).query, keep_blank_values=True)
+    secret = any(_SECRET.search(name.lower()) for name, _ in settings)
+    return secret or bool(_PASSWORD.search(uri))
 
 
 def local_path(text: str) -> Path:

@@ -24,6 +24,7 @@ def read_plan(
 
     `old` is the budget of the study to resume, or empty: it stands in for what is not given.
     """
+    before = len(wrong)
     given = {
         "trials": wrong.parse("--trials", arguments.trials, options.at_least(1)),
         "max_epochs": wrong.parse("--max-epochs", arguments.max_epochs, options.at_least(1)),
@@ -56,7 +57,7 @@ def read_plan(
         )
     if sweep and arguments.warm_start:
         wrong.append("--warm-start does not go with --sweep: a sweep tries what it names alone")
-    if wrong:
+    if len(wrong) > before:
         return None
     plan = _settled(experiment, given, preset, fixed, sweep, old)
     if arguments.warm_start:

@@ -57,6 +57,13 @@ class Request:
     way_on: tuple[str, ...] = ()  # as `again`, of a study that is a command's all
 
     @property
+    def device(self) -> str:
+        """What the driver computes on: that of the trials; on a cluster whatever is here."""
+        if self.resources is None:
+            return "auto"
+        return "cuda" if self.resources.gpus_per_trial else "cpu"
+
+    @property
     def uri(self) -> str | None:
         """The URI of the study, if it lies in a store."""
         return below(self.store, self.folder.name) if self.store else None
@@ -168,7 +175,7 @@ def _folder(
     name = wrong.parse("--study", arguments.study, options.study_name)
     if arguments.resume and arguments.study is None:
         wrong.append("--resume needs --study NAME")
-    place = wrong.parse("--results-dir", arguments.results_dir, check_place)
+    place = wrong.parse("--results-dir", arguments.results_dir, check_place, shown=False)
     if place is None:
         return None
     shelf = Shelf(place)
