@@ -116,7 +116,7 @@ def own(folder: Path) -> int:
 
     Raises:
         StudyTaken: another process drives it.
-        UsageError: the journal may not be written to.
+        UsageError: the journal may not be written to, or its file system has no locks.
     """
     path = folder / "journal.log"
     try:
@@ -125,9 +125,18 @@ def own(folder: Path) -> int:
         raise UsageError([f"cannot write {path}: {error.strerror}"]) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         os.close(descriptor)
         raise StudyTaken([f"study {folder.name} is being run by another process"]) from None
+    except OSError as error:
+        os.close(descriptor)
+        raise UsageError(
+            [
+                f"the file system of {folder} gives no lock ({error.strerror}): two drivers of a "
+                "study could not be told from one. Mount it with flock, or take another "
+                "--results-dir: a folder or a store"
+            ]
+        ) from None
     return descriptor
 
 

@@ -111,8 +111,10 @@ def is_driven(folder: Path) -> bool:
     try:
         # Shared, and for an instant: two who look do not see each other.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:  # a file system without locks, on which no study begins
+        return False
     finally:
         os.close(descriptor)
     return False

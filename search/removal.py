@@ -1,6 +1,7 @@
 """Removing studies: never one that is run, and nothing outside its folder."""
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -38,16 +39,28 @@ def remove(folders: Sequence[Path]) -> None:
         StudyTaken: one is being run; none is removed.
         StudyFailed: something cannot be removed.
     """
-    with contextlib.ExitStack() as held:
-        for folder in folders:
+    with contextlib.ExitStack() as every:
+        locks = [every.enter_context(contextlib.ExitStack()) for _ in folders]
+        for folder, held in zip(folders, locks, strict=True):
             for journal_of in _driven(folder):
                 # Held until all is gone: nobody begins to run it meanwhile.
                 held.callback(os.close, _own(journal_of, folder))
-        for folder in folders:
+        for folder, held in zip(folders, locks, strict=True):
             try:
-                shutil.rmtree(folder)
+                _remove(folder, held)
             except OSError as error:
                 raise StudyFailed(f"cannot remove {error.filename}: {error.strerror}") from None
+
+
+def _remove(folder: Path, held: contextlib.ExitStack) -> None:
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        # NFS keeps a file that is open, here the journal, under another name until it is closed.
+        held.close()
+        shutil.rmtree(folder)
 
 
 def _driven(folder: Path) -> Iterator[Path]:
