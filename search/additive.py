@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from search.additive_basis import Basis, Floats
 from search.experiment import Space
@@ -33,10 +33,14 @@ _CONSTANT = 1e-3  # the constant may lie anywhere: its variance is 1,000 times a
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a trial that has ended says: its row of the model, its best accuracy epoch by epoch."""
+    """What a trial that has ended says: its row of the model, its best accuracy epoch by epoch.
+
+    `whole` tells that it had all epochs that its configuration asks for.
+    """
 
     row: Floats
     curve: Floats  # empty: it did not fit, or diverged
+    whole: bool
 
 
 class Additive:
@@ -56,14 +60,15 @@ class Additive:
         rng = np.random.default_rng(seed)
         if sum(len(each.curve) > 0 for each in seen) < STARTUP or rng.random() < RANDOM_SHARE:
             return None
-        values, weights = _targets([each.curve for each in seen])
+        values, weights = _targets(seen)
         drawn = draw(np.array([each.row for each in seen]), values, weights, rng)
         return self._basis.highest(drawn, rng)
 
     def _seen_of(self, trial: FrozenTrial) -> _Seen:
         found = self._seen.get(trial.number)
         if found is None:
-            found = _Seen(self._basis.row(trial.user_attrs["config"]), _curve(trial))
+            row = self._basis.row(trial.user_attrs["config"])
+            found = _Seen(row, _curve(trial), trial.state == TrialState.COMPLETE)
             self._seen[trial.number] = found
         return found
 
@@ -79,20 +84,25 @@ def _curve(trial: FrozenTrial) -> Floats:
     return curve
 
 
-def _targets(curves: Sequence[Floats]) -> tuple[Floats, Floats]:
+def _targets(seen: Sequence[_Seen]) -> tuple[Floats, Floats]:
     """Return what to fit, of mean 0 and deviation 1, and how much each trial counts.
 
-    Infeasible trials are as bad as the worst quarter.
+    Infeasible trials are as bad as the worst quarter. A whole one is what it reached, however many
+    epochs it had: those may be a hyperparameter.
     """
+    curves = [each.curve for each in seen]
     known = np.array([len(curve) > 0 for curve in curves])
     lengths = np.array([len(curve) for curve in curves])
     values = np.zeros(len(curves))
     values[known] = extrapolated([curve for curve in curves if len(curve)])
+    whole = known & np.array([each.whole for each in seen])
+    for place in np.flatnonzero(whole):
+        values[place] = curves[place][-1]
     floor = np.quantile(values[known], _FLOOR)
     values = np.where(known, np.maximum(values, floor), floor)
     longest = lengths.max()
     share = lengths / (lengths + _EPOCHS_FOR_HALF) * (longest + _EPOCHS_FOR_HALF) / longest
-    weights = np.where(known, share, 1.0)
+    weights = np.where(known & ~whole, share, 1.0)
     values -= np.average(values, weights=weights)
     return values / (values.std() or 1.0), weights
 

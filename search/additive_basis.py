@@ -54,7 +54,8 @@ def conditions(space: Space, fixed: Mapping[str, Any]) -> dict[str, Condition]:
             changes = [{**change, name: choice} for choice in known[name].choices]
             names = [set(configuration(space, {**fixed, **each})) for each in changes]
             always = set.intersection(*names)
-            for other in (set.union(*names) - always) & set(known):
+            # In the order of the space: what is drawn for each must not hang on a set's own.
+            for other in [o for o in known if o in set.union(*names) - always]:
                 where = [each[name] for each, n in zip(changes, names, strict=True) if other in n]
                 found[other] = Condition(name, tuple(where))
             pending += [e for e, n in zip(changes, names, strict=True) if n - always]
