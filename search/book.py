@@ -201,8 +201,12 @@ class Book:
         if status == "completed" and not self.records[number].rows:
             status, error = "failed", "it ended before its first epoch"
         verdict = {"status": status, "error": error, "wall_s": self._wall_s(number)}
+        identifier, torn = self._identifier(number), epoch_key(len(self.records[number].rows) + 1)
         with self._storage.together():
-            self._storage.set_trial_user_attr(self._identifier(number), VERDICT, verdict)
+            if self._trial(number).user_attrs.get(torn) is not None:
+                # A kill came between an epoch's row and its value, and it was not done again.
+                self._storage.set_trial_user_attr(identifier, torn, None)
+            self._storage.set_trial_user_attr(identifier, VERDICT, verdict)
             self._tell(number, status)
         self._close(number)
 

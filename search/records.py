@@ -103,7 +103,7 @@ def record_of(trial: "FrozenTrial") -> Record:
     status = status_of(trial)
     if ended and verdict.get("status") != status:
         raise _damaged(trial, f"has ended as {status}, its verdict is {verdict.get('status')}")
-    if ended and epoch_key(len(steps) + 1) in attributes:
+    if ended and attributes.get(epoch_key(len(steps) + 1)) is not None:
         raise _damaged(trial, f"lacks the value of epoch {len(steps) + 1}")
     missing = {"config", "seed", *map(epoch_key, steps)} - attributes.keys()
     if missing:
