@@ -110,7 +110,7 @@ def read_side(folder: Path, split: str) -> Side:
         StudyFailed: no trial has finished.
         TrellisError: a file is damaged.
     """
-    manifest, (_, warning) = read_manifest(folder), data_kind(folder)
+    manifest, warning = read_manifest(folder), _warning(folder)
     chosen = _recommended(folder)
     rows, place = (_best(folder), folder) if chosen is None else _confirmed(folder, chosen)
     trials = rows["trial"].tolist()
@@ -200,12 +200,26 @@ def _best(folder: Path) -> pd.DataFrame:
     if ended.empty:
         raise StudyFailed(f"no trial of {folder} has finished: {counts(trials)}")
     if repeats(read_manifest(folder).get("budget", {})):
-        first = int(seeded(trials, 1)["trial"].iloc[0])
+        first = int(_first_seeded(trials)["trial"])
         (wanted,) = _configs(ended[ended["trial"] == first])
     else:
         (wanted,) = _configs(best(trials, 1))
     alike = [same(config, wanted) for config in _configs(ended)]
     return ended[alike].reset_index(drop=True)
+
+
+def _first_seeded(trials: pd.DataFrame) -> pd.Series:
+    return seeded(trials, 1).iloc[0]
+
+
+def _warning(folder: Path) -> str | None:
+    """Return what is not the real thing, or too good, about a study's numbers; None if nothing."""
+    warnings = [data_kind(folder)[1]]
+    trials = read_trials(folder)
+    of_seeds = repeats(read_manifest(folder).get("budget", {})) and not finished(trials).empty
+    if _recommended(folder) is None and of_seeds and _first_seeded(trials)["lost"]:
+        warnings.append("every configuration lost a seed: means of the others are too good")
+    return "; ".join(each for each in warnings if each) or None
 
 
 def _configs(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -8,17 +8,25 @@ from analysis.summary import possible
 
 
 def render(content: Mapping[str, Any], width: int = 110) -> str:
-    """Return the table of `confirm.json`'s content, the best mean test accuracy first."""
+    """Return the table of `confirm.json`'s content, the best mean test accuracy first.
+
+    What lost a seed comes last: the mean of the others is too good.
+    """
     order = sorted(
         content["configurations"],
-        key=lambda each: (-each["test_accuracy"]["mean"], each["configuration"]),
+        key=_rank,
     )
     kind = "" if content["real_data"] else f" ({content['data']}: not the real data)"
+    kind += " (weights: random, not pretrained)" if content.get("weights") == "random" else ""
     title = (
         f"study {content['study']} of {content['experiment']}{kind}: {content['seeds']} "
         f"seeds, {content['test_images']} test images"
     )
     return plain([title, *blocks([_numbers(order), _configs(order)], width), *_notes(content)])
+
+
+def _rank(each: Mapping[str, Any]) -> tuple[bool, float, int]:
+    return each.get("unsafe", False), -each["test_accuracy"]["mean"], each["configuration"]
 
 
 def _numbers(order: Sequence[Mapping[str, Any]]) -> Block:
@@ -51,7 +59,8 @@ def _configs(order: Sequence[Mapping[str, Any]]) -> Block:
 
 
 def _name(each: Mapping[str, Any]) -> str:
-    return f"{each['configuration']}{' (published)' if each['published'] else ''}"
+    marks = (" (published)" * each["published"], " (unsafe)" * each.get("unsafe", False))
+    return f"{each['configuration']}{''.join(marks)}"
 
 
 def _share(value: float | None) -> str:
@@ -71,6 +80,14 @@ def _notes(content: Mapping[str, Any]) -> list[Section]:
         "configurations that share a letter cannot be told apart (paired t tests over "
         f"{content['paired_seeds']} seeds, Holm-corrected, on test accuracy)",
     ]
+    if common := content.get("common_to_seeds"):
+        notes.append(f"all seeds share {common}: its luck is in no interval")
+    if others := content.get("published_but_for"):
+        notes.append(f"(published): but for {', '.join(others)}, which the search held")
+    if any(each.get("unsafe") for each in content["configurations"]):
+        notes.append(
+            "unsafe: infeasible or stopped on some seed; the numbers are of the other seeds alone"
+        )
     if content["recommended"] is not None:
         notes.append(
             f"recommended: configuration {content['recommended']}, by validation accuracy on the "

@@ -49,7 +49,7 @@ def layers_of(experiment: Experiment, config: Mapping[str, Any]) -> "list[Layer]
     side = config.get("image_size") or experiment.image_size
     height, width, channels = data.split("train", side).images.shape[1:]
     with torch.device("meta"):
-        model = experiment.module().build(config, len(data.classes), channels)
+        model = experiment.module().build(config, len(data.classes), channels, (height, width))
     return trace(model, (channels, height, width))
 
 

@@ -48,8 +48,8 @@ def tiles(study: ReportedStudy) -> Html:
             notes,
         ),
         tile(f"{len(study.curves):,}", "epochs trained", f"at most {_most(study)} a trial"),
-        tile(clock(spent), "hours of training" if spent >= 3600 else "minutes of training",
-             "summed over trials"),
+        tile(clock(spent), "hours of trials" if spent >= 3600 else "minutes of trials",
+             "summed over them, from start to end"),
         class_="tiles",
     )  # fmt: skip
 
@@ -187,9 +187,16 @@ def judged(content: Mapping[str, Any], is_sweep: bool) -> str:
             " Optimism is what the search had promised beyond the confirmed validation accuracy."
         )
     )
+    shared = content.get("common_to_seeds")
+    common = f" All seeds share {shared}: its luck is in no interval." if shared else ""
+    unsafe = (
+        " Unsafe ones were infeasible or stopped on some seed; their numbers are of the others."
+        if any(each.get("unsafe") for each in content["configurations"])
+        else ""
+    )
     return (
         f"{trained} each, then judged on {content.get('test_images')} test images. Configurations "
-        f"that share a letter cannot be told apart. {chosen}{optimism}"
+        f"that share a letter cannot be told apart. {chosen}{optimism}{unsafe}{common}"
     )
 
 
@@ -200,7 +207,9 @@ def _confirmed(content: Mapping[str, Any], said: str, gallery: Gallery) -> list[
     varying = [
         n for n in names if len({str(each["config"].get(n)) for each in configurations}) > 1
     ]
-    ranked = sorted(configurations, key=lambda each: -each["test_accuracy"]["mean"])
+    ranked = sorted(
+        configurations, key=lambda e: (e.get("unsafe", False), -e["test_accuracy"]["mean"])
+    )
     cells = [_confirmed_row(each, content.get("recommended"), varying) for each in ranked]
     heads = ["configuration", "test, mean", "95 % over seeds", "seeds", "95 % of the images",
              "validation, mean", "optimism", "group", "parameters", "s per epoch"]  # fmt: skip
@@ -222,6 +231,7 @@ def _confirmed_row(each: Mapping[str, Any], chosen: Any, names: Sequence[str]) -
     test, wilson = each["test_accuracy"], each.get("wilson") or {}
     marks = ["recommended"] if each["configuration"] == chosen else []
     marks += ["published"] if each.get("published") else []
+    marks += ["unsafe"] if each.get("unsafe") else []
     optimism, seconds = each.get("optimism"), each.get("epoch_s")
     return [
         Cell(each["configuration"], ", ".join(marks)),

@@ -45,6 +45,7 @@ def confirm(arguments: argparse.Namespace) -> int:
     from analysis.frames import resolve_study
 
     wrong = Mistakes()
+    wrong.parse("--concurrent", arguments.concurrent, options.at_least(1))
     top = wrong.parse("--top", arguments.top, options.at_least(1))
     seeds = wrong.parse("--seeds", arguments.seeds, options.at_least(1))
     if is_remote(arguments.results_dir) or is_remote(arguments.study):
@@ -114,7 +115,8 @@ def _confirm_search(
     request = replace(request, again=_again(arguments))
     with interrupts.caught():
         code = Session(request, interrupts, old).run()
-        if code != EXIT_DONE or unfinished(read_records(nested), request.plan.trials):
+        begun = (nested / "study.json").is_file()  # or its time was up before that
+        if code != EXIT_DONE or not begun or unfinished(read_records(nested), request.plan.trials):
             return code
         return judged(request, root, nested, manifest, chosen, interrupts)
 

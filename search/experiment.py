@@ -31,30 +31,33 @@ class Measured:
     """A search that was made: its wall-clock minutes on 2 cores, and its best trial.
 
     `val_accuracy` is of the best epoch on the validation split: chosen by it, so optimistic.
-    `trials` had ended by then; None: all of the standard preset.
+    `trials` had ended by then, of `epochs` at most; None: as the standard preset has them.
     """
 
     minutes: float
     val_accuracy: float
     trials: int | None = None
+    epochs: int | None = None
 
 
 @dataclass(frozen=True)
 class Experiment:
     """A named architecture on a named data set with a space, budgets and a published number.
 
-    `spaces.<name>` holds `space` and `DEFAULTS`; `trainables.<name>` holds `epochs`. `dataset` is
-    beans, mnist or cifar10; `image_size` the side in pixels where the space does not choose one
-    (None: as the images are). `published` is the accuracy of the published study on its
-    `published_split`. With `class_metrics` a study ends with evaluation.json; `trainables.<name>`
-    then holds `build(config, classes, channels, (height, width))`, too. `conclusion` names a
-    module that adds a file of its own to the end of a study (see `search.conclusion`).
-    `pretrained` experiments start from weights that `--weights` chooses; their
-    `trainables.<name>` holds `whole_state` and `kept_logits`, too. `stage_epochs` names the
-    hyperparameters that hold the epochs of the trial's stages, in order: rungs count in the last
-    (see `search.epochs`); without them a trial is one stage. With `shares` the trainable's
-    `prepare` makes what all trials share before the first begins. `measured` is what our own
-    search gave on the real data; the README has its command.
+    `spaces.<name>` holds `space` and `DEFAULTS`; `trainables.<name>` holds `epochs(config, data,
+    budget)`, `stages(config, data, budget)`, from which memory is predicted, and `build(config,
+    classes, channels, (height, width))`, the network that later commands load. `dataset` is beans,
+    mnist or cifar10; `image_size` the side in pixels where the space does not choose one (None: as
+    the images are). `published` is the accuracy of the published study on its `published_split`.
+    With `class_metrics` a study ends with evaluation.json. `conclusion` names a module that adds a
+    file of its own to the end of a study (see `search.conclusion`). `pretrained` experiments start
+    from weights that `--weights` chooses; their `trainables.<name>` holds `whole_state` and
+    `kept_logits`, too. `stage_epochs` names the hyperparameters that hold the epochs of the
+    trial's stages, in order: rungs count in the last (see `search.epochs`); without them a trial
+    is one stage. With `shares` the trainable's `prepare` makes what all trials share before the
+    first begins. `common_to_seeds` names what is drawn once for all seeds of a configuration: its
+    luck is in no interval over seeds. `measured` is what our own search gave on the real data; the
+    README has its command.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Experiment:
     conclusion: str | None = None
     pretrained: bool = False
     stage_epochs: tuple[str, ...] = ()
+    common_to_seeds: str = ""
     shares: bool = False
     measured: Measured | None = None
 

@@ -14,6 +14,7 @@ from search.journal import own
 from search.judging import Court, discard_weights, judge, keep_recommended, openings, read_rows
 from search.manifest import check_inputs
 from search.past import read_records
+from search.plan import not_as_published
 from search.progress import DataProgress, say
 from search.records import Record
 from search.request import Request
@@ -60,7 +61,8 @@ def court_of(request: Request, root: Path, trials: Path, manifest: Mapping[str, 
     weights = find_weights_of(request.experiment, request.weights)
     check_inputs(root.name, manifest, data, weights)
     kept = manifest.get("resources", {}).get("precision")
-    return Court(request.experiment, root, trials, data, weights, kept or request.plan.precision)
+    precision = kept or request.plan.precision
+    return Court(request.experiment, root, trials, data, weights, precision, request.device)
 
 
 def _judge_rest(
@@ -103,7 +105,10 @@ def _about(court: Court, request: Request) -> dict[str, Any]:
         "study": court.root.name,
         "data": f"{data.spec.kind}:{data.spec.dataset}",
         "real_data": data.real,
+        "weights": court.weights.source if court.weights else None,
         "opened": openings(court.opened),
+        "common_to_seeds": court.experiment.common_to_seeds,
+        "published_but_for": not_as_published(request.experiment, request.plan),
         "classes": list(data.classes),
     }
 

@@ -53,6 +53,7 @@ class Court:
     data: Data
     weights: Weights | None
     precision: str
+    device: str = "auto"
 
     @property
     def csv(self) -> Path:
@@ -181,9 +182,9 @@ def measured(court: Court, record: Record, name: str, split: str = "test") -> di
     path = court.weights_of(record.number, name)
     if court.weights is None:
         model = restored(experiment, config, path, classes, shape)
-        logits = split_logits(model, images, court.precision)
+        logits = split_logits(model, images, court.precision, court.device)
     else:  # what is frozen is computed once for all trials
-        budget = Budget(1, precision=court.precision, weights=court.weights)
+        budget = Budget(1, device=court.device, precision=court.precision, weights=court.weights)
         state = load_weights(path)["model"]
         logits = experiment.module().kept_logits(state, config, court.data, split, budget)
     loss = loss_of(config.get("loss", "cross_entropy"))(logits, torch.from_numpy(images.labels))

@@ -1,7 +1,7 @@
 """`search.run --list`: the catalog as a table."""
 
 from search.catalog import EXPERIMENTS
-from search.experiment import Experiment, Measured
+from search.experiment import Experiment, Measured, Preset
 from trainables.cpu import usable_cpus
 
 _HEAD = ("experiment", "data", "trials x epochs", "minutes here", "published", "ours", "")
@@ -12,7 +12,7 @@ trials x epochs at most, of the standard preset (--preset quick is a first look,
 minutes here: as measured on the real data with 2 cores, scaled to the {cpus} of this machine
 published: accuracy of the published study, on the test split unless it says (validation)
 ours: best validation accuracy of our search on the real data; the README says how it was made
-~: of a search of fewer trials than the standard preset has; its minutes times as many"""
+~: of a search of fewer trials or epochs than the standard preset has; minutes times as many"""
 
 
 def listing() -> str:
@@ -33,7 +33,7 @@ def _row(each: Experiment) -> tuple[str, ...]:
         each.name,
         each.dataset,
         f"{standard.trials} x {standard.max_epochs}",
-        "" if measured is None else _minutes(measured, standard.trials),
+        "" if measured is None else _minutes(measured, standard),
         published,
         "" if measured is None else f"{_part(measured)}{measured.val_accuracy:.4f}",
         each.summary,
@@ -44,9 +44,11 @@ def _part(measured: Measured) -> str:
     return "" if measured.trials is None else "~"
 
 
-def _minutes(measured: Measured, trials: int) -> str:
-    whole = measured.minutes * trials / (measured.trials or trials)
-    return f"{_part(measured)}{minutes_here(whole, trials)}"
+def _minutes(measured: Measured, standard: Preset) -> str:
+    of_trials = standard.trials / (measured.trials or standard.trials)
+    of_epochs = standard.max_epochs / (measured.epochs or standard.max_epochs)
+    whole = measured.minutes * of_trials * of_epochs
+    return f"{_part(measured)}{minutes_here(whole, standard.trials)}"
 
 
 def minutes_here(minutes: float, trials: int) -> str:

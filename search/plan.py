@@ -86,6 +86,14 @@ def published(experiment: Experiment, plan: Plan) -> dict[str, Any]:
     return configuration(experiment.space(), {**experiment.defaults(), **plan.fixed})
 
 
+def not_as_published(experiment: Experiment, plan: Plan) -> list[str]:
+    """Return the hyperparameters by which `published` differs from what was published."""
+    whole = configuration(experiment.space(), experiment.defaults())
+    first = published(experiment, plan)
+    missing = object()
+    return [n for n in {**whole, **first} if whole.get(n, missing) != first.get(n, missing)]
+
+
 def rungs_in_reach(experiment: Experiment, plan: Plan) -> tuple[int, ...]:
     """Return the rungs that some trial goes beyond: where there are stages, in its last one."""
     *earlier, last = experiment.stage_epochs or ("",)

@@ -111,6 +111,7 @@ def _confirmed_lines(folder: Path) -> list[str]:
     for each in found["configurations"]:
         test = each["test_accuracy"]
         mark = " (recommended)" if each["configuration"] == found.get("recommended") else ""
+        mark += " (unsafe: infeasible or stopped on some seed)" if each.get("unsafe") else ""
         lines.append(
             f"confirmed on the test split{mark}: {interval(test)}, {json.dumps(each['config'])}"
         )

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 
 from search.book import Book
 from search.errors import EXIT_DONE, StudyFailed
-from search.plan import published, rungs_in_reach
+from search.gpus import unused
+from search.plan import not_as_published, published, rungs_in_reach
 from search.planned import trials_of
 from search.progress import clock, say, settings
 from search.records import Record
@@ -14,12 +15,15 @@ from search.request import Request
 from search.resources import Resources, cut_note, describe
 from search.sharing import say_saved
 from trainables.data import Data
+from trainables.data.folder_scan import listed
 
 
 def say_resources(request: Request, resources: Resources) -> None:
     """Tell what every trial gets."""
     cut = cut_note(request.asked, resources)
     say(describe(resources) + (f" ({cut})" if cut else ""))
+    if request.address == "local" and request.asked.gpus_per_trial is None and (why := unused()):
+        say(f"note: {why}")
 
 
 def announce(request: Request, data: Data) -> None:
@@ -28,6 +32,8 @@ def announce(request: Request, data: Data) -> None:
     kind = "" if data.real else f" ({data.spec.kind} data, not the real {data.spec.dataset})"
     sizes = ", ".join(f"{n} {split}" for split, n in data.sizes.items())
     say(f"{request.experiment.name}: {data.spec.dataset}{kind}, {sizes} images")
+    if data.spec.kind == "folder":
+        say(f"{len(data.classes)} classes: {listed(data.classes)}")
     for note in data.notes:
         say(f"note: {note}")
     how = f"sampler {plan.sampler}, stopper {stops(request)}, seed {plan.seed}"
@@ -41,7 +47,9 @@ def announce(request: Request, data: Data) -> None:
         say(f"held: {settings(plan.fixed)}")
     if not plan.configurations:
         first = settings(published(request.experiment, plan))
-        say(f"trial 0 is the published configuration: {first}")
+        others = ", ".join(not_as_published(request.experiment, plan))
+        but = f", but for {others}" if others else ""
+        say(f"trial 0 is the published configuration{but}: {first}")
 
 
 def stops(request: Request) -> str:

@@ -30,8 +30,9 @@ def verdict(
         contenders: That were judged; those without a row are left out.
         rows: Of confirm.csv, at least one.
         about: Experiment, study, openings and so on.
-        unsafe: Numbers of contenders that diverged, or ran out of memory, on a seed: those are
-            neither recommended nor compared, unless all did. What they have is of luckier seeds.
+        unsafe: Numbers of contenders that diverged, ran out of memory or were stopped on a seed:
+            those are neither recommended nor compared, unless all did. What they have is of
+            luckier seeds.
     """
     own = {each.number: [r for r in rows if int(r["configuration"]) == each.number]
            for each in contenders}  # fmt: skip
@@ -52,7 +53,11 @@ def verdict(
         "paired_seeds": len(common),
         "recommended": recommend(paired["val_accuracy"], cost) if common else None,
         "configurations": [
-            _configuration(each, own[each.number], groups.get(each.number, ""), test_images)
+            {
+                **_configuration(each, own[each.number], test_images),
+                "group": groups.get(each.number, ""),
+                "unsafe": each.number in unsafe,
+            }
             for each in judged
         ],
     }
@@ -69,9 +74,7 @@ def _cost(row: Mapping[str, str]) -> float:
     return whole + trained / (whole + 1)
 
 
-def _configuration(
-    contender: Contender, rows: Rows, group: str, test_images: int
-) -> dict[str, Any]:
+def _configuration(contender: Contender, rows: Rows, test_images: int) -> dict[str, Any]:
     names = ("val_accuracy", "test_accuracy", "last_test_accuracy", "last_val_accuracy")
     summaries = {name: student_interval([float(row[name]) for row in rows]) for name in names}
     mean = summaries["test_accuracy"].mean
@@ -89,7 +92,6 @@ def _configuration(
         **{name: asdict(summary) for name, summary in summaries.items()},
         "wilson": {"low": low, "high": high, "images": test_images, "accuracy": mean},
         "optimism": None if searched is None else searched - summaries["val_accuracy"].mean,
-        "group": group,
         "confusion_matrix": _summed([json.loads(row["confusion_matrix"]) for row in rows]),
     }
 

@@ -17,14 +17,15 @@ from analysis.summary import best, finished, possible
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMNS = ["label", "trial", "accuracy", "low", "high", "n", "group"]
+COLUMNS = ["label", "trial", "accuracy", "low", "high", "n", "group", "lost"]
 
 
 def searched(trials: pd.DataFrame, images: int | None, top: int) -> pd.DataFrame:
     """Return the `top` best trials with Wilson's 95 % interval of `images` validation images.
 
     Columns: label, trial, accuracy, low, high (NaN where the number of images is not known), n
-    (seeds: 1), group (""). Accuracies in [0, 1].
+    (seeds: 1), group (""), lost (seeds that diverged or ran out of memory: 0). Accuracies in
+    [0, 1].
     """
     from search.statistics import wilson_interval
 
@@ -35,7 +36,7 @@ def searched(trials: pd.DataFrame, images: int | None, top: int) -> pd.DataFrame
         if images:
             low, high = wilson_interval(round(accuracy * images), images)
         number = int(trial["trial"])
-        place = {"label": f"trial {number}", "trial": number, "n": 1, "group": ""}
+        place = {"label": f"trial {number}", "trial": number, "n": 1, "group": "", "lost": 0}
         rows.append({**place, "accuracy": accuracy, "low": low, "high": high})
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -44,32 +45,38 @@ def seeded(trials: pd.DataFrame, top: int) -> pd.DataFrame:
     """Return the `top` best configurations that were trained on several seeds, by their mean.
 
     Columns as `searched`, with Student's 95 % interval of the finished trials that share a
-    configuration; label names them, trial is the first.
+    configuration; label names them, trial is the first. Those that lost a seed come last: the mean
+    of the luckier ones is too good.
     """
     from search.statistics import student_interval
 
-    done = finished(trials)
     names = [CONFIG + name for name in config_names(trials)]
     rows = []
-    groups = done.groupby(names, dropna=False, sort=False) if names else [((), done)]
-    for _, same in groups:
+    groups = trials.groupby(names, dropna=False, sort=False) if names else [((), trials)]
+    for _, every in groups:
+        same, lost = finished(every), int((every["status"] == "infeasible").sum())
+        if same.empty:
+            continue
         found = student_interval(same["val_accuracy"].tolist())
         numbers = same["trial"].tolist()
         low, high = _ends(found.low, found.high)
         rows.append(
             {
-                "label": f"trial{'s' if len(numbers) > 1 else ''} {ranges(numbers)}",
+                "label": f"trial{'s' if len(numbers) > 1 else ''} {ranges(numbers)}"
+                + (f" ({lost} seed{'s' * (lost > 1)} infeasible)" if lost else ""),
                 "trial": numbers[0],
                 "accuracy": found.mean,
                 "low": low,
                 "high": high,
                 "n": found.n,
                 "group": "",
+                "lost": lost,
             }
         )
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    frame = frame.sort_values(["accuracy", "trial"], ascending=[False, True], ignore_index=True)
-    return frame.head(top)
+    frame["whole"] = frame["lost"] == 0
+    order = frame.sort_values(["whole", "accuracy", "trial"], ascending=[False, False, True])
+    return order[COLUMNS].head(top).reset_index(drop=True)
 
 
 def ranges(numbers: Sequence[int]) -> str:
@@ -87,7 +94,7 @@ def confirmed(configurations: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return the configurations of confirm.json by test accuracy, with Student's t interval.
 
     Columns as `searched`; trial is the configuration's first; group has the letters: those that
-    share one cannot be told apart.
+    share one cannot be told apart. Those that lost a seed come last, as in `seeded`.
     """
     rows = []
     for each in configurations:
@@ -96,17 +103,20 @@ def confirmed(configurations: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         rows.append(
             {
                 "label": f"configuration {each['configuration']}"
-                + (" (published)" if each.get("published") else ""),
+                + (" (published)" if each.get("published") else "")
+                + (" (unsafe)" if each.get("unsafe") else ""),
                 "trial": (each.get("trials") or [-1])[0],
                 "accuracy": test["mean"],
                 "low": low,
                 "high": high,
                 "n": test["n"],
                 "group": each.get("group") or "",
+                "lost": int(bool(each.get("unsafe"))),
             }
         )
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    return frame.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
+    order = frame.sort_values(["lost", "accuracy"], ascending=[True, False], kind="stable")
+    return order.reset_index(drop=True)
 
 
 def _ends(low: float | None, high: float | None) -> tuple[float, float]:

@@ -30,6 +30,8 @@ def test_the_catalog_as_a_table(
     # 57 minutes on 2 cores for 11 of 24 trials: 124 for all, half of that on 4.
     assert " ~62 " in rows["inception_beans"]
     assert " ~0.9248 " in rows["inception_beans"]
+    # 20 minutes for 6 of 24 trials, of 18 of 30 epochs: 133 for all, half of that on 4.
+    assert " ~67 " in rows["cifar10_net"]
     assert "scaled to the 4 of this machine" in lines[-4]
 
 
