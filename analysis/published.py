@@ -99,7 +99,8 @@ def _yes(inside: bool | None) -> str:
 def _protocol(found: Sequence[Line]) -> list[str]:
     """Return how to read the table."""
     told = [
-        "95 % interval: Student t over n seeds; the published numbers are of single runs",
+        "95 % interval: of the mean, Student t over n seeds",
+        "inside: the published number, of one run, lies where 95 % of single runs of ours would",
         "published: after the last epoch; where ours is of the best epoch, validation chose it",
         "test numbers come from confirm.csv alone; a study that is not confirmed has none",
     ]

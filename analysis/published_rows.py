@@ -29,9 +29,10 @@ _OTHER_MACHINE = ("seconds_per_epoch", "train_seconds")
 class Line:
     """One row: `low` to `high` is the 95 % interval of the mean `ours` over `n` seeds.
 
-    `inside` tells whether the published number lies in it, or for an exact number whether both
-    are equal; None where that cannot be told: no number, one seed or few that gave one number,
-    seconds of another machine.
+    `inside` tells whether the published number, which is of one run, lies where 95 % of single
+    runs of ours would: in the prediction interval, mean -+ t sd sqrt(1 + 1/n) (Student's t, n - 1
+    degrees of freedom); of an exact number whether both are equal. None where that cannot be
+    told: no number, one seed or few that gave one number, seconds of another machine.
     `of` says which weights or epochs ours is of: of the last epoch, as published; of the best one
     by validation; the mean over the last stage's; trained alone on the machine; or exact.
     `fill` holds the commands to run where ours is missing.
@@ -121,9 +122,6 @@ def _line(
 ) -> Line:
     found = student_interval(values) if values else None
     low, high = _possible(row.metric, found) if found else (None, None)
-    inside = None
-    if low is not None and high is not None and row.value is not None:
-        inside = None if row.metric in _OTHER_MACHINE else low <= row.value <= high
     return Line(
         **_head(row),
         published=row.value,
@@ -132,7 +130,7 @@ def _line(
         low=low,
         high=high,
         n=len(values),
-        inside=inside,
+        inside=_like_a_run(row, found),
         of=of,
         parameters=sizes[0],
         trainable_parameters=sizes[1],
@@ -141,11 +139,26 @@ def _line(
     )
 
 
+def _like_a_run(row: Reference, found: Summary | None) -> bool | None:
+    """Tell whether a published number is what a single run of ours may give; None if unknown.
+
+    The interval of the mean would not do: the more seeds, the fewer runs like them lie in it.
+    """
+    if found is None or found.low is None or found.high is None:
+        return None
+    if row.value is None or row.metric in _OTHER_MACHINE:
+        return None
+    # The interval's half is t sd / sqrt(n).
+    half = (found.high - found.low) / 2 * math.sqrt(found.n + 1)
+    return abs(row.value - found.mean) <= half
+
+
 def _possible(metric: str, found: Summary) -> tuple[float | None, float | None]:
     """Return the interval without what a metric cannot be: few seeds give wide ones."""
     if found.low is None or found.high is None:
         return None, None
-    most = 1.0 if metric.endswith("accuracy") else math.inf
+    share = metric.endswith("accuracy") or metric.startswith(("f1_", "precision_", "recall_"))
+    most = 1.0 if share else math.inf
     return max(found.low, 0.0), min(found.high, most)
 
 
