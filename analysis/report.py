@@ -17,6 +17,7 @@ from analysis.report_html import tag
 from analysis.report_model import Evaluated, evaluate
 from analysis.report_page import contents, page
 from analysis.report_study import ReportedStudy, read_study
+from search.errors import StudyFailed
 from search.places import uri_of
 from search.progress import say
 from trainables.errors import TrellisError
@@ -55,14 +56,14 @@ def write_report(
         uri: Of the study where it lies in a store, and `folder` is a copy.
 
     Raises:
-        StudyFailed: the study has written no trial yet.
-        TrellisError: a file of the study is damaged, or the page cannot be written.
+        StudyFailed: the study has written no trial yet, or the page cannot be written.
+        TrellisError: a file of the study is damaged.
     """
     study = read_study(folder)
     try:
         return _write(study, top, _evaluated(study, data_dir, with_model, tell), tell, uri)
     except OSError as error:
-        raise TrellisError(f"cannot write the report of {folder}: {error.strerror}") from None
+        raise StudyFailed(f"cannot write the report of {folder}: {error.strerror}") from None
 
 
 def _write(
@@ -121,9 +122,8 @@ def _parser() -> Parser:
         epilog=f"example: {PROG} lenet_beans-20261122-101500",
     )
     parser.add_argument("study", metavar="STUDY", help="its name, or a path to its folder")
-    parser.add_argument(
-        "--top", metavar="N", type=positive, default=10, help="configurations (default: 10)"
-    )
+    most = "of the best (default: 10); confirmed ones are all shown"
+    parser.add_argument("--top", metavar="N", type=positive, default=10, help=most)
     parser.add_data_dir()
     parser.add_argument(
         "--without-model",

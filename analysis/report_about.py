@@ -26,7 +26,7 @@ def warnings_of(study: ReportedStudy) -> list[Html]:
     found = []
     if study.data.get("real") is False or study.data.get("kind") == "embedded":
         found.append(
-            f"Embedded data, not the real {study.data.get('dataset', 'data')}: drawn by this "
+            f"Embedded data, not the real {study.data.get('dataset', 'data')}: made by this "
             "package for trying it out. No number here says anything about real images."
         )
     if (study.manifest.get("weights") or {}).get("source") == "random":

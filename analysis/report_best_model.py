@@ -14,6 +14,11 @@ from analysis.report_study import ReportedStudy
 from analysis.summary import best
 
 _PICTURE = 192  # pixels: the longest side of an embedded picture
+# Of training accuracy, as `trainables.training` counts it.
+TAKEN_DURING = (
+    "Training accuracy is taken during the epoch, by weights that still change, with dropout and "
+    "augmentation on: it is lower than what the same images would give afterwards."
+)
 _SMALL = 64  # pixels up to which pictures are shown as they are, sharp
 
 
@@ -41,9 +46,9 @@ def _overfitting(study: ReportedStudy, gallery: Gallery) -> list[Html]:
     if study.confirmed is not None:  # which recommends another model than this one
         name += ", the best of the sweep," if study.is_sweep else " of the search"
     said = (
-        f"At its best epoch, {drawn.best_epoch}, {name} was "
-        f"{abs(drawn.at_best) * 100:.1f} points {'better' if drawn.at_best >= 0 else 'worse'} on "
-        "the training images than on the validation images."
+        f"At its best epoch, {drawn.best_epoch}, {name} had a training accuracy "
+        f"{abs(drawn.at_best) * 100:.1f} points {'above' if drawn.at_best >= 0 else 'below'} that "
+        f"of validation. {TAKEN_DURING}"
     )
     caption = f"Training against validation accuracy of {name.strip(',')}; the gap is shaded."
     return [

@@ -68,11 +68,15 @@ def progress_section(study: ReportedStudy, gallery: Gallery) -> Html:
 
 def _curves(study: ReportedStudy, gallery: Gallery) -> Html:
     rungs = [int(rung) for rung in study.budget.get("rungs") or ()]
+    if study.budget.get("stopper") == "median":  # which compares after every epoch from there on
+        rungs = rungs[:1]
     curves = learning_curves.data(study.trials, study.curves, rungs, study.last_stage)
     if curves.rows.empty:
         return notice("No epoch has been trained yet.", kind="empty")
     caption = "Validation accuracy by epoch. Triangles: trials stopped there."
-    if rungs:
+    if rungs and study.budget.get("stopper") == "median":
+        caption += f" Dotted: the epoch from which on trials are compared, {rungs[0]}."
+    elif rungs:
         said = ", ".join(map(str, rungs))
         caption += f" Dotted: rungs, where trials are compared (epochs {said})."
     if curves.staged:
@@ -126,8 +130,8 @@ def _importance(study: ReportedStudy, gallery: Gallery) -> list[Html]:
         return [notice(f"Not computed: {found.note}.", kind="empty")]
     said = (
         f"From {found.n} completed trials alone: stopped ones tell of fewer epochs. PED-ANOVA: "
-        "what it took to be among the best tenth. fANOVA: the share of the variance, of "
-        "hyperparameters that every trial has."
+        "what it took to be among the best tenth. fANOVA: of the variance that single "
+        "hyperparameters explain, the part of each that every trial has."
     )
     said_of_n = f"{found.note[:1].upper()}{found.note[1:]}."
     warning = [notice(said_of_n, kind="warn")] if found.note else []

@@ -25,12 +25,11 @@ from analysis.robustness_data import (
     draw_examples,
     examples,
 )
-from analysis.table import data_kind
-from search.errors import UsageError
+from analysis.table import data_kind, origin, warn
+from search.errors import StudyFailed, UsageError
 from search.judging import OPENED_NAME, openings
 from search.plan import repeats
 from search.progress import DataProgress, say
-from trainables.errors import TrellisError
 from trainables.files import replace_file, replace_text
 
 if TYPE_CHECKING:
@@ -85,7 +84,8 @@ def measure(
         best = best.on(split)
     images, labels = best.split.images, best.split.labels
     table = accuracies(best.predict, images, labels, seed, DataProgress())
-    return table.assign(split=split, seed=seed, trial=best.about["trial"]), best
+    columns = {"split": split, "seed": seed, "trial": best.about["trial"], **origin(folder)}
+    return table.assign(**columns), best
 
 
 def write(folder: Path, table: pd.DataFrame, best: "BestModel", heading: str) -> list[Path]:
@@ -147,9 +147,10 @@ def _show(arguments: argparse.Namespace) -> None:
     try:
         paths = write(folder, table, best, heading)
     except OSError as error:
-        raise TrellisError(f"cannot write into {folder}: {error.strerror}") from None
+        raise StudyFailed(f"cannot write into {folder}: {error.strerror}") from None
     if arguments.csv:
         print(table.to_csv(index=False), end="")
+        warn(folder)
     else:
         print(plain(sections(table, heading)), end="")
     for path in paths:

@@ -17,7 +17,16 @@ from analysis.layout import WIDTH, Section, blocks, column, plain, show, show_on
 from analysis.summary import best, counts, finished, marginal, warm_started
 from search.errors import StudyFailed
 
-__all__ = ["best", "data_kind", "main", "marginal", "read_finished", "render_best"]
+__all__ = [
+    "best",
+    "data_kind",
+    "main",
+    "marginal",
+    "origin",
+    "read_finished",
+    "render_best",
+    "warn",
+]
 
 PROG = "python -m analysis.table"
 KEYS = ("rank", "trial")
@@ -109,9 +118,19 @@ def _warm(folder: Path, trials: pd.DataFrame) -> list[Section]:
 
 def _print_csv(folder: Path, frame: pd.DataFrame) -> None:
     """Print a frame in full precision; columns at its end name the data, and weights if any."""
-    (kind, warning), weights = data_kind(folder), _weights(folder)
-    origin = {"data": kind} | ({"weights": weights} if weights else {})
-    print(frame.assign(**origin).to_csv(index=False), end="")
+    print(frame.assign(**origin(folder)).to_csv(index=False), end="")
+    warn(folder)
+
+
+def origin(folder: Path) -> dict[str, str]:
+    """Return what tables tell of a study's origin: its data, and its weights if it needs any."""
+    weights = _weights(folder)
+    return {"data": data_kind(folder)[0]} | ({"weights": weights} if weights else {})
+
+
+def warn(folder: Path) -> None:
+    """Tell, beside a table on stdout, of a study whose data or weights are not the real thing."""
+    _, warning = data_kind(folder)
     if warning:
         print(warning, file=sys.stderr)
 

@@ -73,7 +73,7 @@ def _about(winner: Winner) -> Iterator[str]:
     yield ""
     if winner.data.kind == "embedded":
         yield (
-            f"**Trained on embedded data: images that Trellis draws itself, not the real "
+            f"**Trained on embedded data: images that Trellis brings with it, not the real "
             f"{winner.data.dataset}.** For trying things out, not for use."
         )
         yield ""

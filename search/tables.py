@@ -27,22 +27,22 @@ def check_target(path: Path) -> None:
 def write_tables(folder: Path, path: Path, kind: str) -> list[Path]:
     """Write trials to `path` and curves beside it; return both paths.
 
-    Both have the columns `study` and `data` in front, so that studies can be put together and
-    what is not the real thing stays named.
+    Both have the columns `study`, `data` and, where it needs any, `weights` in front, so that
+    studies can be put together and what is not the real thing stays named.
 
     Raises:
         TrellisError: a table is missing or damaged.
     """
     from analysis.frames import read_curves, read_trials
-    from analysis.table import data_kind
+    from analysis.table import origin
 
-    written = []
+    written, told = [], origin(folder)
     for frame, target in (
         (read_trials(folder), path),
         (read_curves(folder), curves_path(path)),
     ):
-        frame.insert(0, "data", data_kind(folder)[0])
-        frame.insert(0, "study", folder.resolve().name)
+        for at, (name, value) in enumerate({"study": folder.resolve().name, **told}.items()):
+            frame.insert(at, name, value)
         write = frame.to_csv if kind == "csv" else frame.to_parquet
         replace_file(target, partial(write, index=False))
         written.append(target)

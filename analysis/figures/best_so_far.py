@@ -11,7 +11,7 @@ from analysis.summary import finished
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WALL, SPENT = "minutes since the study began", "minutes of training, summed over trials"
+WALL, SPENT = "minutes since the study began", "minutes of trials, summed"
 
 
 def data(trials: pd.DataFrame, ended_s: Mapping[int, float]) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 
 Stopped trials would tell of a few epochs what completed ones tell of all. PED-ANOVA (Watanabe and
 others, IJCAI 2023) says what it took to be among the best tenth; fANOVA (Hutter and others, ICML
-2014) how much of the variance a parameter explains, in a forest fitted to the trials.
+2014) how much of the variance a parameter explains by itself, in a forest fitted to the trials,
+as a share of what all of them explain so: interactions are left out.
 """
 
 import warnings

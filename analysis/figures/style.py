@@ -163,7 +163,7 @@ def axis(title: str, **settings: Any) -> dict[str, Any]:
 
 def accuracy_axis(title: str = "validation accuracy", **settings: Any) -> dict[str, Any]:
     """Return an axis of accuracies in [0, 1]."""
-    return axis(title, tickformat=".0%", **settings)
+    return axis(title, tickformat=".2~%", **settings)  # 98.4% and 98%, not 98% twice
 
 
 def svg_of(figure: "Figure") -> str:

@@ -263,7 +263,7 @@ def test_embedded_data_and_random_weights_are_named_plainly(lenet: Path, tmp_pat
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("search.winner.check_weights", lambda *_: None)
         card = model_card(read_winner(tmp_path))
-    assert "**Trained on embedded data: images that Trellis draws itself, not the real" in card
+    assert "**Trained on embedded data: images that Trellis brings with it, not the real" in card
     assert "**Started from random weights, not from pretrained ones.**" in card
     assert "Classes: a\\|b, \\<img\\>, c." in card
     assert "No confusion matrix: the data was not there" in card
