@@ -62,14 +62,11 @@ def _budget(request: Request, best: Record, precision: str, check: Callable[[], 
         check()
         shown(what, done, total)
 
-    device = "auto"
-    if resources is not None:
-        device = "cuda" if resources.gpus_per_trial else "cpu"
     return Budget(
         epochs=len(best.rows),
         seed=best.seed,
         threads=resources.cpus_per_trial if resources else request.asked.cpus_per_trial or 1,
-        device=device,
+        device=request.device,
         precision=precision,
         progress=progress,
     )

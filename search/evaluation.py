@@ -19,12 +19,14 @@ from trainables.files import replace_text
 EVALUATION_NAME = "evaluation.json"
 
 
-def evaluate_best(experiment: Experiment, book: Book, data: Data, precision: str) -> None:
+def evaluate_best(
+    experiment: Experiment, book: Book, data: Data, precision: str, device: str = "auto"
+) -> None:
     """Write the evaluation of the study's best trial, if it has one, and say what came out."""
     root, best = book.folder.root, book.best
     if best is None:
         return
-    found = write_evaluation(experiment, root, best, data, precision)
+    found = write_evaluation(experiment, root, best, data, precision, device)
     if found is None:
         say(f"note: no {EVALUATION_NAME}, since {root} has no best.pt")
         return
@@ -36,7 +38,12 @@ def evaluate_best(experiment: Experiment, book: Book, data: Data, precision: str
 
 
 def write_evaluation(
-    experiment: Experiment, root: Path, best: Record, data: Data, precision: str
+    experiment: Experiment,
+    root: Path,
+    best: Record,
+    data: Data,
+    precision: str,
+    device: str = "auto",
 ) -> dict[str, Any] | None:
     """Write confusion matrix, weighted F1, precision and recall of `best`; return all of it.
 
@@ -59,7 +66,7 @@ def write_evaluation(
         "trial": best.number,
         "epoch": row["epoch"],
         "classes": list(data.classes),
-        **weights_metrics(model, weights, split, len(data.classes), precision),
+        **weights_metrics(model, weights, split, len(data.classes), precision, device),
     }
     replace_text(root / EVALUATION_NAME, _as_text(content))
     return content

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from search.errors import UsageError
+from search.gpus import smallest_gpu_mb
 from search.progress import say
 from search.request import Request
-from search.resources import Asked, Machine, Resources, allot, check_nodes, smallest_gpu_mb
+from search.resources import Asked, Machine, Resources, allot, check_nodes
 from search.room import Memory
 
 _MIB = 2**20
@@ -95,17 +96,17 @@ def divided(nodes: Sequence[Machine], asked: Asked) -> Resources:
     On CPUs a trial may use what it gets on the node that has least for each of its trials.
     """
     found = allot(together(nodes), *asked)
-    if found.gpus_per_trial:
-        return found
     alone = asked._replace(at_once=None)  # which counts the trials of all nodes
     here = [allot(node, *alone) for node in nodes if not check_nodes([node], found)]
-    rooms = [each.memory_mb for each in here if each.memory_mb is not None]
     fits = sum(each.concurrent for each in here)
+    found = replace(found, concurrent=max(1, min(found.concurrent, fits)))
+    if found.gpus_per_trial:  # CPUs of nodes without GPUs are no places
+        return found
+    rooms = [each.memory_mb for each in here if each.memory_mb is not None]
     memory_mb = min(rooms) if rooms else None
     has = [node.memory.most_mb for node in nodes if node.memory is not None]
     return replace(
         found,
-        concurrent=max(1, min(found.concurrent, fits)),
         memory_mb=memory_mb,
         # Of what no node has, it would be waited for without end.
         reserved_mb=memory_mb if memory_mb and has and memory_mb <= max(has) else None,

@@ -4,17 +4,14 @@
 """
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
-from pathlib import Path
 from typing import NamedTuple
 
+from search.gpus import smallest_gpu_mb, usable_gpus
 from search.room import LEAST_MB, Memory, gpu_room_mb, memory, trials_per_gpu
 from trainables.cpu import usable_cpus
 
-_MIB = 2**20
 _UNLIMITED = 10_000
 
 
@@ -51,8 +48,9 @@ class Resources:
 
     `memory_mb` is what a trial may use, in MiB: resident on a CPU, of the device's on a GPU
     (None: no limit). With `gpu_mb`, the memory of the smallest GPU, shares of GPUs follow the
-    predicted memory of each configuration, and `gpus_per_trial` is the most. `reserved_mb` is
-    what Ray sets aside for a trial on its node: on clusters, where nodes differ.
+    predicted memory of each configuration, and `gpus_per_trial` is the most: trials then go to
+    `gpus` GPUs. `reserved_mb` is what Ray sets aside for a trial on its node: on clusters, where
+    nodes differ.
     """
 
     cpus_per_trial: int
@@ -61,37 +59,13 @@ class Resources:
     memory_mb: float | None = None
     gpu_mb: float | None = None
     reserved_mb: float | None = None
+    gpus: int = 0
 
 
 def this_machine() -> Machine:
     """Count CPUs, GPUs and memory without starting anything."""
-    gpus = _usable_gpus()
+    gpus = usable_gpus()
     return Machine(usable_cpus(), gpus, memory=memory(), gpu_mb=smallest_gpu_mb(gpus))
-
-
-def _usable_gpus() -> int:
-    """Count GPUs by their device files, as far as CUDA_VISIBLE_DEVICES and torch see them."""
-    devices = len(list(Path("/dev").glob("nvidia[0-9]*")))
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        # As CUDA reads it: what follows the first name that is none counts no more.
-        names = takewhile(lambda name: name and name != "-1", map(str.strip, visible.split(",")))
-        devices = min(devices, len(list(names)))
-    if not devices:
-        return 0
-    import torch  # two seconds, for machines with a GPU alone
-
-    return min(devices, torch.cuda.device_count())  # 0 where torch is a CPU build
-
-
-def smallest_gpu_mb(gpus: int) -> float | None:
-    """Return the memory in MiB of the smallest of the first `gpus` GPUs; None for none."""
-    if not gpus:
-        return None
-    import torch
-
-    found = (torch.cuda.get_device_properties(number).total_memory for number in range(gpus))
-    return min(found) / _MIB
 
 
 def mistakes(
@@ -112,6 +86,11 @@ def mistakes(
             f"--gpus-per-trial {gpus_per_trial:g}: {machine.name} has {machine.gpus} GPUs; "
             f"ask for fewer, or give --address of a cluster that has them"
         )
+    if gpus_per_trial and machine.gpu_mb and not _fits_share(machine.gpu_mb, gpus_per_trial):
+        found.append(
+            f"--gpus-per-trial {gpus_per_trial:g}: that part of a GPU of {machine.gpu_mb:.0f} MiB "
+            "has no room for a trial; ask for more"
+        )
     most_mb = machine.memory.most_mb if machine.memory else math.inf
     on_gpu = machine.gpus if gpus_per_trial is None else gpus_per_trial
     if memory_per_trial is not None and not on_gpu and memory_per_trial > most_mb:
@@ -120,6 +99,10 @@ def mistakes(
             f"trials; ask for less, or give --address of a cluster that has it"
         )
     return found
+
+
+def _fits_share(gpu_mb: float, share: float) -> bool:
+    return int(gpu_room_mb(gpu_mb, share)) >= 1
 
 
 def check_nodes(nodes: Sequence[Machine], resources: Resources) -> list[str]:
@@ -176,7 +159,9 @@ def allot(
     found = Resources(
         cpus, gpus, fits if concurrent is None else min(concurrent, fits), memory_per_trial, gpu_mb
     )
-    if memory_per_trial is not None or gpu_mb is not None:
+    if gpu_mb is not None:
+        return replace(found, gpus=machine.gpus)
+    if memory_per_trial is not None:
         return found
     return replace(found, memory_mb=_memory_mb(machine, found))
 

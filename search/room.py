@@ -110,13 +110,23 @@ def gpu_room_mb(gpu_mb: float, share: float) -> float:
     return max(0.0, whole / ALLOCATOR_MARGIN)
 
 
-def share_for(gpu_mb: float, need_mb: float) -> float:
-    """Return the share of a GPU of `gpu_mb` MiB for a predicted peak: 1 / 16 to 1.
+def most_on_a_gpu(concurrent: int, gpus: int) -> int:
+    """Return how many trials a GPU gets if those at once are spread evenly, rounded up to a size.
+
+    Ray puts shares where they still fit, on the fullest GPU: smaller ones would leave others idle.
+    On one GPU nothing has to be spread.
+    """
+    even = math.ceil(concurrent / gpus) if gpus > 1 else _TRIALS_PER_GPU[-1]
+    return next((size for size in _TRIALS_PER_GPU if size >= even), _TRIALS_PER_GPU[-1])
+
+
+def share_for(gpu_mb: float, need_mb: float, most: int = _TRIALS_PER_GPU[-1]) -> float:
+    """Return the share of a GPU of `gpu_mb` MiB for a predicted peak: 1 / `most` to 1.
 
     1 also where all of the GPU is not enough: the trial then trains in micro-batches, or is
     refused.
     """
-    for trials in reversed(_TRIALS_PER_GPU):
+    for trials in (size for size in reversed(_TRIALS_PER_GPU) if size <= most):
         share = math.floor(1e4 / trials) / 1e4  # Ray counts in units of 0.0001
         if gpu_room_mb(gpu_mb, share) >= max(need_mb, _LEAST_GPU_MB / ALLOCATOR_MARGIN):
             return share

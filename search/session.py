@@ -14,9 +14,11 @@ from search.beside import Beside, started
 from search.book import Book
 from search.disk import is_full, what_to_free
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, StudyFailed, UsageError
+from search.gpus import precision_of_this_gpu
 from search.interrupts import EndEarly, Interrupts
 from search.manifest import check_inputs, command_line, make_manifest
 from search.mirror import Mirror
+from search.model import check_fits
 from search.plan import image_sizes, published
 from search.progress import DataProgress, say
 from search.request import Request, check
@@ -31,7 +33,7 @@ from trainables import store
 from trainables.budget import Weights
 from trainables.cpu import resolve_precision
 from trainables.data import Data, open_data, prepare
-from trainables.errors import TrellisError
+from trainables.errors import DataError, TrellisError
 
 
 def run(arguments: argparse.Namespace, way_on: tuple[str, ...] = ()) -> int:
@@ -87,6 +89,8 @@ class Session:
         self._precision = kept or resolve_precision(
             request.plan.precision, on_this_cpu=on_this_cpu
         )
+        if self._precision == "auto" and resources is not None:  # and so on a GPU of this machine
+            self._precision = precision_of_this_gpu()
 
     def run(self) -> int:
         """Search; return the exit code, also of a search that a signal or its budget ended."""
@@ -143,7 +147,7 @@ class Session:
                 path.write_text(traceback.format_exc(), encoding="utf-8")
                 where = f" (all of it in {path})"
             where += f"\nwhat is finished is kept; go on with {resume_command(self._request)}"
-        if is_full(error):
+        if is_full(error) and not isinstance(error, DataError):  # which names the cache
             return StudyFailed(what_to_free(error, self._request.folder) + where)
         text = (
             str(error) if isinstance(error, TrellisError) else f"{type(error).__name__}: {error}"
@@ -173,6 +177,8 @@ class Session:
             if not self._book.unfinished:
                 return
         _prepare(request, data)
+        if request.experiment.image_size is None and data.spec.kind == "folder":
+            check_fits(request.experiment, published(request.experiment, request.plan), data)
         self._interrupts.check()
         if request.experiment.shares and request.resources is not None:
             work = self._share(data, request.resources)
@@ -225,7 +231,7 @@ class Session:
         if request.experiment.class_metrics:
             from search.evaluation import evaluate_best
 
-            evaluate_best(request.experiment, self._book, data, self._precision)
+            evaluate_best(request.experiment, self._book, data, self._precision, request.device)
         if request.experiment.conclusion is not None:
             from search.conclusion import conclude
 

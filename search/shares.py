@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from search.catalog import find
 from search.domains import config_key
 from search.resources import Resources
-from search.room import gpu_room_mb, share_for
+from search.room import gpu_room_mb, most_on_a_gpu, share_for
 
 
 class Share(NamedTuple):
@@ -36,7 +36,8 @@ class Shares:
         need = self._need_mb(config)
         if need is None:
             return Share(1.0, asked)
-        share = share_for(gpu_mb, need if asked is None else min(need, asked))
+        most = most_on_a_gpu(self._resources.concurrent, self._resources.gpus)
+        share = share_for(gpu_mb, need if asked is None else min(need, asked), most)
         room = gpu_room_mb(gpu_mb, share)
         return Share(share, room if asked is None else min(room, asked))
 

@@ -69,9 +69,10 @@ def run_epoch(batch: Batch, epoch: int, lower: AbstractContextManager[object]) -
     started = time.perf_counter()
     device = batch.stages[0].train.labels.device
     trained, validated = train_epoch(batch, epoch, lower), evaluate(batch, lower)
+    every = torch.cat((trained, validated)).T.tolist()  # waits for a GPU
     seconds, peak = time.perf_counter() - started, machine.peak_memory_mb(device)
     outcomes: list[Outcome] = []
-    for stage, told in zip(batch.stages, torch.cat((trained, validated)).T.tolist(), strict=True):
+    for stage, told in zip(batch.stages, every, strict=True):
         try:
             outcomes.append(result_of(stage, epoch, told, seconds, peak))
         except Diverged as diverged:

@@ -13,6 +13,7 @@ import torch
 
 from trainables import cpu
 from trainables.budget import ALLOCATOR_MARGIN, Budget
+from trainables.cuda import can_compute
 from trainables.eager import spare_compiler
 from trainables.errors import TrellisError
 
@@ -33,14 +34,17 @@ def choose_device(budget: Budget) -> torch.device:
     """Return the device that the budget names; auto takes a GPU where there is one.
 
     Raises:
-        TrellisError: cuda where torch sees no GPU.
+        TrellisError: cuda where torch sees no GPU, or none that it can compute on.
     """
-    found = torch.cuda.is_available()
+    if budget.device == "cpu":
+        return torch.device("cpu")
+    found = can_compute()
     if budget.device == "cuda" and not found:
         raise TrellisError(
-            f"device cuda: torch {torch.__version__} sees no GPU here; use auto or cpu"
+            f"device cuda: torch {torch.__version__} sees no GPU here that it can use; "
+            "use auto or cpu"
         )
-    return torch.device("cuda" if found and budget.device != "cpu" else "cpu")
+    return torch.device("cuda" if found else "cpu")
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from trainables import device as machine
 from trainables.budget import Budget, TooLarge
+from trainables.cuda import can_compute
 from trainables.data import Data
 from trainables.evaluation import Examples, evaluate, evaluate_batch, evaluation_batch_size
 from trainables.live import Live, Lowered
@@ -65,6 +66,11 @@ class Peak:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "stage"}
 
     @property
+    def own_mb(self) -> float:
+        """What the trial alone takes of a CPU's memory: data is mapped from files, for all."""
+        return (self.total - self.data) / _MIB
+
+    @property
     def mb(self) -> float:
         """The total in MiB, as `EpochResult.peak_memory_mb` counts."""
         return self.total / _MIB
@@ -83,7 +89,7 @@ def predict(module: ModuleType, config: Mapping[str, Any], data: Data, budget: B
     Raises:
         ValueError: the configuration does not give a network for these images.
     """
-    if budget.device == "cuda" and not torch.cuda.is_available():
+    if budget.device == "cuda" and not can_compute():
         device = torch.device("cuda")
         known = "bfloat16" if budget.precision == "auto" else budget.precision
     else:
@@ -235,7 +241,7 @@ def _is_roomy(stage: Stage, budget: Budget, device: torch.device) -> bool:
     """Tell whether a stage fits by far, so that its peak need not be known."""
     if budget.memory_mb is None or device.type != "cpu":
         return False
-    return fits_by_far(stage, budget.memory_mb * _MIB - base_bytes() - _data_bytes(stage))
+    return fits_by_far(stage, budget.memory_mb * _MIB - base_bytes())
 
 
 def _micro_batch(stage: Stage, budget: Budget, device: torch.device) -> int | None:
@@ -245,12 +251,12 @@ def _micro_batch(stage: Stage, budget: Budget, device: torch.device) -> int | No
 
     def fits(size: int | None) -> bool:
         found.append(peak(replace(stage, micro_batch=size), device, budget))
-        return budget.memory_mb is None or found[-1].mb <= budget.memory_mb
+        return budget.memory_mb is None or _charged_mb(found[-1], device) <= budget.memory_mb
 
     if fits(None):
         return None
     if not fits(1):  # told at once, and not after all sizes between
-        raise TooLarge(_too_large(found[-1], budget))
+        raise TooLarge(_too_large(found[-1], budget, device))
     # One after the other: gaps make a peak that now and then grows as batches shrink.
     taken = next((size for size in sizes if fits(size)), 1)
     if taken < batch:
@@ -259,9 +265,15 @@ def _micro_batch(stage: Stage, budget: Budget, device: torch.device) -> int | No
     return taken
 
 
-def _too_large(found: Peak, budget: Budget) -> str:
-    name, size = max(found.parts.items(), key=lambda item: item[1])
+def _charged_mb(found: Peak, device: torch.device) -> float:
+    return found.own_mb if device.type == "cpu" else found.mb
+
+
+def _too_large(found: Peak, budget: Budget, device: torch.device) -> str:
+    parts = {k: v for k, v in found.parts.items() if k != "data" or device.type != "cpu"}
+    name, size = max(parts.items(), key=lambda item: item[1])
+    need = _charged_mb(found, device)
     return (
-        f"needs about {found.mb:,.0f} MB with one image at a time in stage {found.stage}, "
+        f"needs about {need:,.0f} MB with one image at a time in stage {found.stage}, "
         f"has {budget.memory_mb:,.0f} MB; largest: {name}, {size / _MIB:,.0f} MB"
     )

@@ -72,25 +72,33 @@ def predictions(
     return logits_of(model, images, lower).argmax(1).numpy()
 
 
-def split_logits(model: nn.Module, split: Split, precision: str = "auto") -> Tensor:
+def split_logits(
+    model: nn.Module, split: Split, precision: str = "auto", device: str = "auto"
+) -> Tensor:
     """Return the logits [n, classes] of a split, float32 on the CPU.
 
-    Runs on a GPU where there is one, at the precision of the trial, so that accuracies agree.
+    Runs on `device` (auto: a GPU where there is one), at the precision of the trial, so that
+    accuracies agree.
     """
-    given = Budget(epochs=1, precision=precision)
-    device = machine.set_up(given)
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    examples = Examples.of(split, device)
-    return logits_of(model, examples.inputs, machine.autocast(given, device))
+    given = Budget(epochs=1, precision=precision, device=device)
+    place = machine.set_up(given)
+    model = model.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    examples = Examples.of(split, place)
+    return logits_of(model, examples.inputs, machine.autocast(given, place))
 
 
 def weights_metrics(
-    model: nn.Module, weights: Path, split: Split, classes: int, precision: str = "auto"
+    model: nn.Module,
+    weights: Path,
+    split: Split,
+    classes: int,
+    precision: str = "auto",
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Return the `class_metrics` on a split of weights that a trial kept (`save_weights`).
 
     `model` is the network of the trial's configuration, from the meta device or not.
     """
     model.load_state_dict(load_weights(weights)["model"], assign=True)
-    found = split_logits(model, split, precision).argmax(1).numpy()
+    found = split_logits(model, split, precision, device).argmax(1).numpy()
     return class_metrics(split.labels, found, classes)

@@ -67,13 +67,14 @@ class Work:
 def drawn(work: Work) -> Any:
     """Return data of drawn images, as many as the work trains on and a tenth to validate."""
     from trainables.data import Data, DataSpec, Split
+    from trainables.data.source import Progress, silent
 
     side, channels, classes, count = SHAPES[work.experiment]
     count = work.images or count
     counts = {"train": count, "validation": max(classes, count // 10)}
 
     class Drawn(Data):
-        def split(self, name: str, size: int | None) -> Split:
+        def split(self, name: str, size: int | None, progress: Progress = silent) -> Split:
             pixels, draws = size or side, np.random.default_rng(0)
             shape = (counts[name], pixels, pixels, channels)
             images = draws.integers(0, 256, shape, dtype=np.uint8)
@@ -88,12 +89,14 @@ def budget_of(work: Work) -> Any:
     """Return the trial's budget: its share of the GPU's memory, one thread on a CPU."""
     import torch
 
+    from search.room import gpu_room_mb
     from trainables.budget import Budget
     from trainables.weights import RANDOM
 
     memory_mb = None
     if torch.cuda.is_available():
-        memory_mb = torch.cuda.get_device_properties(0).total_memory / 2**20 * 0.9 * work.share
+        whole = torch.cuda.get_device_properties(0).total_memory / 2**20
+        memory_mb = gpu_room_mb(whole, work.share)  # as a study does
     threads = 0 if torch.cuda.is_available() else 1
     return Budget(sum(work.stages), work.seed, threads, weights=RANDOM, memory_mb=memory_mb)
 
