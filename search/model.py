@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.errors import StudyFailed
+from search.errors import StudyFailed, UsageError
 from search.experiment import Experiment
 from trainables.budget import Weights
 from trainables.data import Data, Split
@@ -79,3 +79,16 @@ def split_of(experiment: Experiment, config: Mapping[str, Any], data: Data, name
 
         return only(data, name, parse_classes(config["target_classes"]))
     return data.split(name, config.get("image_size", experiment.image_size))
+
+
+def check_fits(experiment: Experiment, config: Mapping[str, Any], data: Data) -> None:
+    """Refuse images that are too small for a network which takes them as they are.
+
+    Raises:
+        UsageError: they are.
+    """
+    height, width, channels = data.split("train", experiment.image_size).images.shape[1:]
+    try:
+        network(experiment, config, len(data.classes), (height, width, channels))
+    except ValueError as error:
+        raise UsageError([f"images of {height}x{width}: {error}"]) from None

@@ -78,6 +78,8 @@ def _predict(given: argparse.Namespace) -> int:
     if warning:
         say(f"note: trained on {warning}")
     paths = image_files(given.images)
+    if hasattr(sys.stdout, "reconfigure"):  # names of files may be any bytes
+        sys.stdout.reconfigure(errors="surrogateescape")
     read = _print(winner, paths, _as_json if given.json else _as_csv)
     if read < len(paths):
         say(f"{len(paths) - read} of {len(paths)} could not be read and were skipped")

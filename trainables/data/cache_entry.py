@@ -155,4 +155,7 @@ class Writer:
 
     def _unequal(self, shape: tuple[int, ...]) -> str:
         first, other = ("x".join(map(str, each)) for each in (self._shape or (), shape))
-        return f"the images differ in size: {first} and {other}; give one image size for all"
+        return (
+            f"the images differ in size: {first} and {other}; scale them to one, or take an "
+            "experiment that scales them, such as lenet_beans"
+        )

@@ -113,16 +113,17 @@ def _usable(
         _count(copies, "had the same content as another and {} dropped"),
         _count(contradictions, "had the same content under different classes and {} dropped"),
         _count(layout.loose, "lay beside the class folders and {} not used"),
+        _count(layout.unknown, "had no ending of a known image format and {} not used", "file"),
     ]
     dropped = {*unreadable, *copies, *contradictions}
     usable = {path: r for path, r in checked.items() if r is not None and path not in dropped}
     return usable, tuple(note for note in notes if note)
 
 
-def _count(paths: list[str], what: str) -> str:
+def _count(paths: list[str], what: str, noun: str = "image") -> str:
     if not paths:
         return ""
-    images, were = ("image", "was") if len(paths) == 1 else ("images", "were")
+    images, were = (noun, "was") if len(paths) == 1 else (f"{noun}s", "were")
     return f"{len(paths)} {images} {what.format(were)}: {listed(sorted(paths))}"
 
 

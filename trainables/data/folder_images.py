@@ -68,7 +68,17 @@ def decode(data: bytes) -> NDArray[np.uint8]:
         if limit is not None and image.width * image.height > limit:
             raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
         image.load()
-        return np.asarray(_rgb(ImageOps.exif_transpose(image)))
+        return np.asarray(_rgb(_turned(image)))
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception as error:  # broken EXIF raises nearly anything; the pixels are good
+        _log.info("EXIF that cannot be read is left out: %r", error)
+        return image
 
 
 def _rgb(image: Image.Image) -> Image.Image:

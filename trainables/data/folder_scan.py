@@ -15,6 +15,10 @@ from trainables.errors import DataError
 
 METADATA = "metadata.csv"
 COLUMNS = ("file", "condition")
+_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+# Beside images, in any folder; of other files that are none by their name it is told.
+_NO_IMAGES = {".csv", ".db", ".htm", ".html", ".ini", ".json", ".log", ".md", ".txt", ".xml",
+              ".yaml", ".yml"}  # fmt: skip
 MIN_IMAGES = 3  # of a class: one for each split
 
 
@@ -26,6 +30,7 @@ class Layout:
     files: dict[str, int]  # path -> label
     conditions: dict[str, str]  # path -> condition; all "" without metadata.csv
     loose: list[str]  # images beside the class folders, which have no class
+    unknown: list[str]  # files in class folders that are no images by their name, but may be
 
 
 def shown(path: str) -> str:
@@ -61,9 +66,16 @@ def _scan(root: Path) -> Layout:
     names = sorted(name for name in os.listdir(root) if not name.startswith("."))
     mistakes: list[str] = []
     classes = [name for name in names if _is_class(root, name, mistakes)]
+    if _look_like_splits(root, classes):
+        mistakes.append(
+            f"{listed(classes)} look like splits, with the classes inside: put the images of all "
+            f"of them into one folder per class in {root}; splits are made of these"
+        )
     files: dict[str, int] = {}
+    unknown: list[str] = []
     for label, name in enumerate(classes):
-        paths = _images(root, name, mistakes)
+        paths, others = _images(root, name, mistakes)
+        unknown += others
         if len(paths) < MIN_IMAGES:
             mistakes.append(too_few(name, len(paths), "image"))
         files.update(dict.fromkeys(paths, label))
@@ -77,7 +89,16 @@ def _scan(root: Path) -> Layout:
     if mistakes:
         raise DataError("\n".join(mistakes))
     loose = [name for name in names if is_image_name(name) and (root / name).is_file()]
-    return Layout(tuple(classes), files, conditions, loose)
+    return Layout(tuple(classes), files, conditions, loose, unknown)
+
+
+def _look_like_splits(root: Path, classes: Sequence[str]) -> bool:
+    named_so = all(name.lower() in _SPLITS for name in classes)
+    return (
+        bool(classes)
+        and named_so
+        and any(each.is_dir() for name in classes for each in (root / name).iterdir())
+    )
 
 
 def too_few(name: str, count: int, what: str) -> str:
@@ -108,9 +129,9 @@ def _is_class(root: Path, name: str, mistakes: list[str]) -> bool:
     return True
 
 
-def _images(root: Path, name: str, mistakes: list[str]) -> list[str]:
-    """Return the paths of the images of one class, at any depth."""
-    paths = []
+def _images(root: Path, name: str, mistakes: list[str]) -> tuple[list[str], list[str]]:
+    """Return the paths of the images of one class, at any depth, and of what may be some."""
+    paths, others = [], []
     for folder, inner, files in os.walk(root / name, onerror=_raise):
         inner[:] = [each for each in inner if not each.startswith(".")]
         here = Path(folder).relative_to(root)
@@ -118,8 +139,12 @@ def _images(root: Path, name: str, mistakes: list[str]) -> list[str]:
         links = [(here / each).as_posix() for each in inner if (Path(folder) / each).is_symlink()]
         if links:
             mistakes.append(f"links to folders inside a class: {listed(sorted(links))}; copy them")
-        paths += [(here / each).as_posix() for each in files if is_image_name(each)]
-    return sorted(paths)
+        for each in files:
+            if is_image_name(each):
+                paths.append((here / each).as_posix())
+            elif not each.startswith(".") and Path(each).suffix.lower() not in _NO_IMAGES:
+                others.append((here / each).as_posix())
+    return sorted(paths), sorted(others)
 
 
 def _raise(error: OSError) -> None:
