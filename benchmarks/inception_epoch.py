@@ -21,6 +21,7 @@ TRAIN_IMAGES = 1034
 def drawn_data(images: int) -> object:
     """Return data of as many drawn images to train on, a tenth of that to validate."""
     from trainables.data import Data, DataSpec, Split
+    from trainables.data.source import Progress, silent
 
     draws = np.random.default_rng(0)
 
@@ -32,7 +33,7 @@ def drawn_data(images: int) -> object:
     splits = {name: split(count) for name, count in counts.items()}
 
     class Drawn(Data):
-        def split(self, name: str, size: int | None) -> Split:
+        def split(self, name: str, size: int | None, progress: Progress = silent) -> Split:
             return splits[name]
 
     spec = DataSpec("beans", "embedded")

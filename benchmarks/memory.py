@@ -70,13 +70,14 @@ def _few(experiment: str) -> Any:
     from dataclasses import dataclass, fields
 
     from trainables.data import Data, DataSpec, Split, open_data
+    from trainables.data.source import Progress, silent
 
     many = experiment in ("mnist_cnn", "cifar10_net", "cifar10_transfer")
 
     @dataclass(frozen=True)
     class Few(Data):
-        def split(self, name: str, size: int | None) -> Split:
-            whole, count = super().split(name, size), self.sizes[name]
+        def split(self, name: str, size: int | None, progress: Progress = silent) -> Split:
+            whole, count = super().split(name, size, progress), self.sizes[name]
             return Split(whole.images[:count], whole.labels[:count])
 
     whole = open_data(DataSpec(EXPERIMENTS[experiment], "embedded"))

@@ -30,6 +30,7 @@ from trainables import device as machine
 from trainables.budget import Budget
 from trainables.cpu import resolve_precision
 from trainables.data import Data, DataSpec, Split
+from trainables.data.source import Progress, silent
 from trainables.trace import trace
 from trainables.training import Stage, train_epoch
 
@@ -81,7 +82,7 @@ def drawn(side: int, channels: int, classes: int, images: int) -> Data:
     split = Split(pixels, draws.integers(0, classes, images))
 
     class Drawn(Data):
-        def split(self, name: str, size: int | None) -> Split:
+        def split(self, name: str, size: int | None, progress: Progress = silent) -> Split:
             return split
 
     names = tuple(str(each) for each in range(classes))

@@ -132,7 +132,8 @@ def torch_stage(
     build: NetworkBuilder, config: Config, data: Data, budget: Budget, device: torch.device
 ) -> Stage:
     """Return the stage of a network published with torch's defaults, on images as they are."""
-    splits = data.split("train", None), data.split("validation", None)
+    progress = budget.progress
+    splits = data.split("train", None, progress), data.split("validation", None, progress)
     height, width, channels = splits[0].images.shape[1:]
     model = initialised(
         lambda: build(config, len(data.classes), channels, (height, width)),

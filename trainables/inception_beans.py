@@ -226,7 +226,8 @@ class _Trial:
             whole = Examples(values, torch.empty(count, dtype=torch.int64, device=device))
             return [whole] * copies
         frozen = backbone_of(self._data, self._budget, device)
-        labels = torch.from_numpy(self._data.split(split, IMAGE_SIZE).labels).to(device)
+        known = self._data.split(split, IMAGE_SIZE, self._budget.progress)
+        labels = torch.from_numpy(known.labels).to(device)
         found = []
         for copy in range(copies):
             # The head comes first: one pass then gives what fine-tuning will need, too.

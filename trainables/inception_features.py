@@ -70,7 +70,8 @@ class Backbone:
         # On the CPU, whatever computes: other generators draw other numbers.
         draws = generator(0, "augmented copy", copy)
         names = [cut.name for cut in cuts]
-        images = torch.from_numpy(self.data.split(split, IMAGE_SIZE).images)
+        whole = self.data.split(split, IMAGE_SIZE, self.budget.progress)
+        images = torch.from_numpy(whole.images)
         for batch in images.split(_BATCH):
             floats = augment(images_to_floats(batch), augmentation, draws).to(self.device)
             with torch.inference_mode(), machine.autocast(self.budget, self.device):

@@ -73,7 +73,8 @@ def train_and_evaluate(
 
 def _stage(config: Config, data: Data, budget: Budget, device: torch.device) -> Stage:
     size = config["image_size"]
-    splits = data.split("train", size), data.split("validation", size)
+    progress = budget.progress
+    splits = data.split("train", size, progress), data.split("validation", size, progress)
     channels = splits[0].images.shape[-1]
     model = initialised(
         lambda: build(config, len(data.classes), channels), keras_init, budget.seed, device

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from trainables.data import Data, DataSpec, Split
+from trainables.data.source import Progress, silent
 
 # As TFDS has them: (height, width, channels), classes, images of train and validation; of mnist
 # and cifar10 a tenth of the train split is validation.
@@ -21,7 +22,7 @@ class Shapes(Data):
 
     image: tuple[int, int, int] = field(default=(1, 1, 1), hash=False)  # height, width, channels
 
-    def split(self, name: str, size: int | None) -> Split:
+    def split(self, name: str, size: int | None, progress: Progress = silent) -> Split:
         """Return a split that costs no memory."""
         height, width, channels = self.image
         images = (size or height, size or width, channels)

@@ -63,7 +63,7 @@ def target_features(
     examples: dict[str, Examples] = {}
     computed, waited_s = 0, 0.0
     for split in _SPLITS:
-        whole = data.split(split, None)
+        whole = data.split(split, None, budget.progress)
         chosen = members(whole.labels, classes, split)
         compute = partial(_compute, model, whole.images, chosen, budget)
         found = frozen.stored([cut], split, len(chosen), compute, budget.progress)

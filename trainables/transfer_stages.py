@@ -30,7 +30,7 @@ def stages(config: Config, data: Data, budget: Budget) -> list[DeviceStage]:
 def _stage(config: Config, data: Data, budget: Budget, device: torch.device) -> Stage:
     if device.type != "meta":
         raise ValueError(f"the device must be meta here, but got {device}")
-    height, width, channels = data.split("train", None).images.shape[1:]
+    height, width, channels = data.split("train", None, budget.progress).images.shape[1:]
     build = partial(
         TransferTail,
         frozen_layers=config["frozen_layers"],

@@ -45,16 +45,17 @@ class Data:
         """False for the data that this package makes itself."""
         return self.spec.kind != "embedded"
 
-    def split(self, name: str, size: int | None) -> Split:
+    def split(self, name: str, size: int | None, progress: Progress = silent) -> Split:
         """Return a split, each image scaled to `size` x `size`; None keeps the images' own size.
 
         Read from the cache; where it is missing there it is made, from the same data or not at
-        all.
+        all: `progress` hears of that, which may take minutes.
 
         Raises:
             DataError: the data changed, or the images have several sizes and `size` is None.
         """
-        found = ensure(self.fingerprint, name, _sizes([name], [size]), _opener(self, silent))
+        wanted, opener = _sizes([name], [size]), _opener(self, progress)
+        found = ensure(self.fingerprint, name, wanted, opener, progress)
         for note in found.notes:
             _log.warning("%s", note)
         entry = found.entries[size]

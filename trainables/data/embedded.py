@@ -99,7 +99,7 @@ def _drawn(
     doing: str,
 ) -> Source:
     """Return a source of rendered images whose classes take turns, so that splits are balanced."""
-    from trainables.seeds import derive  # imports torch, which opening a file needn't
+    from trainables.seeds import derive
 
     def make(split: str, index: int) -> tuple[Image, int]:
         label = index % len(classes)
