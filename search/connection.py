@@ -16,6 +16,7 @@ from search.errors import EXIT_FAILED, StudyFailed, last_line
 from search.interrupts import EndEarly, Interrupts
 from search.local import Local, paths
 from search.progress import say
+from search.replaced import replaced
 from search.request import Request
 from search.server import ServerWatch
 from search.threads import FOR_RAY, room_for
@@ -54,16 +55,19 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
             "room for them; end others, or raise the limit (ulimit -u, or the container's)"
         )
     import ray
+    import ray._private.utils
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     server = ServerWatch(None, interrupts.end, _leave)
     local = Local(_early(request), request.experiment.name) if request.address == "local" else None
     try:
         try:
-            url = local.start(_options(request)) if local else _join(request)
+            # Ray's own handler would end this process, with 15 and without a word.
+            with replaced(ray._private.utils, {"set_sigterm_handler": lambda _: None}):
+                url = local.start(_options(request)) if local else _join(request)
         except Exception as error:  # Ray raises anything here, Exception itself too
             raise StudyFailed(f"no Ray at {request.address}: {_why(error, request)}") from None
-        interrupts.install()  # ray.init puts a handler of its own in the place of ours
+        interrupts.install()  # in case that Ray has put a handler of its own in the place of ours
         if url:
             say(access.dashboard_line(url, request.address))
         server = ServerWatch(_server(), interrupts.end, _leave)

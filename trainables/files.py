@@ -1,13 +1,19 @@
-"""Files that are whole or absent: written aside, then renamed over the old one."""
+"""Files that are whole or absent: written aside, then renamed over the old one.
+
+Folders may be shared with other machines, whose processes this one cannot see.
+"""
 
 import contextlib
 import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 # The process is in the extension: what stands before it goes into the files that torch writes.
 _ASIDE = re.compile(r"\.(.+)\.part-([1-9][0-9]{0,8})")
+# A file that is being written is younger, by far, wherever its process runs.
+_STALE_S = 600.0
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -15,7 +21,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
     Whatever ends this process, `path` holds the old content or the new one; after a loss of power
     that is so only if `write` syncs the file. The temporary file is this process's own. An error
-    removes it; one left by a kill is removed by the next call in the same folder.
+    removes it; one left by a kill is removed ten minutes later by a call in the same folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
@@ -48,12 +54,13 @@ def stands_for(name: str) -> str | None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove temporary files of processes that are gone."""
+    """Remove temporary files of processes that are gone, once nobody writes to them any more."""
     for path in folder.glob(".*.part-*"):
         match = _ASIDE.fullmatch(path.name)
         if match and not _alive(int(match[2])):
             with contextlib.suppress(OSError):  # gone meanwhile, or another user's
-                path.unlink()
+                if time.time() - path.stat().st_mtime > _STALE_S:
+                    path.unlink()
 
 
 def _alive(process: int) -> bool:

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # that package keeps its arrays here
 META = "meta.json"  # written last; its time of change is when the folder was last used
 PLACES = ("images", "activations", "sources")
 _DEFAULT_GB = 20.0
+_LATELY_S = 3600.0
 
 _log = logging.getLogger(__name__)
 
@@ -170,11 +172,17 @@ def trim(keep: Collection[Path] = ()) -> list[Path]:
     """
     found = sorted(_folders(), key=lambda folder: folder.used)
     excess = sum(folder.bytes for folder in found) - limit_bytes()
-    removed = []
+    removed, now = [], time.time()
     for folder in found:
         if excess <= 0:
             break
         if folder.path not in keep:
+            if now - folder.used < _LATELY_S:  # it may have to be made again for the next trial
+                _log.warning(
+                    "the limit of the cache in %s, %.1f GB, pushes out %s, which was used %.0f s "
+                    "ago; set TRELLIS_CACHE_GB higher",
+                    root(), limit_bytes() / 1e9, folder.path.name, now - folder.used,
+                )  # fmt: skip
             _remove(folder.path)
             removed.append(folder.path)
             excess -= folder.bytes
