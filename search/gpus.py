@@ -1,6 +1,7 @@
 """Which GPUs this machine has for trials, found without starting anything."""
 
 import os
+import subprocess
 from itertools import takewhile
 from pathlib import Path
 
@@ -57,13 +58,34 @@ def _visible() -> int:
 
 
 def smallest_gpu_mb(gpus: int) -> float | None:
-    """Return the memory in MiB of the smallest of the first `gpus` GPUs; None for none."""
+    """Return the memory in MiB that the first `gpus` GPUs have at least, less what others hold.
+
+    Others are all programs that hold some of it now, a desktop or another study. None for no GPU.
+    """
     if not gpus:
         return None
     import torch
 
-    found = (torch.cuda.get_device_properties(number).total_memory for number in range(gpus))
-    return min(found) / _MIB
+    held = _held_mb()
+    known = [torch.cuda.get_device_properties(number) for number in range(gpus)]
+    names = [f"GPU-{getattr(each, 'uuid', '')}" for each in known]  # AMD's may have none
+    free = (k.total_memory / _MIB - held.get(n, 0.0) for k, n in zip(known, names, strict=True))
+    return max(1.0, min(free))
+
+
+def _held_mb() -> dict[str, float]:
+    """Return the MiB in use of every GPU that its driver tells of, by UUID.
+
+    nvidia-smi tells without a context of its own on the GPU, which would take memory there. What
+    it does not tell, such as of a part of a GPU (MIG), is taken for free.
+    """
+    words = ["nvidia-smi", "--query-gpu=uuid,memory.used", "--format=csv,noheader,nounits"]
+    try:
+        told = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    pairs = (line.split(",") for line in told.splitlines() if line.count(",") == 1)
+    return {name.strip(): float(mb) for name, mb in pairs if mb.strip().isdecimal()}
 
 
 def precision_of_this_gpu() -> str:

@@ -1,0 +1,54 @@
+"""What a GPU has free: told by a stand-in for nvidia-smi, since there is no GPU here."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from search.gpus import smallest_gpu_mb
+
+MIB = 2**20
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [
+        SimpleNamespace(total_memory=24_000 * MIB, uuid="aa-1"),
+        SimpleNamespace(total_memory=40_000 * MIB, uuid="bb-2"),
+    ]
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: sizes[number])
+
+
+def says(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nvidia-smi be a shell script."""
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("script", "free"),
+    [
+        ("echo 'GPU-aa-1, 10'; echo 'GPU-bb-2, 0'", 23_990.0),
+        ("echo 'GPU-aa-1, 0'; echo 'GPU-bb-2, 39000'", 1_000.0),
+        ("echo 'GPU-cc-3, 20000'", 24_000.0),  # one that this study does not see
+        ("echo 'GPU-aa-1, [N/A]'", 24_000.0),  # parts of a GPU are not told
+        ("echo 'GPU-aa-1, 24000'", 1.0),  # full: no trial fits, and none is told to have less
+        ("echo 'No devices were found'; exit 6", 24_000.0),
+    ],
+)
+def test_what_others_hold_is_not_free(
+    script: str, free: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(script, tmp_path, monkeypatch)
+    assert smallest_gpu_mb(2) == free
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_without_nvidia_smi_all_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert smallest_gpu_mb(2) == 24_000.0
+    assert smallest_gpu_mb(0) is None
