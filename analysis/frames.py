@@ -119,6 +119,7 @@ def resolve_study(text: str, results_dir: Path | str, weights: bool = True) -> P
     """
     place, name = str(results_dir), text
     if is_remote(text):
+        _check(text)
         place, name = above(text)
     if is_remote(place):
         return _fetched(place, name, weights)
@@ -156,10 +157,7 @@ def resolve_studies(texts: Sequence[str], results_dir: Path | str) -> list[Path]
 def _fetched(place: str, name: str, weights: bool) -> Path:
     from search.fetched import fetched, studies
 
-    try:
-        check_place(place)
-    except ValueError as error:  # told without the place, which may hold a secret
-        raise TrellisError(f"study {name!r}: its place {error}") from None
+    _check(place)
     try:
         study_name(name)
     except ValueError as error:
@@ -168,6 +166,13 @@ def _fetched(place: str, name: str, weights: bool) -> Path:
     if found is None:
         raise TrellisError(f"no study {name!r} in {place}; {_near(name, studies(place), place)}")
     return found
+
+
+def _check(place: str) -> None:
+    try:
+        check_place(place)
+    except ValueError as error:  # told without the place, which may hold a secret
+        raise TrellisError(f"the place of the study {error}") from None
 
 
 def _near(text: str, known: Sequence[str], place: object) -> str:

@@ -50,7 +50,7 @@ def confirm(arguments: argparse.Namespace) -> int:
     seeds = wrong.parse("--seeds", arguments.seeds, options.at_least(1))
     if is_remote(arguments.results_dir) or is_remote(arguments.study):
         wrong.append(
-            f"{arguments.study}: a study in a store cannot be confirmed there; copy it here"
+            "STUDY: a study in a store cannot be confirmed there; copy it here"
         )
     if wrong:
         raise UsageError(wrong)

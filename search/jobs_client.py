@@ -195,7 +195,8 @@ class Cluster:
             except StopAsyncIteration:
                 return
             except TimeoutError:
-                self._get("/api/version", timeout=_SILENCE_S)
+                with self._told():
+                    self._get("/api/version", timeout=_SILENCE_S)
                 return
             copied.add(text, at)
             at += len(text)

@@ -191,15 +191,15 @@ def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
     """
     asked = argparse.Namespace(**vars(arguments))
     asked.address, asked.resume = "auto", False
-    if arguments.resume:
+    if arguments.resume or is_remote(arguments.results_dir):
         wrong.parse("--study", arguments.study, options.study_name)
         asked.study = None
+    if arguments.resume:
         for name in _FIT_THE_STUDY:
             wrong.parse(f"--{name.replace('_', '-')}", getattr(asked, name), options.at_least(1))
             setattr(asked, name, None)
     if is_remote(arguments.results_dir):  # which the cluster must reach, but not this machine
-        wrong.parse("--study", arguments.study, options.study_name)
-        asked.study, asked.results_dir = None, "results"
+        asked.results_dir = "results"
     for word in arguments.warm_start or ():
         wrong.parse("--warm-start", word, check_place, shown=False)
     asked.warm_start = None
@@ -216,6 +216,8 @@ def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
     except UsageError as error:
         for line in error.mistakes:
             what = f"--address {asked.address}: "  # the token that is asked for there
+            if "@" in (arguments.cluster or "") and line.startswith(what):
+                continue  # which is told, and without its password
             if arguments.cluster is not None or not line.startswith(what):
                 wrong.append(line.replace(what, f"--cluster {arguments.cluster}: ", 1))
 
@@ -225,14 +227,14 @@ def check_cluster(text: str | None, wrong: Mistakes) -> str:
     if text is None:
         wrong.append("--cluster URL is missing: the dashboard, such as http://127.0.0.1:8265")
         return ""
+    if "@" in text:  # it would go into the job's command and its output
+        wrong.append("--cluster: holds a name or password; the token is what a cluster asks for")
+        return ""
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:  # a port that is no number
         usable = False
-    if usable and "@" in parts.netloc:  # it would go into the job's command and its output
-        wrong.append("--cluster: holds a name or password; the token is what a cluster asks for")
-        return ""
     if not usable or parts.path.strip("/") or parts.query or parts.fragment:
         wrong.append(
             f"--cluster {text}: must be the URL of a Ray dashboard, such as http://127.0.0.1:8265"

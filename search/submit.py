@@ -149,7 +149,7 @@ def _fetch(cluster: "Cluster", asked: argparse.Namespace) -> int:
     from search.jobs_fetch import fetch
 
     if is_remote(asked.results_dir):
-        raise UsageError([f"--results-dir {asked.results_dir}: fetch takes a folder here"])
+        raise UsageError(["--results-dir: fetch takes a folder here, not a store"])
     results = local_path(asked.results_dir).absolute()
     print(f"study: {fetch(cluster, cluster.job(asked.job), results, _say)}")
     return EXIT_DONE

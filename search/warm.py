@@ -11,6 +11,7 @@ from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.options import Mistakes
 from search.past import ranked, read_records
+from search.places import check_place
 from search.records import Record
 from trainables.errors import TrellisError
 
@@ -68,6 +69,8 @@ def _usable(
 ) -> list[Inherited]:
     from analysis.frames import resolve_study
 
+    if wrong.parse("--warm-start", word, check_place, shown=False) is None:
+        return []
     try:
         folder = resolve_study(word, results, weights=False)
         best = ranked(read_records(folder))
