@@ -215,11 +215,20 @@ def _first_seeded(trials: pd.DataFrame) -> pd.Series:
 def _warning(folder: Path) -> str | None:
     """Return what is not the real thing, or too good, about a study's numbers; None if nothing."""
     warnings = [data_kind(folder)[1]]
-    trials = read_trials(folder)
-    of_seeds = repeats(read_manifest(folder).get("budget", {})) and not finished(trials).empty
-    if _recommended(folder) is None and of_seeds and _first_seeded(trials)["lost"]:
+    if _all_lost_seeds(folder):
         warnings.append("every configuration lost a seed: means of the others are too good")
     return "; ".join(each for each in warnings if each) or None
+
+
+def _all_lost_seeds(folder: Path) -> bool:
+    chosen = _recommended(folder)
+    if chosen is not None:
+        every = (read_confirmation(folder) or {})["configurations"]
+        return any(each.get("unsafe") for each in every if each["configuration"] == chosen)
+    if not repeats(read_manifest(folder).get("budget", {})):
+        return False
+    trials = read_trials(folder)
+    return not finished(trials).empty and bool(_first_seeded(trials)["lost"])
 
 
 def _configs(frame: pd.DataFrame) -> list[dict[str, Any]]:

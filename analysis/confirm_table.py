@@ -12,10 +12,7 @@ def render(content: Mapping[str, Any], width: int = 110) -> str:
 
     What lost a seed comes last: the mean of the others is too good.
     """
-    order = sorted(
-        content["configurations"],
-        key=_rank,
-    )
+    order = sorted(content["configurations"], key=_rank)
     kind = "" if content["real_data"] else f" ({content['data']}: not the real data)"
     kind += " (weights: random, not pretrained)" if content.get("weights") == "random" else ""
     title = (

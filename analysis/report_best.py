@@ -65,6 +65,7 @@ def _best_tiles(study: ReportedStudy) -> list[Html]:
         none = test.get("low") is None
         sure = "no interval" if none else interval(test["low"], test["high"])
         note = f"{sure}, {test['n']} seed{'s' * (test['n'] > 1)}"
+        note += ", unsafe: others diverged or were stopped" if told.get("unsafe") else ""
         return [tile(percents(test["mean"]), "test accuracy, recommended", note)]
     order = best(study.trials, 1)
     if order.empty:
@@ -156,7 +157,10 @@ def _seeded(study: ReportedStudy, gallery: Gallery, top: int) -> list[Html]:
     heads = ["trials", "validation, mean", "95 % interval", "seeds"]
     caption = "Mean validation accuracy over seeds, with Student's 95 % interval."
     return [
-        paragraph("Several seeds for each configuration; intervals are Student's t over seeds."),
+        paragraph(
+            "Several seeds for each configuration; intervals are Student's t over seeds."
+            + (" Those that lost a seed come last." if rows["lost"].any() else "")
+        ),
         gallery.add(
             "best_configurations", lambda: intervals.draw(rows), caption, intervals.charts(rows)
         ),

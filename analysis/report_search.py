@@ -68,9 +68,10 @@ def progress_section(study: ReportedStudy, gallery: Gallery) -> Html:
 
 def _curves(study: ReportedStudy, gallery: Gallery) -> Html:
     rungs = [int(rung) for rung in study.budget.get("rungs") or ()]
+    named = "rung"
     if study.budget.get("stopper") == "median":  # which compares after every epoch from there on
-        rungs = rungs[:1]
-    curves = learning_curves.data(study.trials, study.curves, rungs, study.last_stage)
+        rungs, named = rungs[:1], "from epoch"
+    curves = learning_curves.data(study.trials, study.curves, rungs, study.last_stage, named)
     if curves.rows.empty:
         return notice("No epoch has been trained yet.", kind="empty")
     caption = "Validation accuracy by epoch. Triangles: trials stopped there."

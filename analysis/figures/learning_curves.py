@@ -27,16 +27,21 @@ class Curves:
 
     `rank` is 1 to 3 for the best trials, else 0; `last` tells a trial's last epoch. `rungs` are
     values of x that some trial reached; `staged` tells that x counts from the begin of the last
-    stage.
+    stage. `named` is what a rung is called, before its epoch.
     """
 
     rows: pd.DataFrame
     rungs: tuple[int, ...]
     staged: bool
+    named: str = "rung"
 
 
 def data(
-    trials: pd.DataFrame, curves: pd.DataFrame, rungs: Sequence[int], last_stage: str | None
+    trials: pd.DataFrame,
+    curves: pd.DataFrame,
+    rungs: Sequence[int],
+    last_stage: str | None,
+    named: str = "rung",
 ) -> Curves:
     """Return what is drawn.
 
@@ -45,6 +50,7 @@ def data(
         curves: As `analysis.frames.read_curves` gives them.
         rungs: Epoch counts at which trials are compared.
         last_stage: The stage whose epochs rungs count; None where a trial is one stage.
+        named: What a rung is called, before its epoch.
     """
     top = best(trials, TOP)
     ranks = dict(zip(top["trial"], top["rank"], strict=True))
@@ -57,7 +63,7 @@ def data(
     rows["last"] = rows["epoch"] == rows.groupby("trial")["epoch"].transform("max")
     kept = ["trial", "status", "epoch", "x", "val_accuracy", "rank", "last"]
     reached = tuple(rung for rung in rungs if rung <= rows["x"].max())
-    return Curves(rows[kept].reset_index(drop=True), reached, last_stage is not None)
+    return Curves(rows[kept].reset_index(drop=True), reached, last_stage is not None, named)
 
 
 def _epochs_before(rows: pd.DataFrame, last_stage: str | None) -> dict[int, int]:
@@ -85,7 +91,7 @@ def charts(curves: Curves) -> list[style.Chart]:
         )
     ]
     shapes = [_vertical(rung) for rung in curves.rungs]
-    notes = [_note(rung) for rung in curves.rungs]
+    notes = [_note(rung, curves.named) for rung in curves.rungs]
     if curves.staged:
         shapes.append(_vertical(0.5, "solid"))
     return [
@@ -165,9 +171,9 @@ def _vertical(x: float, dash: str = "dot") -> dict[str, Any]:
     return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line}
 
 
-def _note(rung: int) -> dict[str, Any]:
+def _note(rung: int, named: str) -> dict[str, Any]:
     place = {"x": rung, "y": 1, "yref": "paper", "yanchor": "bottom"}
-    return {"text": f"rung {rung}", "showarrow": False, "font": {"size": 11}, **place}
+    return {"text": f"{named} {rung}", "showarrow": False, "font": {"size": 11}, **place}
 
 
 def draw(curves: Curves) -> "Figure":
@@ -193,7 +199,7 @@ def draw(curves: Curves) -> "Figure":
     for rung in curves.rungs:
         axes.axvline(rung, color=style.MUTED, linewidth=0.8, linestyle=":")
         axes.text(
-            rung, 0.01, f" rung {rung}", transform=place, fontsize=8, color=style.MUTED,
+            rung, 0.01, f" {curves.named} {rung}", transform=place, fontsize=8, color=style.MUTED,
             va="bottom",
         )  # fmt: skip
     axes.set_xlabel(_title(curves))

@@ -360,6 +360,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert lines["epochs to 90 % of the final accuracy"] == ["2.0", "1.0"]
     assert lines["parameters"] == ["1,000", "1,000"]
     assert "inception minus lenet: +0.0500; one seed" in out
+    text = " ".join(out.split())
+    assert "seconds per trial are all from its start to its end" in text
+    assert "Training accuracy is taken during the epoch" in text
+    assert "what the finite number of images leaves open is not in" in text
     assert out.startswith("warning: not confirmed: lenet, inception.")
     assert str(to) in err
     assert to.read_text().startswith("<!doctype html>")

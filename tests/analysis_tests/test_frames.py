@@ -167,6 +167,12 @@ def test_an_unknown_study_lists_the_nearest(tmp_path: Path) -> None:
         resolve_study("", tmp_path)
 
 
+def test_a_place_with_a_key_is_told_without_it() -> None:
+    with pytest.raises(TrellisError, match=r"^the place of the study holds a key, which") as told:
+        resolve_study("s1", "s3://AKIA:hidden@bucket/results")
+    assert "hidden" not in str(told.value)
+
+
 def test_no_studies_at_all(tmp_path: Path) -> None:
     with pytest.raises(TrellisError, match=r"; .*nowhere holds no studies$"):
         resolve_study("zzz", tmp_path / "nowhere")

@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
-from analysis.layers import main
+from analysis.layers import layers_of, main
+from search.catalog import find
+from trainables import shapes
 
 
 def table(text: str) -> dict[str, list[str]]:
@@ -87,6 +91,24 @@ def test_networks_that_are_trained_whole(
     output = capsys.readouterr().out
     assert f"parameters: {parameters}, of which {parameters} are trained" in output
     assert "stage train: " in output
+
+
+@pytest.mark.parametrize(
+    ("name", "dense"),
+    [
+        ("mnist_cnn", 12 * 18 * 64 * 128 + 128),  # as large after each 3x3, then half
+        # Two less after each 3x3, then half: 22 x 34, 11 x 17; 9 x 15, 4 x 7; 2 x 5, 1 x 2.
+        ("cifar10_net", 1 * 2 * 256 * 128 + 128),
+    ],
+)
+def test_images_that_are_not_square(
+    name: str, dense: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = shapes.published(find(name).dataset)
+    image = (24, 36, given.image[-1])
+    monkeypatch.setattr(shapes, "published", lambda _: replace(given, image=image))
+    layers = layers_of(find(name), find(name).defaults())
+    assert dense in [layer.parameters for layer in layers]
 
 
 def test_mistakes_are_told_together(capsys: pytest.CaptureFixture[str]) -> None:

@@ -180,7 +180,7 @@ def test_validation_of_the_last_epoch_by_hand(tmp_path: Path) -> None:
         pytest.approx(0.73 - half, abs=1e-4),
         pytest.approx(0.73 + half, abs=1e-4),
     )
-    assert line.inside is True  # 0.7594 lies in 0.640 to 0.820
+    assert line.inside is True  # 0.7594 lies in 0.73 -+ 4.303 x 0.036056 x sqrt(4/3)
     # The unchanged values of a sweep are the same configuration.
     assert of(found, "lenet_beans", "kernel_size=5", "val_accuracy").n == 3
     assert of(found, "lenet_beans", "kernel_size=3", "val_accuracy").n == 0
@@ -218,7 +218,7 @@ def test_test_numbers_come_from_confirm_csv_alone(tmp_path: Path) -> None:
     found = compared(folder)
     line = of(found, "lenet_beans", "baseline", "test_accuracy")
     assert (line.ours, line.n, line.of) == (pytest.approx(0.61), 3, "last epoch")
-    assert line.inside is False  # 0.6953; 0.61 + 4.303 x 0.01 / sqrt(3) = 0.635
+    assert line.inside is False  # 0.6953; 0.61 + 4.303 x 0.01 x sqrt(4/3) = 0.660
     assert line.high == pytest.approx(0.61 + T_2 * 0.01 / 3**0.5, abs=1e-5)
     loss = of(found, "lenet_beans", "baseline", "test_loss")
     assert (loss.ours, loss.of) == (pytest.approx(1.5), "best epoch")
@@ -374,6 +374,8 @@ def test_the_command_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixtur
         *("3", "yes", "last", "epoch"),
     ]
     assert "lenet_beans: ours of 1,034 training images\n" in out
+    assert "95 % interval: of the mean, Student t over n seeds\n" in out
+    assert "\ninside: the published number, of one run, lies where 95 % of single runs" in out
     assert "left out: 3 trials of tried: embedded data, not the real beans\n" in out
     assert "  python -m search.confirm lenet_beans-published\n" in out
     assert "published test_accuracy of lenet_beans filters=12/32/240: not obtained" in out

@@ -91,12 +91,12 @@ def test_the_report_names_both_models(
     root = confirmed(searched, tmp_path / "c", 1)
     text = write_report(root, tell=lambda _: None).read_text(encoding="utf-8")
     assert "Configuration 2 as confirmed (trial 7 of confirm/) on " in text
-    assert "At its best epoch, 1, trial 0 of the search was " in text
+    assert "At its best epoch, 1, trial 0 of the search had a training accuracy " in text
     assert "validation accuracy of trial 0 of the search; the gap is shaded" in text
     sweep = confirmed(searched, tmp_path / "sweep", 1, seeds=3)
     text = write_report(sweep, tell=lambda _: None).read_text(encoding="utf-8")
     assert "Configuration 2 as confirmed (trial 7) on " in text
-    assert "At its best epoch, 1, trial 0, the best of the sweep, was " in text
+    assert "At its best epoch, 1, trial 0, the best of the sweep, had a training " in text
     assert "Trained on 3 seeds each, then judged on 7 test images." in text
 
 
@@ -129,6 +129,19 @@ def test_what_recommends_is_validation() -> None:
     assert "Recommended is the best mean validation accuracy on these seeds" in said
     assert "at most half a standard error below it: the test split chooses nothing." in said
     assert "Optimism is what the search had promised" in said
+
+
+def test_lost_seeds_and_what_seeds_share_are_told() -> None:
+    unsafe = configuration(2, unsafe=True)
+    content = {"test_images": 9, "recommended": 1, "configurations": [configuration(1), unsafe]}
+    said = judged(content | {"common_to_seeds": "one source network"}, False)
+    assert said.endswith(
+        " Unsafe ones were infeasible or stopped on some seed; their numbers are of the others. "
+        "All seeds share one source network: its luck is in no interval."
+    )
+    said = judged(content | {"configurations": [configuration(1, unsafe=False)]}, False)
+    assert "nsafe" not in said
+    assert "share one source" not in said
 
 
 def test_a_sweep_was_not_trained_again() -> None:

@@ -165,6 +165,19 @@ def test_a_confirmed_study(tmp_path: Path) -> None:
     assert "no interval, 3 seeds" in made(root)
 
 
+def test_of_confirmed_ones_those_that_lost_a_seed_come_last(tmp_path: Path) -> None:
+    root = folder(tmp_path, trials_text(), CURVES)
+    spread = {"mean": 0.9, "sd": 0.01, "low": 0.875, "high": 0.925, "n": 3}
+    lost = {"configuration": 1, "config": {"kernel_size": 3}, "test_accuracy": spread,
+            "published": True, "unsafe": True}  # fmt: skip
+    whole = {"configuration": 2, "config": {"kernel_size": 5}, "unsafe": False,
+             "test_accuracy": spread | {"mean": 0.8, "low": 0.775, "high": 0.825}}  # fmt: skip
+    told = {"test_images": 128, "recommended": 2, "configurations": [lost, whole]}
+    (root / "confirm.json").write_text(json.dumps(told))
+    text = made(root)
+    assert text.index("recommended</span>") < text.index("published, unsafe</span>")
+
+
 def test_an_interval_ends_where_accuracies_do() -> None:
     """Of two seeds that differ, Student's t passes what an accuracy can be."""
     assert interval(-0.1995, 1.2829) == "0.0% to 100.0%"

@@ -240,6 +240,12 @@ def test_csv_is_whole_and_names_the_data(
     assert command(tmp_path, "s1", "--csv", "--by", "filters") == 0
     header = capsys.readouterr().out.splitlines()[0]
     assert header == "filters,n,left_out,mean,std,best,data"
+    path = tmp_path / "results" / "s1" / "study.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "weights": {"source": "random"}}))
+    assert command(tmp_path, "s1", "--csv", "--by", "filters") == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0] == "filters,n,left_out,mean,std,best,data,weights"
+    assert err == "embedded data, not the real beans; weights: random, not pretrained\n"
 
 
 def test_on_a_terminal_rich_prints_the_same_words(

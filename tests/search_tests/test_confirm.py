@@ -34,9 +34,10 @@ def wrong(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[st
 
 
 def test_mistakes_are_told_together(capsys: pytest.CaptureFixture[str]) -> None:
-    assert wrong(capsys, "s", "--top", "0", "--seeds", "x") == (
+    assert wrong(capsys, "s", "--top", "0", "--seeds", "x", "--concurrent", "0") == (
         2,
         [
+            "search.confirm: --concurrent 0: must be a whole number of at least 1",
             "search.confirm: --top 0: must be a whole number of at least 1",
             "search.confirm: --seeds x: must be a whole number of at least 1",
         ],
@@ -302,12 +303,14 @@ def test_other_weights_than_the_trials_had_judge_nothing(
     given = Weights("file", "/there/w.pth", "mine")
     monkeypatch.setattr(judgement, "open_data", lambda *_: data)
     monkeypatch.setattr(judgement, "find_weights_of", lambda *_: given)
+    plan = SimpleNamespace(precision="auto")
     request: Any = SimpleNamespace(
-        data=None, experiment=EXPERIMENT, weights=None, plan=SimpleNamespace(precision="auto")
+        data=None, experiment=EXPERIMENT, weights=None, plan=plan, device="cpu"
     )
     where = tmp_path / "s", tmp_path / "s"
     manifest["weights"] = {"source": "file", "path": "/there/w.pth", "fingerprint": "mine"}
-    assert judgement.court_of(request, *where, manifest).weights == given
+    court = judgement.court_of(request, *where, manifest)
+    assert (court.weights, court.device) == (given, "cpu")
     manifest["weights"] = had and {"source": "file", "path": "/a", "fingerprint": had}
     with pytest.raises(
         ResumeRefused, match=r"the weights /there/w\.pth are not what s was trained"

@@ -1,11 +1,12 @@
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from search.catalog import EXPERIMENTS
-from search.plan import Plan, image_sizes, listed, published, trial_seed
-from tests.search_tests.toy import EXPERIMENT
+from search.plan import Plan, image_sizes, listed, not_as_published, published, trial_seed
+from tests.search_tests.toy import EXPERIMENT, Toy
 
 LENET = EXPERIMENTS["lenet_beans"]
 PLAN = Plan(trials=6, max_epochs=20, seed=3)
@@ -55,6 +56,29 @@ def test_published_takes_what_is_held() -> None:
     assert published(EXPERIMENT, PLAN) == {"kind": "a", "rate": 1e-3, "drop": 0.0}
     held = replace(PLAN, fixed={"kind": "b", "drop": 0.4})
     assert published(EXPERIMENT, held) == {"kind": "b", "depth": 2, "rate": 1e-3, "drop": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("fixed", "names"),
+    [
+        ({}, []),
+        ({"drop": 0.0, "rate": 1e-3}, []),  # as published
+        ({"drop": 0.4}, ["drop"]),
+        ({"kind": "b", "drop": 0.4}, ["kind", "drop", "depth"]),  # a depth goes with b alone
+    ],
+)
+def test_what_is_held_otherwise_than_published(fixed: dict[str, object], names: list[str]) -> None:
+    assert not_as_published(EXPERIMENT, replace(PLAN, fixed=fixed)) == names
+
+
+class OfB(Toy):
+    def defaults(self) -> dict[str, Any]:
+        return {**super().defaults(), "kind": "b"}
+
+
+def test_what_was_published_and_is_not_there_where_another_value_is_held() -> None:
+    held = replace(PLAN, fixed={"kind": "a"})
+    assert not_as_published(OfB(**vars(EXPERIMENT)), held) == ["kind", "depth"]
 
 
 def test_published_lenet_is_the_published_configuration() -> None:

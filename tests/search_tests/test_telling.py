@@ -1,13 +1,16 @@
-"""What a run tells before the search: when trials may be stopped."""
+"""What a run tells before the search: on what, when trials may be stopped, what is unused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from search.options import build_parser
 from search.request import check
-from search.telling import announce, stops
+from search.resources import Resources
+from search.telling import announce, say_resources, stops
 from tests.search_tests.toy import DATA
+from trainables.data import DataSpec
 
 
 @pytest.mark.parametrize(
@@ -50,3 +53,65 @@ def test_a_space_of_few_configurations_is_told(
     # Of 3 kernels and 3 filters 9; of 3 filters and 9 dropout rates 27.
     told = "note: there are 9 configurations; the study ends when it has them all\n"
     assert (told in capsys.readouterr().err) is note
+
+
+@pytest.mark.parametrize(
+    ("held", "but"),
+    [
+        ([], ":"),
+        (["dropout=0.5"], ":"),  # as published
+        (["dropout=0.0", "filters=16/32"], ", but for filters, dropout:"),
+    ],
+)
+def test_what_differs_from_the_published_configuration_is_told(
+    held: list[str],
+    but: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["mnist_cnn", *(word for each in held for word in ("--fix", each))]
+    announce(check(build_parser().parse_args(words)), DATA)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"trial 0 is the published configuration{but} ")
+
+
+@pytest.mark.parametrize(("kind", "told"), [("folder", True), ("embedded", False)])
+def test_the_classes_of_a_folder_are_told(
+    kind: str,
+    told: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = replace(DATA, spec=DataSpec("beans", kind, "/photos"))
+    announce(check(build_parser().parse_args(["lenet_beans"])), data)
+    assert ("\n2 classes: x, y\n" in capsys.readouterr().err) is told
+
+
+@pytest.mark.parametrize(
+    ("words", "address", "why", "told"),
+    [
+        ([], "local", "there is a GPU, and trials run on CPUs: its driver", True),
+        ([], "local", None, False),
+        (["--gpus-per-trial", "0"], "local", "there is a GPU: as was asked for", False),
+        ([], "auto", "there is a GPU: here, not where trials run", False),
+    ],
+)
+def test_a_gpu_that_is_there_and_unused_is_told(
+    words: list[str],
+    address: str,
+    why: str | None,
+    told: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("search.telling.unused", lambda: why)
+    request = check(build_parser().parse_args(["lenet_beans", *words]))
+    say_resources(replace(request, address=address), Resources(1, 0.0, 2))
+    _, *notes = capsys.readouterr().err.splitlines()
+    assert notes == ([f"note: {why}"] if told else [])

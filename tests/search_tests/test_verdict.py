@@ -145,9 +145,12 @@ def test_what_diverged_on_some_seeds_is_not_recommended_for_the_one_where_it_did
     assert verdict(THREE, rows, {})["recommended"] == 2
     found = verdict(THREE, rows, {}, unsafe={2})
     assert (found["recommended"], found["paired_seeds"]) == (1, 5)
-    assert [each["group"] for each in found["configurations"]] == ["a", ""]
+    marks = [(each["group"], each["unsafe"]) for each in found["configurations"]]
+    assert marks == [("a", False), ("", True)]
     # Where all of them did, they are compared on what there is.
-    assert verdict(THREE, rows, {}, unsafe={1, 2})["recommended"] == 2
+    found = verdict(THREE, rows, {}, unsafe={1, 2})
+    assert found["recommended"] == 2
+    assert [each["unsafe"] for each in found["configurations"]] == [True, True]
 
 
 def test_the_toy_has_these_defaults() -> None:

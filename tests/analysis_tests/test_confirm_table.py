@@ -1,0 +1,88 @@
+"""The table that search.confirm ends with: order, marks, and what is said below it."""
+
+from typing import Any
+
+from analysis.confirm_table import render
+
+
+def spread(mean: float) -> dict[str, Any]:
+    return {"mean": mean, "sd": 0.01, "low": mean - 0.02, "high": mean + 0.02, "n": 3}
+
+
+def one(number: int, test: float, **changed: Any) -> dict[str, Any]:
+    return {
+        "configuration": number,
+        "published": False,
+        "config": {"rate": number / 10},
+        "group": "a",
+        "test_accuracy": spread(test),
+        "val_accuracy": spread(0.5),
+        "wilson": {"low": 0.4, "high": 0.9},
+        "searched_val_accuracy": None,
+        "optimism": None,
+        "parameters": 1000,
+        "epoch_s": 2.0,
+        **changed,
+    }
+
+
+def table(*configurations: dict[str, Any], **changed: Any) -> list[str]:
+    content = {
+        "study": "s",
+        "experiment": "lenet_beans",
+        "data": "embedded:beans",
+        "real_data": True,
+        "seeds": 3,
+        "test_images": 30,
+        "paired_seeds": 3,
+        "opened": ["2026-11-22"],
+        "recommended": None,
+        "configurations": configurations,
+        **changed,
+    }
+    return render(content).splitlines()
+
+
+def names(lines: list[str]) -> list[str]:
+    """The first column, once: it stands before every block."""
+    heads = [at for at, line in enumerate(lines) if line.startswith("no.")]
+    below = lines[heads[0] + 1 :]
+    return [line.split("  ")[0] for line in below[: below.index("")]]
+
+
+def test_what_lost_a_seed_comes_last_and_is_marked() -> None:
+    lines = table(
+        one(1, 0.9, unsafe=True, published=True, group=""),
+        one(2, 0.7, unsafe=False),
+        one(3, 0.8, unsafe=False, published=True),
+        one(4, 0.8, unsafe=False),  # of equals the first in the search
+    )
+    assert names(lines) == ["3 (published)", "4", "2", "1 (published) (unsafe)"]
+    said = "unsafe: infeasible or stopped on some seed; the numbers are of the other seeds alone"
+    assert said in lines
+
+
+def test_what_is_held_and_what_seeds_share_is_told() -> None:
+    shared = {"common_to_seeds": "one source network", "published_but_for": ["drop", "kind"]}
+    lines = table(one(1, 0.9, unsafe=False), **shared)
+    assert "all seeds share one source network: its luck is in no interval" in lines
+    assert "(published): but for drop, kind, which the search held" in lines
+    assert not [line for line in lines if "unsafe" in line]
+
+
+def test_of_nothing_nothing_is_told() -> None:
+    """Neither where it is empty, nor where an older version has written nothing of it."""
+    nothing = {"common_to_seeds": "", "published_but_for": [], "weights": None}
+    assert table(one(1, 0.9, unsafe=False), **nothing) == table(one(1, 0.9))
+    text = "\n".join(table(one(1, 0.9)))
+    assert "study s of lenet_beans: 3 seeds, 30 test images" in text
+    assert not [word for word in ("unsafe", "share one", "but for", "weights") if word in text]
+
+
+def test_what_is_not_the_real_thing_stands_in_the_title() -> None:
+    first = table(one(1, 0.9), real_data=False, weights="random")[0]
+    assert first == (
+        "study s of lenet_beans (embedded:beans: not the real data) "
+        "(weights: random, not pretrained): 3 seeds, 30 test images"
+    )
+    assert "weights" not in table(one(1, 0.9), weights="torchvision")[0]

@@ -1,0 +1,124 @@
+"""Configurations that lost a seed: their mean is of luckier ones, so they never come first."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.comparison import compare
+from analysis.figures import intervals
+from tests.analysis_tests.studies import config, confirm, study
+
+NAN = math.nan
+
+
+def test_those_that_lost_a_seed_come_last() -> None:
+    trials = pd.DataFrame(
+        [
+            (1, "completed", 0.90),
+            (1, "infeasible", NAN),
+            (1, "infeasible", 0.99),  # diverged after a good epoch
+            (2, "completed", 0.60),
+            (2, "stopped", 0.70),
+            (2, "failed", NAN),  # nobody's plan: no sign of a bad configuration
+            (3, "infeasible", NAN),
+            (4, "completed", 0.95),
+            (4, "infeasible", NAN),
+        ],
+        columns=["config.a", "status", "val_accuracy"],
+    )
+    trials.insert(0, "trial", range(9))
+    rows = intervals.seeded(trials, 9)
+    assert rows["label"].tolist() == [
+        "trials 3-4",
+        "trial 7 (1 seed infeasible)",
+        "trial 0 (2 seeds infeasible)",
+    ]
+    assert rows["lost"].tolist() == [0, 1, 2]
+    assert rows["n"].tolist() == [2, 1, 1]
+    assert rows["accuracy"].tolist() == pytest.approx([0.65, 0.95, 0.90])
+    assert intervals.seeded(trials, 1)["trial"].tolist() == [3]
+    assert list(rows.columns) == list(intervals.searched(trials, 100, 1).columns)
+
+
+def test_unsafe_ones_of_a_confirmation_come_last() -> None:
+    def one(number: int, mean: float, **changed: Any) -> dict[str, Any]:
+        test = {"mean": mean, "low": None, "high": None, "n": 1}
+        return {"configuration": number, "test_accuracy": test, **changed}
+
+    rows = intervals.confirmed(
+        [
+            one(1, 0.9, unsafe=True, published=True),
+            one(2, 0.7, unsafe=False),
+            one(3, 0.8),  # as older ones wrote it
+        ]
+    )
+    assert rows["label"].tolist() == [
+        "configuration 3",
+        "configuration 2",
+        "configuration 1 (published) (unsafe)",
+    ]
+    assert rows["lost"].tolist() == [0, 0, 1]
+    assert rows.index.tolist() == [0, 1, 2]
+
+
+def sweep(folder: Path, *lost: int, seeds: int = 3, **options: Any) -> Path:
+    """Kernels 3 and 5, better with 5; of those in `lost` the third seed was infeasible."""
+    values = {3: (0.70, 0.72, 0.71), 5: (0.90, 0.92, 0.91)}
+    cases = [(kernel, *each) for kernel, row in values.items() for each in enumerate(row)]
+    trials = [
+        {
+            "trial": number,
+            "seed": seed,
+            "val_accuracy": value,
+            "status": "infeasible" if seed == 2 and kernel in lost else "completed",
+            "config": config("lenet_beans", kernel_size=kernel),
+        }
+        for number, (kernel, seed, value) in enumerate(cases)
+    ]
+    curves = [{"trial": number} for number in range(6)]
+    return study(folder, "lenet_beans", trials, curves, seeds=seeds, **options)
+
+
+LOST = "every configuration lost a seed: means of the others are too good"
+
+
+@pytest.mark.parametrize(
+    ("lost", "kernel", "warned"),
+    [((), 5, False), ((5,), 3, False), ((3,), 5, False), ((3, 5), 5, True)],
+)
+def test_what_is_compared_lost_no_seed_if_there_is_such_a_one(
+    lost: tuple[int, ...], kernel: int, warned: bool, tmp_path: Path
+) -> None:
+    found = compare([sweep(tmp_path / "s", *lost), sweep(tmp_path / "whole")])
+    side = found.sides[0]
+    assert side.config["kernel_size"] == kernel
+    assert len(side.accuracy) == (2 if kernel in lost else 3)
+    assert (f"s: {LOST}" in found.warnings) is warned
+
+
+def test_a_search_loses_no_seeds(tmp_path: Path) -> None:
+    found = compare([sweep(tmp_path / "s", 3, 5, seeds=1), sweep(tmp_path / "whole")])
+    assert not [each for each in found.warnings if LOST in each]
+
+
+def test_what_was_confirmed_is_not_warned_of(tmp_path: Path) -> None:
+    """What is recommended was chosen with that in mind."""
+    folder = sweep(tmp_path / "s", 3, 5)
+    kernel = config("lenet_beans", kernel_size=3)
+    rows = [
+        {"trial": seed, "seed": seed, "val_accuracy": value, "config": kernel}
+        for seed, value in enumerate((0.70, 0.72))
+    ]
+    confirm(folder, "lenet_beans", rows)
+    assert json.loads((folder / "confirm.json").read_text())["recommended"] == 1
+    found = compare([folder, sweep(tmp_path / "whole")])
+    assert not [each for each in found.warnings if LOST in each]
+
+
+def test_both_warnings_are_told(tmp_path: Path) -> None:
+    found = compare([sweep(tmp_path / "s", 3, 5, kind="embedded"), sweep(tmp_path / "whole")])
+    assert found.warnings[0] == f"s: embedded data, not the real beans; {LOST}"
