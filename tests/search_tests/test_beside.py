@@ -99,6 +99,8 @@ def test_a_missing_extra_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> 
         ("http://", "must be the URI of a tracking server"),
         ("http://[::1", "is no URI"),
         ("http://me:secret@host", "MLFLOW_TRACKING_USERNAME"),
+        ("postgresql://db/mlflow?user=me&password=secret", "MLFLOW_TRACKING_USERNAME"),
+        ("postgresql://db/mlflow?sslmode=require", None),
     ],
 )
 def test_tracking_uris(uri: str, mistake: str | None) -> None:

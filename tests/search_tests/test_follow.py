@@ -1,5 +1,6 @@
 """Following a job whose cluster comes and goes: a client of our own in the place of Ray's."""
 
+import asyncio
 import io
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from search.errors import StudyFailed
 from search.jobs_client import Cluster
 
 DROPPED = RuntimeError("WebSocket connection closed unexpectedly with close code 1006")
+SILENCE = float("inf")  # seconds
 
 
 class Clock:
@@ -44,7 +46,9 @@ def cluster(
             for event in connections.pop(0):
                 if isinstance(event, Exception):
                     raise event
-                if isinstance(event, float):
+                if event == SILENCE:
+                    await asyncio.Event().wait()
+                elif isinstance(event, float):
                     clock.now += event
                 else:
                     yield event
@@ -101,3 +105,36 @@ def test_an_output_that_is_closed_is_no_lost_cluster(clock: Clock) -> None:
 
     with pytest.raises(BrokenPipeError):
         cluster([["one\n"], ["one\n"]], clock, lambda: True).follow("job", Closed())
+
+
+def test_a_connection_that_is_lost_without_a_word_is_made_anew(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_client, "_SILENCE_S", 0.05)
+    connections: list[list[str | float | Exception]] = [["one\n", SILENCE], ["one\n", "two\n"]]
+    output = io.StringIO()
+    asked: list[str] = []
+    found = cluster(connections, clock, lambda: not connections)
+    monkeypatch.setattr(found, "_get", lambda path, **_: asked.append(path))
+    found.follow("job", output)
+    assert output.getvalue() == "one\ntwo\n"
+    assert asked == ["/api/version"]
+
+
+def test_a_cluster_that_is_silent_and_does_not_answer_is_lost(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object, **__: object) -> None:
+        clock.now += 20
+        raise ConnectionError("Connection refused")
+
+    monkeypatch.setattr(jobs_client, "_SILENCE_S", 0.05)
+    connections: list[list[str | float | Exception]] = [["one\n", SILENCE]]
+    connections += [[SILENCE] for _ in range(9)]
+    output = io.StringIO()
+    found = cluster(connections, clock, lambda: False)
+    monkeypatch.setattr(found, "_get", gone)
+    with pytest.raises(StudyFailed, match=r"^lost the cluster http://x: .*Connection refused"):
+        found.follow("job", output)
+    assert output.getvalue() == "one\n"
+    assert len(connections) == 6  # lost since 1020, given up at 1081.5

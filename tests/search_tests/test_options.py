@@ -129,6 +129,12 @@ def test_mistakes_are_collected_one_line_each() -> None:
     ]
 
 
+def test_what_may_hold_a_secret_is_not_in_its_mistake() -> None:
+    wrong = Mistakes()
+    assert wrong.parse("--trials", "secret", at_least(1), shown=False) is None
+    assert wrong == [f"--trials: {WHOLE}"]
+
+
 def test_every_option_is_absent_unless_given() -> None:
     parsed = vars(options.build_parser().parse_args(["lenet_beans"]))
     given = {name: value for name, value in parsed.items() if value not in (None, False)}

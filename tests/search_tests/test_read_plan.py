@@ -1,10 +1,10 @@
 """What other commands use of it; the rest is tested through `request.check`."""
 
 from search.domains import domains
-from search.options import Mistakes
-from search.read_plan import read_fixed
+from search.options import Mistakes, build_parser
+from search.read_plan import read_fixed, read_plan
 from spaces import cifar10_transfer
-from tests.search_tests.toy import DEFAULTS, space
+from tests.search_tests.toy import DEFAULTS, EXPERIMENT, space
 
 KNOWN = domains(space, DEFAULTS)
 
@@ -42,3 +42,18 @@ def test_a_value_beyond_the_searched_choices_is_read() -> None:
         "--fix source_classes=4: source_classes must be at least two different class numbers "
         "from 0 to 9 with commas between them, such as 0,1,2; got '4'"
     )
+
+
+def test_mistakes_of_other_options_do_not_hide_those_of_the_plan() -> None:
+    other = "--concurrent 0: must be a whole number of at least 1"
+    wrong = Mistakes([other])
+    arguments = build_parser().parse_args(["toy", "--stopper", "none", "--first-rung", "2"])
+    read_plan(arguments, {}, EXPERIMENT, wrong)
+    assert wrong == [
+        other,
+        "--first-rung 2 does not go with --stopper none: nothing is stopped",
+    ]
+    wrong = Mistakes([other])
+    arguments.trials = "0"  # of its own, which leaves nothing to check further
+    assert read_plan(arguments, {}, EXPERIMENT, wrong) is None
+    assert wrong == [other, "--trials 0: must be a whole number of at least 1"]

@@ -13,6 +13,7 @@ from search.places import (
     above,
     below,
     check_place,
+    has_password,
     is_remote,
     local_path,
     mirror_of,
@@ -192,6 +193,21 @@ def test_no_bucket_and_no_server_are_one_line(
 def test_places_that_are_none(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         check_place(text)
+
+
+@pytest.mark.parametrize(
+    ("uri", "has"),
+    [
+        ("postgresql://me:secret@db/mlflow", True),
+        ("postgresql://db/mlflow?user=me&password=secret", True),
+        ("http://host?Token=", True),
+        ("http://host:5000/a:b@c", False),  # a port, and a path
+        ("postgresql://me@db/mlflow?sslmode=require", False),
+        ("sqlite:////home/me/runs.db", False),
+    ],
+)
+def test_where_a_uri_has_a_password(uri: str, has: bool) -> None:
+    assert has_password(uri) == has
 
 
 def test_places_and_what_lies_in_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""Files of a job's study, as a server in the place of the dashboard hands them out."""
+
+import io
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+
+from search.errors import UsageError
+from search.jobs_client import Cluster
+
+JOB = SimpleNamespace(driver_node_id="node", submission_id="job-1")
+WHOLE = b"5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"
+BROKEN = b"5\r\nhello\r\n"
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers in chunks, then hangs up."""
+
+    protocol_version = "HTTP/1.1"
+    status, body = 200, WHOLE
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(self.body)
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    httpd = HTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    found: Any = object.__new__(Cluster)
+    found.url = f"http://127.0.0.1:{httpd.server_port}"
+
+    def get(path: str, **settings: Any) -> requests.Response:
+        return requests.get(found.url + path, **{**settings, "timeout": 60})
+
+    monkeypatch.setattr(found, "_get", get)
+    yield found
+    httpd.shutdown()
+    httpd.server_close()
+
+
+def test_a_file_is_read_to_its_end(cluster: Cluster) -> None:
+    read = io.BytesIO()
+    cluster.read(JOB, "best.pt", read)
+    assert read.getvalue() == b"hello!"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [(200, BROKEN, "no Ray answers there: "), (404, WHOLE, "what answers is no Ray dashboard")],
+)
+def test_half_a_file_and_none_are_one_line(
+    cluster: Cluster, status: int, body: bytes, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answers, "status", status)
+    monkeypatch.setattr(Answers, "body", body)
+    with pytest.raises(UsageError) as caught:
+        cluster.read(JOB, "best.pt", io.BytesIO())
+    (line,) = caught.value.mistakes
+    assert line.startswith(f"--cluster {cluster.url}: {told}")
+
+
+def test_a_disk_that_is_full_is_not_the_clusters_fault(cluster: Cluster) -> None:
+    error = OSError(28, "No space left on device")
+
+    class Full(io.BytesIO):
+        def write(self, _: Any) -> int:
+            raise error
+
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        cluster.read(JOB, "best.pt", Full())
+    assert caught.value is error
