@@ -31,6 +31,9 @@ def unused() -> str | None:
         return None
     import torch
 
+    if not _files() and not torch.cuda.device_count():  # Windows': it may be of another maker
+        return None
+
     if torch.version.cuda is None:
         why = f"torch {torch.__version__} is a CPU build"
     elif not torch.cuda.is_available():
@@ -46,7 +49,7 @@ def unused() -> str | None:
 
 def _visible() -> int:
     """Count device files, as far as CUDA_VISIBLE_DEVICES names them."""
-    devices = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    devices = _files()
     if not devices and (Path("/dev") / "dxg").exists():  # Windows' own, whatever their number
         devices = _MANY
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -55,6 +58,10 @@ def _visible() -> int:
     # As CUDA reads it: what follows the first name that is none counts no more.
     names = takewhile(lambda name: name and name != "-1", map(str.strip, visible.split(",")))
     return min(devices, len(list(names)))
+
+
+def _files() -> int:
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
 def smallest_gpu_mb(gpus: int) -> float | None:

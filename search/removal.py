@@ -56,7 +56,7 @@ def _remove(folder: Path, held: contextlib.ExitStack) -> None:
     try:
         shutil.rmtree(folder)
     except OSError as error:
-        if error.errno != errno.ENOTEMPTY:
+        if error.errno not in (errno.ENOTEMPTY, errno.EBUSY):
             raise
         # NFS keeps a file that is open, here the journal, under another name until it is closed.
         held.close()

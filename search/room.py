@@ -42,8 +42,8 @@ class Memory(NamedTuple):
 
         Left free: a twentieth, at which Ray's monitor would kill; 1.2 GB for the driver and Ray's
         processes. Ray's object store reserves a third of a machine, but takes what is put into
-        it, and that is next to nothing here: arrays are mapped from files. Those shared arrays
-        count in every trial's peak, and so there is room for them more than once.
+        it, and that is next to nothing here: arrays are mapped from files, which the kernel can
+        drop, and count for no trial.
         """
         return max(0.0, self.free_mb - _MONITOR * self.total_mb - OURS_MB)
 

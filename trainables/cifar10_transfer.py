@@ -81,14 +81,17 @@ def optimizer_of(config: Config, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def target_network(
-    config: Config, data: Data, source: Source, seed: int, device: torch.device
+    config: Config, data: Data, source: Source, budget: Budget, device: torch.device
 ) -> TransferTail:
-    """Return the target network with the source's convolutions and dense layers of its own."""
-    height, width, channels = data.split("train", None).images.shape[1:]
+    """Return the target network with the source's convolutions and dense layers of its own.
+
+    Of the budget seed and progress count.
+    """
+    height, width, channels = data.split("train", None, budget.progress).images.shape[1:]
     build_tail = partial(
         _build, TransferTail, config, len(data.classes), channels, (height, width)
     )
-    model = initialised(build_tail, keras_init, seed, device)
+    model = initialised(build_tail, keras_init, budget.seed, device)
     assert isinstance(model, TransferTail)
     for name in ("conv1", "conv2"):
         weights = {part: source.weights[f"{name}.{part}"] for part in ("weight", "bias")}
@@ -113,7 +116,7 @@ def target_stage(
         from trainables.transfer_stages import stages  # which builds on this file
 
         return stages(config, data, budget)[0](device)
-    model = target_network(config, data, source, budget.seed, device)
+    model = target_network(config, data, source, budget, device)
     classes = parse_classes(config["target_classes"])
     features = target_features(data, classes, model, source, budget)
     return Stage(

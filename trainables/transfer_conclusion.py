@@ -53,7 +53,7 @@ def conclude(config: Config, rows: Rows, data: Data, budget: Budget) -> dict[str
     device = machine.set_up(budget)
     source = source_of(config, data, budget)
     classes = parse_classes(config["target_classes"])
-    model = target_network(config, data, source, budget.seed, device)
+    model = target_network(config, data, source, budget, device)
     feature_s = target_features(data, classes, model, source, budget).seconds
     train_s = _alone_s(config, data, budget, source, len(rows))
     told = {"source": _source(config, source), "target": _target(config, rows, train_s, feature_s)}

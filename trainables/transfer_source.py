@@ -24,6 +24,7 @@ from trainables import store
 from trainables.assembly import initialised
 from trainables.budget import Budget
 from trainables.data import Data, Split
+from trainables.data.source import Progress, silent
 from trainables.errors import DataError
 from trainables.evaluation import Examples
 from trainables.nets.lenet import keras_init
@@ -121,13 +122,15 @@ def members(labels: NDArray[np.int64], classes: Sequence[int], split: str) -> ND
     return chosen
 
 
-def only(data: Data, split: str, classes: Sequence[int]) -> Split:
+def only(data: Data, split: str, classes: Sequence[int], progress: Progress = silent) -> Split:
     """Return the images of some classes as a split of their own: a copy. Labels stay as they are.
+
+    `progress` hears of data that has to be prepared for that.
 
     Raises:
         DataError: the split has none.
     """
-    whole = data.split(split, None)
+    whole = data.split(split, None, progress)
     chosen = members(whole.labels, classes, split)
     return Split(whole.images[chosen], whole.labels[chosen])
 
@@ -166,7 +169,7 @@ def source_network(
 
 
 def _train(data: Data, recipe: Recipe, budget: Budget, device: torch.device) -> Source:
-    stage = _stage(data, recipe, device)
+    stage = _stage(data, recipe, device, budget.progress)
     # Never the trial's seed: all trials share this network.
     seed = derive(0, "source")
     own = Budget(EPOCHS, seed, budget.threads, budget.device, recipe.precision)
@@ -182,8 +185,8 @@ def _train(data: Data, recipe: Recipe, budget: Budget, device: torch.device) -> 
     return Source(weights, history, device.type, torch.get_num_threads())
 
 
-def _stage(data: Data, recipe: Recipe, device: torch.device) -> Stage:
-    splits = [only(data, name, recipe.classes) for name in ("train", "validation")]
+def _stage(data: Data, recipe: Recipe, device: torch.device, progress: Progress) -> Stage:
+    splits = [only(data, name, recipe.classes, progress) for name in ("train", "validation")]
     height, width, channels = splits[0].images.shape[1:]
     build = partial(
         TransferNet,

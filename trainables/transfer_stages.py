@@ -12,6 +12,7 @@ from trainables.assembly import Config, DeviceStage, initialised
 from trainables.budget import Budget
 from trainables.cifar10_transfer import optimizer_of
 from trainables.data import Data
+from trainables.data.source import Progress
 from trainables.evaluation import Examples
 from trainables.nets.lenet import keras_init
 from trainables.nets.transfer import TransferNet, TransferTail
@@ -44,7 +45,9 @@ def _stage(config: Config, data: Data, budget: Budget, device: torch.device) -> 
     assert isinstance(model, TransferNet)
     features = model.head(torch.empty((1, channels, height, width), device=_META))[0]
     shape = tuple(features.permute(1, 2, 0).shape)
-    train, validation = (_examples(config, data, each, shape) for each in ("train", "validation"))
+    train, validation = (
+        _examples(config, data, each, shape, budget.progress) for each in ("train", "validation")
+    )
     return Stage(
         name="target",
         epochs=budget.epochs,
@@ -57,9 +60,11 @@ def _stage(config: Config, data: Data, budget: Budget, device: torch.device) -> 
     )
 
 
-def _examples(config: Config, data: Data, split: str, shape: tuple[int, ...]) -> Examples:
+def _examples(
+    config: Config, data: Data, split: str, shape: tuple[int, ...], progress: Progress
+) -> Examples:
     """Return the features [n, *shape] of the target's images; only the labels are read."""
-    labels = np.asarray(data.split(split, None).labels)
+    labels = np.asarray(data.split(split, None, progress).labels)
     count = len(members(labels, parse_classes(config["target_classes"]), split))
     values = torch.empty((count, *shape), dtype=torch.bfloat16, device=_META)
     return Examples(values, torch.empty(count, dtype=torch.int64, device=_META))

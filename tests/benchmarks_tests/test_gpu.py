@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu import rates, ways, work, worker
@@ -70,6 +72,15 @@ def test_inception_is_timed_in_both_stages() -> None:
     assert work.budget_of(given).epochs == 8
     other = Work("mnist_cnn", 4)
     assert (other.stages, other.published) == ((4,), (15,))
+
+
+def test_a_trial_has_the_room_of_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 81,024 MiB, 1,024 of them for the driver: (80,000 / 4 - 600) / 1.25 of a fourth.
+    of_one = SimpleNamespace(total_memory=81_024 * 2**20)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: of_one)
+    assert work.budget_of(Work("mnist_cnn", 3, share=0.25)).memory_mb == 15_520
+    assert work.budget_of(Work("mnist_cnn", 3)).memory_mb == 63_520
 
 
 TINY = ["--experiments", "lenet_beans", "--epochs", "3", "--images", "64", "--image-size", "32"]

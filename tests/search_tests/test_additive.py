@@ -9,6 +9,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from sklearn.linear_model import Ridge
 
+from search import additive
 from search.additive import RANDOM_SHARE, STARTUP, Additive, draw, extrapolated
 from search.domains import config_key
 from search.sampler import Proposer
@@ -124,6 +125,37 @@ def test_what_was_stopped_early_says_as_much_by_its_order() -> None:
     seen.append(ended(60, whole, [quality(whole) - 0.5, 0.5, 0.6], TrialState.COMPLETE))
     found = proposals(seen)
     assert sum(config["kind"] == "c" for config in found) > 0.8 * len(found)
+
+
+def test_what_was_trained_to_its_end_is_what_it_reached() -> None:
+    # Kind c has one epoch of its own and is at 0.7 then; the others have three, and come to 0.8.
+    seen = [
+        ended(i, c, [0.7] if c["kind"] == "c" else [0.4, 0.6, 0.8], TrialState.COMPLETE)
+        for i, c in enumerate(drawn(80))
+    ]
+    assert sum(len(each.intermediate_values) == 1 for each in seen) >= 5
+    found = proposals(seen)
+    assert sum(config["kind"] == "c" for config in found) < 0.1 * len(found)
+
+
+def test_what_was_trained_to_its_end_counts_fully(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[float]] = []
+
+    def noted(rows: Any, values: Any, weights: Any, rng: np.random.Generator) -> Any:
+        asked.append(weights.tolist())
+        return draw(rows, values, weights, rng)
+
+    monkeypatch.setattr(additive, "draw", noted)
+    made = [
+        ([0.5], TrialState.COMPLETE),
+        ([0.5], TrialState.PRUNED),
+        ([0.4] * 3, TrialState.PRUNED),
+    ]
+    states = [made[i % 3] for i in range(12)]
+    seen = [ended(i, c, *states[i]) for i, c in enumerate(drawn(12))]
+    proposals(seen, seeds=1)
+    # One epoch of three: 1 / (1 + 3) on 3 / (3 + 3).
+    assert asked == [pytest.approx([1.0, 0.5, 1.0] * 4)]
 
 
 def test_what_does_not_fit_is_avoided() -> None:

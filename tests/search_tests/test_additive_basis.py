@@ -1,5 +1,9 @@
 """Columns of the additive model: what is smooth, what is free, what only some choices bring."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,10 +12,16 @@ import pytest
 from search.additive_basis import Basis, Condition, conditions
 from search.domains import config_key, configuration
 from search.grid import grid
-from spaces import lenet_beans
+from spaces import inception_beans, lenet_beans
 from tests.search_tests.toy import space
 
 RNG = np.random.default_rng(0)
+ROOT = Path(__file__).resolve().parents[2]
+CONDITIONS = """
+from search.additive_basis import conditions
+from spaces import inception_beans
+print(*conditions(inception_beans.space, {}))
+"""
 
 
 def nested(trial: Any) -> dict[str, Any]:
@@ -42,6 +52,25 @@ def test_what_only_some_choices_bring_has_its_condition() -> None:
         "inner": Condition("outer", ("y", "z")),
         "depth": Condition("inner", ("q",)),
     }
+
+
+def test_conditions_stand_in_the_order_of_the_space() -> None:
+    found = conditions(inception_beans.space, {})
+    assert list(found) == ["finetune_learning_rate", "finetune_epochs"]
+    assert set(found.values()) == {Condition("unfreeze_blocks", (2, 3, 6))}
+
+
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_their_order_is_that_of_every_process(seed: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CONDITIONS],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["finetune_learning_rate", "finetune_epochs"]
 
 
 def test_columns_of_a_configuration_by_hand() -> None:

@@ -1,11 +1,14 @@
-"""What Ray is started with."""
+"""What Ray is started with, and what it may not do while it starts."""
 
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from search import access, connection
+from search.interrupts import Interrupts
 from search.options import build_parser
 from search.request import check
 
@@ -24,3 +27,33 @@ def test_ray_is_told_where_its_store_lies_if_there_is_no_shared_memory(
     store = {name: found.get(name) for name in ("object_store_memory", "_plasma_directory")}
     expected = (None, None) if there else (200 * 2**20, own)
     assert tuple(store.values()) == expected
+
+
+def test_ray_puts_no_handler_in_the_place_of_ours_while_it_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its own ends the process with 15, and tells nobody."""
+    import ray._private.utils as utils
+
+    handlers: list[Any] = []
+
+    class Starting:
+        def __init__(self, *_: object) -> None:
+            self.over = self.left = lambda: None
+
+        def start(self, _options: dict[str, Any]) -> str:
+            utils.set_sigterm_handler(lambda *_: None)  # as ray.init does
+            handlers.append(signal.getsignal(signal.SIGTERM))
+            return ""
+
+    monkeypatch.setattr(connection, "Local", Starting)
+    monkeypatch.setattr(connection, "_ENVIRONMENT", {})
+    monkeypatch.setattr(access, "grant", lambda _: None)
+    request = check(build_parser().parse_args(["lenet_beans", "--data", "embedded"]))
+    ours, rays = signal.getsignal(signal.SIGTERM), utils.set_sigterm_handler
+    try:
+        with connection.connected(request, Interrupts()):
+            assert utils.set_sigterm_handler is rays
+    finally:
+        signal.signal(signal.SIGTERM, ours)
+    assert handlers == [ours]

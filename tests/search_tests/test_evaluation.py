@@ -6,14 +6,17 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import torch
 
 from search.book import Book
 from search.catalog import EXPERIMENTS, find
 from search.evaluation import evaluate_best, write_evaluation
+from search.judging import Court, measured
 from search.records import Record
 from tests.trainables_tests.tiny_data import TinyData, tiny_data
 from tests.trainables_tests.tiny_stages import budget
-from trainables.budget import EpochResult, drive
+from trainables import device as machine
+from trainables.budget import EpochResult, Weights, drive
 
 MNIST = find("mnist_cnn")
 CONFIG: dict[str, Any] = {**MNIST.defaults(), "filters": "16/32", "batch_size": 8}
@@ -87,6 +90,48 @@ def test_the_end_of_a_study_without_weights_or_best_trial(
     end_of_study(tmp_path, data, None)
     assert capsys.readouterr().err == ""
     assert not (tmp_path / "evaluation.json").exists()
+
+
+# --- on the CPU, where a GPU is there that trials were not given
+
+
+@pytest.fixture
+def no_gpu_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "can_compute", lambda: pytest.fail("was looked for"))
+
+
+@pytest.mark.usefixtures("no_gpu_is_looked_for")
+def test_the_best_model_is_evaluated_on_the_cpu(tmp_path: Path) -> None:
+    data, best = trained(tmp_path)
+    book = SimpleNamespace(best=record(best), folder=SimpleNamespace(root=tmp_path))
+    evaluate_best(MNIST, cast("Book", book), data, "float32", "cpu")
+    assert json.loads((tmp_path / "evaluation.json").read_text())["images"] == 40
+
+
+@pytest.mark.usefixtures("no_gpu_is_looked_for")
+def test_trials_are_judged_on_the_cpu(tmp_path: Path) -> None:
+    data, best = trained(tmp_path / "trials" / "7")
+    court = Court(MNIST, tmp_path, tmp_path, data, None, "float32", "cpu")
+    found = measured(court, record(best), "best.pt", "validation")
+    assert found["test_accuracy"] == pytest.approx(best.val_accuracy, abs=0.03)
+
+
+def test_what_is_frozen_is_computed_on_the_device_of_the_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, best = trained(tmp_path / "trials" / "7")
+    asked: list[str] = []
+
+    def kept_logits(*given: Any) -> torch.Tensor:
+        asked.append(given[-1].device)
+        return torch.eye(10)[torch.arange(40) % 10]
+
+    monkeypatch.setattr(MNIST.module(), "kept_logits", kept_logits, raising=False)
+    weights = Weights("file", "/w.pt", "f00d")
+    for device in ("cpu", "auto"):
+        court = Court(MNIST, tmp_path, tmp_path, data, weights, "float32", device)
+        assert measured(court, record(best), "best.pt", "validation")["test_accuracy"] == 1
+    assert asked == ["cpu", "auto"]
 
 
 def test_mnist_cnn_alone_asks_for_it() -> None:

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 MACHINE = """
 
 def this_machine() -> Machine:
-    return Machine(4, 2, gpu_mb=16384.0)
+    return Machine(16, 2, gpu_mb=16384.0)
 """
 # A dense layer of 16,000 x 16,000 weights takes 977 MiB four times over with Adam, and lowered
 # copies: one of two on a GPU of 16 GiB. One of 100 x 100 is one of eight.
@@ -72,7 +72,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     resources, trainable = found.root / "search/resources.py", found.root / "trainables/formula.py"
     resources.write_text(resources.read_text() + MACHINE)
     cpus = '"num_cpus": usable_cpus(),'
-    replace(found.root / "search/connection.py", cpus, '"num_cpus": 4, "num_gpus": 2,')
+    replace(found.root / "search/connection.py", cpus, '"num_cpus": 16, "num_gpus": 2,')
     replace(trainable, BEGIN, f'{BEGIN}    note(config, budget, "begin")\n')
     replace(trainable, END, f'\n    note(config, budget, "end"){END}')
     trainable.write_text(trainable.read_text() + STAGES)
@@ -95,7 +95,7 @@ def test_shares_follow_the_predicted_memory(bench: Bench) -> None:
     bench.let_go("auto")
     output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, output
-    assert "4 trials at once, each with 1 CPU and the share of a GPU that its" in output
+    assert "16 trials at once, each with 1 CPU and the share of a GPU that its" in output
     given = told(bench, "auto")
     begun = [each for each in given if each["what"] == "begin"]
     assert len(begun) == len(given) / 2 == 6
@@ -118,7 +118,10 @@ def test_shares_follow_the_predicted_memory(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("words", "gpus", "device"),
-    [(("--gpus-per-trial", "0"), {""}, "cpu"), (("--gpus-per-trial", "0.5"), {"0", "1"}, "cuda")],
+    [
+        (("--gpus-per-trial", "0", "--concurrent", "4"), {""}, "cpu"),
+        (("--gpus-per-trial", "0.5"), {"0", "1"}, "cuda"),
+    ],
 )
 def test_a_share_that_is_asked_for(
     words: tuple[str, ...], gpus: set[str], device: str, bench: Bench

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from search.catalog import find
-from search.errors import StudyFailed
-from search.model import restored, split_of
+from search.errors import StudyFailed, UsageError
+from search.model import check_fits, restored, split_of
 from tests.trainables_tests.tiny_data import TinyData, tiny_data
 from tests.trainables_tests.tiny_stages import budget
 from trainables.budget import drive
@@ -71,3 +71,13 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     drive(experiment.trainable()(config, data, budget(1, tmp_path)), None)
     with pytest.raises(StudyFailed, match=r"best.pt does not fit its configuration: Error"):
         restored(experiment, config | {"filters": "32/64"}, tmp_path / "best.pt", 3, (12, 12, 1))
+
+
+def test_images_that_are_too_small_for_the_network_are_told() -> None:
+    experiment = find("cifar10_net")
+    check_fits(experiment, experiment.defaults(), tiny_data((22, 24, 3)))
+    with pytest.raises(
+        UsageError,
+        match=r"^images of 24x21: images must have at least 22x22 pixels; got 21$",
+    ):
+        check_fits(experiment, experiment.defaults(), tiny_data((24, 21, 3)))

@@ -62,6 +62,13 @@ def test_the_smallest_gpu_is_that_of_all() -> None:
     assert (found.gpu_mb, found.memory_mb, found.gpus_per_trial) == (16_384.0, None, 1.0)
 
 
+def test_cpus_of_a_node_without_gpus_are_no_places_for_trials_on_gpus() -> None:
+    nodes = [node(32, 64), node(4, 32, 1, 81_024.0), node(4, 32, 1, 81_024.0)]
+    assert divided(nodes, Asked()) == Resources(1, 1.0, 8, gpu_mb=81_024.0, gpus=2)
+    assert divided(nodes, Asked(concurrent=3)).concurrent == 3
+    assert divided(nodes, Asked(gpus_per_trial=0.5)).concurrent == 4  # two on each GPU
+
+
 def test_gpus_that_do_not_tell_are_given_as_a_whole() -> None:
     nodes = [node(4, 32, 2), node(4, 32, 1, 16_384.0)]
     assert divided(nodes, Asked()) == Resources(1, 1.0, 3)

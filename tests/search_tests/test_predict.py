@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import sys
 import zlib
 from pathlib import Path
 
@@ -152,6 +153,18 @@ def test_bad_images_are_told_and_skipped(
     assert "pipe.png: not an image that can be read, skipped: is no regular file" in err
     assert "none\\n.png" in err
     assert "5 of 6 could not be read and were skipped" in err
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8")
+def test_a_name_that_is_no_utf_8_is_printed_as_it_is(
+    lenet: Path, images: Path, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    image = os.fsencode(tmp_path) + b"/bl\xe4tter.png"
+    Path(os.fsdecode(image)).write_bytes((images / "kind 0" / "0.png").read_bytes())
+    assert predict.main([str(lenet), os.fsdecode(image)]) == 0
+    head, line = capsysbinary.readouterr().out.splitlines()
+    assert head == b"image,class,probability"
+    assert line.startswith(image + b",kind ")
 
 
 @pytest.mark.parametrize(("option", "out"), [([], ""), (["--json"], "[]\n")])

@@ -117,6 +117,12 @@ def test_lines_that_are_missing_are_damage(
         record_of(trial)
 
 
+def test_a_row_that_was_taken_back_is_no_epoch() -> None:
+    attributes = {**VERDICT, **ROWS, epoch_key(2): None}
+    trial = frozen(TrialState.PRUNED, user_attrs=attributes, intermediate_values={1: 0.5})
+    assert [each["epoch"] for each in record_of(trial).rows] == [1]
+
+
 def test_a_trial_without_its_configuration_is_damage() -> None:
     trial = frozen()
     del trial._user_attrs["config"]

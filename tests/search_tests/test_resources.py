@@ -1,6 +1,4 @@
-import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +19,7 @@ from search.room import Memory
 
 TWO = Machine(cpus=2, gpus=0)
 EIGHT = Machine(cpus=8, gpus=2)
+LARGE = replace(EIGHT, gpu_mb=24_576.0)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +38,9 @@ EIGHT = Machine(cpus=8, gpus=2)
         (EIGHT, None, 0.6, None, Resources(1, 0.6, 2)),  # one on each, not three on both
         (EIGHT, None, 2.0, None, Resources(1, 2.0, 1)),
         (Machine(64, 1), None, 0.1, None, Resources(1, 0.1, 10)),  # 1 / 0.1 is just under 10
+        # By predicted memory: CPUs end before the twelve trials that 24 GiB have room for.
+        (LARGE, None, None, None, Resources(1, 1.0, 8, gpu_mb=24_576.0, gpus=2)),
+        (LARGE, None, 1.0, None, Resources(1, 1.0, 2, 18_361.0)),
     ],
 )
 def test_allot_by_hand(
@@ -78,57 +80,25 @@ def test_more_memory_than_the_machine_has_is_a_mistake() -> None:
     assert len(mistakes(on_gpu, None, 0.0, 99_000)) == 1
 
 
-@pytest.mark.parametrize(
-    ("visible", "gpus"),
-    [
-        (None, 3),
-        ("", 0),
-        ("0", 1),
-        ("0,2", 2),
-        ("0,1,2,3,4", 3),
-        ("-1", 0),
-        ("1,-1,2", 1),
-        (" 0 , 1 ", 2),
-        ("GPU-8a1b,GPU-77aa", 2),
-    ],
-)
-def test_gpus_that_may_be_seen(
-    visible: str | None, gpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("nvidia0", "nvidia1", "nvidia2", "nvidiactl", "nvidia-uvm", "null"):
-        (tmp_path / name).touch()
-    monkeypatch.setattr(resources, "Path", lambda _: tmp_path)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 9)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setattr(resources, "usable_cpus", lambda: 3)
-    monkeypatch.setattr(resources, "smallest_gpu_mb", lambda number: 5.0 if number else None)
-    found = this_machine()
-    assert (found.cpus, found.gpus, found.gpu_mb) == (3, gpus, 5.0 if gpus else None)
+def test_a_share_of_a_gpu_that_is_too_small_for_any_trial() -> None:
+    # 8,192 MiB, less 1,024 for the driver: 8 % of that is less than the 600 of a context.
+    machine = replace(EIGHT, gpu_mb=8192.0)
+    assert mistakes(machine, None, 0.08) == [
+        "--gpus-per-trial 0.08: that part of a GPU of 8192 MiB has no room for a trial; "
+        "ask for more"
+    ]
+    assert mistakes(machine, None, 0.09) == []
+    assert mistakes(EIGHT, None, 0.08) == []  # of a size that is not known
 
 
-@pytest.mark.parametrize("seen", [0, 1, 2])  # 0: a CPU build of torch, or no driver
-def test_gpus_that_torch_can_use(
-    seen: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("nvidia0", "nvidia1"):
-        (tmp_path / name).touch()
-    monkeypatch.setattr(resources, "Path", lambda _: tmp_path)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: seen)
-    sizes = [SimpleNamespace(total_memory=mib * 2**20) for mib in (900, 700)]
+def test_this_machine_has_the_memory_of_its_smallest_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [SimpleNamespace(total_memory=mib * 2**20) for mib in (900, 700, 500)]
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: sizes[number])
-    found = this_machine()
-    assert (found.gpus, found.gpu_mb) == (seen, [None, 900, 700][seen])
-
-
-def test_torch_is_not_asked_where_there_is_no_gpu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(resources, "Path", lambda _: tmp_path)
-    monkeypatch.setitem(sys.modules, "torch", None)  # an import of it raises
-    assert this_machine().gpus == 0
+    monkeypatch.setattr(resources, "usable_cpus", lambda: 3)
+    for count, smallest in ((0, None), (1, 900.0), (2, 700.0)):
+        monkeypatch.setattr(resources, "usable_gpus", lambda count=count: count)
+        found = this_machine()
+        assert (found.cpus, found.gpus, found.gpu_mb) == (3, count, smallest)
 
 
 @pytest.mark.parametrize(

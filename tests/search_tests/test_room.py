@@ -9,6 +9,7 @@ from search.room import (
     Memory,
     gpu_room_mb,
     memory,
+    most_on_a_gpu,
     share_for,
     trials_per_gpu,
 )
@@ -139,6 +140,32 @@ def test_shares_by_hand(need: float, share: float) -> None:
 )
 def test_the_smallest_trials_on_a_gpu(gpu_mb: float, trials: int) -> None:
     assert trials_per_gpu(gpu_mb) == trials
+
+
+@pytest.mark.parametrize(
+    ("concurrent", "gpus", "most"),
+    [
+        (4, 4, 1),
+        (3, 4, 1),
+        (5, 4, 2),
+        (18, 4, 6),  # five on one of them, and there are shares of a sixth
+        (32, 4, 8),
+        (100, 4, 16),
+        (1, 1, 16),  # one GPU is the fullest, whatever the shares
+        (8, 1, 16),
+        (8, 0, 16),
+    ],
+)
+def test_trials_are_spread_evenly_over_several_gpus(concurrent: int, gpus: int, most: int) -> None:
+    assert most_on_a_gpu(concurrent, gpus) == most
+
+
+@pytest.mark.parametrize(
+    ("need", "most", "share"),
+    [(0, 8, 0.125), (0, 1, 1.0), (15_521, 8, 0.3333), (15_521, 2, 0.5), (31_521, 8, 1.0)],
+)
+def test_no_share_is_smaller_than_spreading_asks_for(need: float, most: int, share: float) -> None:
+    assert share_for(H100, need, most) == share
 
 
 def test_shares_of_as_many_trials_lie_on_one_gpu() -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,9 @@ from search import session
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, ResumeRefused
 from search.interrupts import EndEarly
 from search.plan import Plan
+from search.resources import Resources
 from search.session import Session
+from tests.search_tests.test_worker_disk import full, no_cache
 from tests.search_tests.toy import DATA, EXPERIMENT, manifest
 from trainables.budget import Weights
 
@@ -89,3 +92,41 @@ def test_a_dry_run_refuses_what_the_run_would(capsys: pytest.CaptureFixture[str]
         dry(replace(PLAN, trials=9), resume=True)
     assert dry(replace(PLAN, trials=9), resume=False) == EXIT_DONE
     assert capsys.readouterr().err == "dry run: no study was begun\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (no_cache(Path("/fast/cache")), "the study broke off: cannot write the cache in /fast/ca"),
+        (full("/results/mine/trials.csv"), "the disk of /results/mine is full"),
+    ],
+)
+def test_the_disk_that_is_full_is_named(error: Exception, told: str) -> None:
+    made = Session.__new__(Session)
+    request = SimpleNamespace(folder=Path("/results/mine"))
+    made.__dict__.update(_request=request, _opened=None)
+    assert str(made._broken(error)).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "asked", "old", "kept"),
+    [
+        (1.0, "auto", None, "bfloat16"),
+        (1.0, "float32", None, "float32"),
+        (1.0, "auto", {"resources": {"precision": "float32"}}, "float32"),
+        (None, "auto", None, "auto"),  # on a cluster, whose GPUs are not here
+    ],
+)
+def test_what_auto_stands_for_on_a_gpu_is_kept(
+    gpus: float | None,
+    asked: str,
+    old: dict[str, Any] | None,
+    kept: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session, "precision_of_this_gpu", lambda: "bfloat16")
+    resources = None if gpus is None else Resources(1, gpus, 1)
+    plan = replace(PLAN, precision=asked)
+    request: Any = SimpleNamespace(resources=resources, plan=plan)
+    none: Any = None
+    assert Session(request, none, old)._precision == kept

@@ -1,5 +1,6 @@
 """What each configuration gets: of a GPU by its predicted memory, else the same for all."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,6 +55,24 @@ def test_the_share_follows_the_configuration() -> None:
     need = memory.predict(module, config, published("beans"), budget).mb
     assert largest.memory_mb is not None
     assert largest.memory_mb >= need
+
+
+@pytest.mark.parametrize(
+    ("concurrent", "gpus", "need", "share"),
+    [
+        # 24 GiB are 23,552 MiB for trials: a share of that, less 600, on 1.25.
+        (4, 4, 500.0, Share(1.0, 18_361.6)),
+        (32, 4, 500.0, Share(0.125, 1_875.2)),
+        (32, 4, 5000.0, Share(0.3333, 5_799.9)),  # which needs more than an eighth
+        (4, 1, 500.0, Share(0.0833, 1_089.5)),  # one GPU is filled: a twelfth, whatever runs
+    ],
+)
+def test_several_gpus_share_the_trials(
+    concurrent: int, gpus: int, need: float, share: Share, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "predict", lambda *_: SimpleNamespace(mb=need))
+    given = Shares(Resources(1, 1.0, concurrent, None, 24_576.0, gpus=gpus), job("lenet_beans"))
+    assert tuple(given.of({})) == pytest.approx(tuple(share), abs=0.1)
 
 
 def test_a_configuration_is_predicted_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,10 +156,10 @@ def test_a_resumed_study_takes_no_more_memory_than_there_is(
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        ({}, Resources(1, 1.0, 12, None, GPU_MB)),  # CPUs end first: 16 would fit
+        ({}, Resources(1, 1.0, 12, None, GPU_MB, gpus=2)),  # CPUs end first: 16 would fit
         ({"gpus_per_trial": 0.5}, Resources(1, 0.5, 4, 5664.0)),  # (15,360 / 2 - 600) / 1.25
         ({"gpus_per_trial": 0.0}, Resources(1, 0.0, 4, 1133.0)),
-        ({"memory_per_trial": 700.0}, Resources(1, 1.0, 12, 700.0, GPU_MB)),
+        ({"memory_per_trial": 700.0}, Resources(1, 1.0, 12, 700.0, GPU_MB, gpus=2)),
     ],
 )
 def test_the_memory_of_gpus_is_that_of_the_device(

@@ -182,7 +182,7 @@ def test_the_place_of_the_cache(monkeypatch, tmp_path):
 
 
 def test_native_size_needs_images_of_one_size(root):
-    message = "the images differ in size: 8x6x3 and 8x7x3; give one image size for all"
+    message = "the images differ in size: 8x6x3 and 8x7x3; scale them to one, or take an"
     with pytest.raises(DataError, match=message):
         make(Made(odd=(8, 7, 3)), None, 4)
     assert whole(root) == []

@@ -152,7 +152,8 @@ def test_another_seed_is_another_split(data, folder):
 
 def test_native_size_of_images_of_several_sizes(data, folder):
     Image.new("RGB", (5, 5), "white").save(folder / "a" / "new.png")
-    with pytest.raises(DataError, match=r"the images differ in size: .*; give one image size"):
+    message = "the images differ in size: .*; scale them .* experiment .* such as lenet_beans"
+    with pytest.raises(DataError, match=message):
         prepare(open_data(data.spec), [None], splits=("train", "validation", "test"))
 
 
@@ -179,6 +180,16 @@ def test_progress_is_told(data):
     prepare(data, [4], splits=["validation"], progress=lambda *call: calls.append(call))
     assert calls[:60] == [("checking images", i, 60) for i in range(1, 61)]
     assert calls[60:] == [("preparing validation images", i, 9) for i in range(1, 10)]
+
+
+def test_a_split_that_has_to_be_made_is_told(data):
+    calls = []
+    data.split("validation", 4, lambda *call: calls.append(call))
+    assert calls[:60] == [("checking images", i, 60) for i in range(1, 61)]
+    assert calls[60:] == [("preparing validation images", i, 9) for i in range(1, 10)]
+    calls.clear()
+    data.split("validation", 4, lambda *call: calls.append(call))
+    assert calls == []
 
 
 def test_impossible_requests(data):

@@ -33,16 +33,21 @@ def _as_before() -> Iterator[None]:
 
 def test_auto_takes_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     for found, expected in ((True, "cuda"), (False, "cpu")):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda found=found: found)
+        monkeypatch.setattr(machine, "can_compute", lambda found=found: found)
         assert machine.choose_device(Budget(1)).type == expected
-        assert machine.choose_device(Budget(1, device="cpu")).type == "cpu"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(machine, "can_compute", lambda: True)
     assert machine.choose_device(Budget(1, device="cuda")).type == "cuda"
 
 
+def test_a_trial_on_the_cpu_does_not_touch_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("was asked"))
+    assert machine.choose_device(Budget(1, device="cpu")) == CPU
+
+
 def test_a_gpu_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(TrellisError, match=r"^device cuda: .* sees no GPU here; use auto or cpu$"):
+    monkeypatch.setattr(machine, "can_compute", lambda: False)
+    message = r"^device cuda: .* sees no GPU here that it can use; use auto or cpu$"
+    with pytest.raises(TrellisError, match=message):
         machine.set_up(Budget(1, device="cuda"))
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -64,13 +65,29 @@ def gone() -> int:
     return process.pid
 
 
+def grow_old(path: Path, seconds: float = 3600.0) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
 def test_what_a_kill_left_behind_is_removed(tmp_path: Path, gone: int) -> None:
     left = f".a.txt.part-{gone}", f".other.pt.part-{gone}", f".a.txt.part-{os.getpid()}"
     for name in left:
         (tmp_path / name).write_text("torn, and longer than the new text")
+        grow_old(tmp_path / name)
     replace_text(tmp_path / "a.txt", "new")
     assert (tmp_path / "a.txt").read_text() == "new"
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_what_was_written_in_the_last_ten_minutes_stays(tmp_path: Path, gone: int) -> None:
+    """The number may be of a process on another machine that shares the folder."""
+    for name, seconds in (("new", 0), ("young", 590), ("old", 610)):
+        left = tmp_path / f".{name}.pt.part-{gone}"
+        left.write_text("half of it")
+        grow_old(left, seconds)
+    replace_text(tmp_path / "a.txt", "new")
+    assert names(tmp_path) == [f".new.pt.part-{gone}", f".young.pt.part-{gone}", "a.txt"]
 
 
 def test_what_is_not_a_dead_process_s_stays(
@@ -87,6 +104,7 @@ def test_what_is_not_a_dead_process_s_stays(
     ]
     for name in theirs:
         (tmp_path / name).write_text("theirs")
+        grow_old(tmp_path / name)
     replace_text(tmp_path / "a.txt", "new")
     assert names(tmp_path) == sorted([*theirs, "a.txt"])
 
@@ -94,6 +112,7 @@ def test_what_is_not_a_dead_process_s_stays(
         raise PermissionError(1, "Operation not permitted")
 
     (tmp_path / f".b.txt.part-{gone}").write_text("another user's")
+    grow_old(tmp_path / f".b.txt.part-{gone}")
     monkeypatch.setattr(os, "kill", refuse)
     replace_text(tmp_path / "a.txt", "newer")
     assert (tmp_path / f".b.txt.part-{gone}").exists()
@@ -101,6 +120,7 @@ def test_what_is_not_a_dead_process_s_stays(
 
 def test_what_cannot_be_removed_does_not_stop_a_write(tmp_path: Path, gone: int) -> None:
     (tmp_path / f".a.txt.part-{gone}").mkdir()  # unlink refuses a folder
+    grow_old(tmp_path / f".a.txt.part-{gone}")
     replace_text(tmp_path / "a.txt", "new")
     assert (tmp_path / "a.txt").read_text() == "new"
 

@@ -14,10 +14,10 @@ from torch import nn
 from spaces import cifar10_transfer, inception_beans, lenet_beans
 from tests.trainables_tests.tiny_data import tiny_data
 from trainables import memory
-from trainables.budget import Budget
+from trainables.budget import Budget, TooLarge
 from trainables.device import peak_memory_mb, reset_peak_memory
 from trainables.evaluation import Examples
-from trainables.memory import peak, predict, stages_of
+from trainables.memory import Peak, micro_batches, peak, predict, stages_of
 from trainables.shapes import published
 from trainables.training import Stage
 
@@ -83,6 +83,39 @@ def test_on_a_cpu_process_and_gaps_count() -> None:
     assert 100e6 < found.base < 4e9
     assert found.gaps >= 0
     assert found.base == memory.base_bytes()
+
+
+def with_much_data() -> Stage:
+    """Two splits of 19,112 MB each, beside a network that takes 31 MB with all it needs."""
+    with META:
+        examples = Examples(torch.empty(5_000_000, 1000), torch.empty(5_000_000, dtype=torch.long))
+    return replace(dense(), train=examples, validation=examples)
+
+
+def test_data_is_no_memory_of_a_trial_alone() -> None:
+    mib = 2**20
+    found = Peak(mib, 50 * mib, 2 * mib, 3 * mib, 4 * mib, 5 * mib, 6 * mib, 7 * mib)
+    assert (found.mb, found.own_mb) == (78, 28)
+
+
+@pytest.mark.parametrize(("room", "roomy"), [(1000, True), (60, False)])
+def test_mapped_data_takes_no_room_on_a_cpu(room: float, roomy: bool) -> None:
+    budget = replace(FLOAT32, memory_mb=memory.base_bytes() / 2**20 + room)
+    assert memory._is_roomy(with_much_data(), budget, CPU) is roomy
+    assert micro_batches([lambda _: with_much_data()], budget, CPU) == [None]
+
+
+def test_data_on_a_gpu_takes_room_there() -> None:
+    budget = replace(FLOAT32, memory_mb=1000.0)
+    told = r"^needs about 38,2\d\d MB .* in stage train, has 1,000 MB; largest: data, 38,223 MB$"
+    with pytest.raises(TooLarge, match=told):
+        micro_batches([lambda _: with_much_data()], budget, CUDA)
+
+
+def test_data_is_not_what_a_cpu_lacks_room_for() -> None:
+    told = r"^needs about [\d,]{1,5} MB .*, has 1 MB; largest: base, [\d,]{1,5} MB$"
+    with pytest.raises(TooLarge, match=told):
+        micro_batches([lambda _: with_much_data()], replace(FLOAT32, memory_mb=1.0), CPU)
 
 
 def test_the_network_that_ran_out_of_memory_is_predicted_without_any() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tests.trainables_tests.tiny_data import tiny_data
 from tests.trainables_tests.tiny_stages import budget
+from trainables import device as machine
 from trainables import mnist_cnn
 from trainables.budget import drive
 from trainables.metrics import class_metrics, predictions, weights_metrics
@@ -114,3 +115,12 @@ def test_kept_weights_have_the_accuracy_that_the_trial_told(
     assert matrix.shape == (3, 3)
     assert matrix.sum(axis=1).tolist() == [10, 10, 10]
     assert np.trace(matrix) / 30 == pytest.approx(best.val_accuracy)
+
+
+def test_on_the_cpu_no_gpu_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tiny_data((12, 12, 1))
+    drive(mnist_cnn.epochs(CONFIG, data, budget(1, tmp_path)), None)
+    monkeypatch.setattr(machine, "can_compute", lambda: pytest.fail("was looked for"))
+    split, model = data.split("validation", None), mnist_cnn.build(CONFIG, 3, 1, (12, 12))
+    found = weights_metrics(model, tmp_path / "best.pt", split, 3, "float32", "cpu")
+    assert found["images"] == 9

@@ -145,7 +145,7 @@ def built(batch_size: int = 48) -> list[Callable[[torch.device], Stage]]:
 
 def need(size: int | None) -> float:
     of = built()[0](META)
-    return peak(replace(of, micro_batch=size), CPU, FLOAT32).mb
+    return peak(replace(of, micro_batch=size), CPU, FLOAT32).own_mb
 
 
 def chosen(memory_mb: float) -> int | None:

@@ -1,6 +1,7 @@
 """The cache's folders: whole or absent, one maker at a time, the least recently used go first."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,23 @@ def test_the_least_recently_used_go_until_the_rest_fits(
     assert source.exists()
     assert not images.exists()
     assert store.trim() == []
+
+
+@pytest.mark.parametrize(("minutes", "warns"), [(59, True), (61, False)])
+def test_pushing_out_what_was_used_within_an_hour_is_told(
+    minutes: int,
+    warns: bool,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    old = folder(place / "old", 1000, int(time.time()) - 60 * minutes)
+    folder(place / "new", 1000, int(time.time()))
+    monkeypatch.setenv("TRELLIS_CACHE_GB", "0.0000015")
+    assert store.trim() == [old]
+    told = f"the limit of the cache in {place.parent}, 0.0 GB, pushes out old, which was used 35"
+    assert (told in caplog.text) is warns
+    assert bool(caplog.text) is warns
 
 
 def test_what_is_to_be_kept_stays_though_it_is_the_oldest(

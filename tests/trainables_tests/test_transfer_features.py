@@ -49,7 +49,7 @@ def features(
     data: TinyData, source: Source, classes: tuple[int, ...] = TARGET, **changes: Any
 ) -> Features:
     given = budget(1, precision=changes.pop("precision", "float32"))
-    model = target_network(CONFIG | changes, data, source, 5, CPU)
+    model = target_network(CONFIG | changes, data, source, given, CPU)
     return target_features(data, classes, model, source, given)
 
 
@@ -63,7 +63,9 @@ def test_they_are_what_the_frozen_layers_give(
     assert found.validation.inputs.shape == (4, *shape)
     assert found.train.inputs.dtype == torch.bfloat16
     assert found.train.labels.tolist() == [1, 3] * 4  # as they are in the data
-    model = target_network(CONFIG | {"frozen_layers": frozen}, data, source, 99, CPU)
+    model = target_network(
+        CONFIG | {"frozen_layers": frozen}, data, source, Budget(1, seed=99), CPU
+    )
     images = torch.from_numpy(data.splits["train"].images[1::2])
     with torch.no_grad():
         expected = model.head(images_to_floats(images))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.data import Data, DataSpec, Split
+from trainables.data.source import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class TinyData(Data):
     splits: dict[str, Split] = field(default_factory=dict, hash=False)
     asked: list[tuple[str, int | None]] = field(default_factory=list, hash=False)
 
-    def split(self, name: str, size: int | None) -> Split:
+    def split(self, name: str, size: int | None, progress: Progress = silent) -> Split:
         self.asked.append((name, size))
         images, labels = self.splits[name].images, self.splits[name].labels
         if size is None:

@@ -93,12 +93,10 @@ def _scan(root: Path) -> Layout:
 
 
 def _look_like_splits(root: Path, classes: Sequence[str]) -> bool:
-    named_so = all(name.lower() in _SPLITS for name in classes)
-    return (
-        bool(classes)
-        and named_so
-        and any(each.is_dir() for name in classes for each in (root / name).iterdir())
-    )
+    if not classes or not all(name.lower() in _SPLITS for name in classes):
+        return False
+    inside = (each for name in classes for each in (root / name).iterdir())
+    return any(each.is_dir() and not each.name.startswith(".") for each in inside)
 
 
 def too_few(name: str, count: int, what: str) -> str:

@@ -1,0 +1,139 @@
+"""GPUs of this machine that trials can use, and why some are not used."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from search import gpus
+from search.gpus import precision_of_this_gpu, unused, usable_gpus
+from search.resources import this_machine
+from trainables import cuda, device
+
+
+@pytest.fixture
+def dev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder instead of /dev; torch computes on any of nine GPUs."""
+    monkeypatch.setattr(gpus, "Path", lambda _: tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 9)
+    monkeypatch.setattr(cuda, "can_compute", lambda _=0: True)
+    return tmp_path
+
+
+def add(dev: Path, *names: str) -> None:
+    for name in names:
+        (dev / name).touch()
+
+
+@pytest.mark.parametrize(
+    ("visible", "count"),
+    [
+        (None, 3),
+        ("", 0),
+        ("0", 1),
+        ("0,2", 2),
+        ("0,1,2,3,4", 3),
+        ("-1", 0),
+        ("1,-1,2", 1),
+        (" 0 , 1 ", 2),
+        ("GPU-8a1b,GPU-77aa", 2),
+    ],
+)
+def test_gpus_that_may_be_seen(
+    visible: str | None, count: int, dev: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(dev, "nvidia0", "nvidia1", "nvidia2", "nvidiactl", "nvidia-uvm", "null")
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert usable_gpus() == count
+
+
+@pytest.mark.parametrize("seen", [0, 1, 2])  # 0: a CPU build of torch, or no driver
+def test_gpus_that_torch_sees(seen: int, dev: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(dev, "nvidia0", "nvidia1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: seen)
+    assert usable_gpus() == seen
+
+
+@pytest.mark.parametrize(("visible", "count"), [(None, 2), ("1", 1), ("", 0)])
+def test_on_windows_gpus_have_one_device_file_together(
+    visible: str | None, count: int, dev: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(dev, "dxg")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert usable_gpus() == count
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_none_is_used_where_torch_cannot_compute_on_one(
+    broken: int, dev: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(dev, "nvidia0", "nvidia1")
+    monkeypatch.setattr(cuda, "can_compute", lambda number: number != broken)
+    assert usable_gpus() == 0
+
+
+def test_torch_is_not_asked_where_there_is_no_gpu(
+    dev: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # an import of it raises
+    assert this_machine().gpus == 0
+    assert unused() is None
+
+
+# --- why they are not used
+
+WHY = "there is a GPU, and trials run on CPUs: "
+
+
+def test_gpus_that_are_used_have_no_reason_not_to_be(dev: Path) -> None:
+    add(dev, "nvidia0")
+    assert unused() is None
+
+
+def test_a_build_of_torch_for_cpus(dev: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(dev, "nvidia0")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert unused() == f"{WHY}torch {torch.__version__} is a CPU build"
+
+
+def test_a_driver_that_is_too_old(dev: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(dev, "nvidia0")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(cuda, "can_compute", lambda _: False)
+    torch_is = f"of torch {torch.__version__}"
+    assert unused() == f"{WHY}its driver does not do for CUDA 13.0, {torch_is}"
+
+
+def test_a_gpu_for_which_torch_has_no_code(dev: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(dev, "nvidia0", "nvidia1")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda n: ["NVIDIA L4", "Tesla K80"][n])
+    monkeypatch.setattr(cuda, "can_compute", lambda number: number == 0)
+    assert unused() == (
+        f"{WHY}torch {torch.__version__} has no code for one of NVIDIA L4, Tesla K80; "
+        "CUDA_VISIBLE_DEVICES can leave it out"
+    )
+
+
+# --- what auto stands for
+
+
+@pytest.mark.parametrize(
+    ("computes", "hardware", "precision"),
+    [(True, True, "bfloat16"), (True, False, "float32"), (False, True, "auto")],
+)
+def test_the_precision_that_is_kept(
+    computes: bool, hardware: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda, "can_compute", lambda: computes)
+    monkeypatch.setattr(device, "has_bfloat16", lambda of: hardware and of.type == "cuda")
+    assert precision_of_this_gpu() == precision

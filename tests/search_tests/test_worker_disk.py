@@ -1,0 +1,47 @@
+"""A worker whose disk is full: the cache is named where it is the cache's, else the study's."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from search.passed import NO_ROOM
+from tests.search_tests.test_trial_log import driven
+from trainables import store
+from trainables.errors import DataError
+
+
+def full(name: str) -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+
+
+def no_cache(place: Path) -> DataError:
+    with pytest.raises(DataError) as caught, store.writing(place):
+        raise full(str(place / "x.npy"))
+    return caught.value
+
+
+def test_the_cache_is_named_where_it_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = no_cache(Path("/fast/cache"))
+    assert isinstance(error.__cause__, OSError)
+    trial = driven(tmp_path, monkeypatch, error)
+    assert trial.train()["outcome"] == "running"
+    answer = trial.train()
+    assert (answer["outcome"], answer["error"]) == (
+        NO_ROOM,
+        "DataError: cannot write the cache in /fast/cache: No space left on device; make room "
+        "there or set TRELLIS_CACHE to another folder",
+    )
+
+
+def test_the_disk_of_the_study_is_named_where_that_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = driven(tmp_path, monkeypatch, full(str(tmp_path / "trials" / "4" / "best.pt")))
+    trial.train()
+    answer = trial.train()
+    assert answer["outcome"] == NO_ROOM
+    assert answer["error"].startswith(f"the disk of {tmp_path / 'trials' / '4'} is full (")
