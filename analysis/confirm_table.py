@@ -79,7 +79,8 @@ def _notes(content: Mapping[str, Any]) -> list[Section]:
     ]
     if common := content.get("common_to_seeds"):
         notes.append(f"all seeds share {common}: its luck is in no interval")
-    if others := content.get("published_but_for"):
+    others = content.get("published_but_for")
+    if others and any(each["published"] for each in content["configurations"]):
         notes.append(f"(published): but for {', '.join(others)}, which the search held")
     if any(each.get("unsafe") for each in content["configurations"]):
         notes.append(

@@ -174,7 +174,8 @@ def _whole(value: Any) -> Any:
 
 def epoch_rows(trial: "FrozenTrial") -> list[Mapping[str, Any]]:
     """Return what a trial of the journal reported, epoch by epoch."""
-    return [value for key, value in trial.user_attrs.items() if key.startswith("epoch:")]
+    told = ((key, value) for key, value in trial.user_attrs.items() if key.startswith("epoch:"))
+    return [value for _, value in told if value is not None]  # None: taken back by `Book.end`
 
 
 def _journal(path: Path, notes: list[str]) -> "tuple[FrozenTrial, ...]":

@@ -64,16 +64,16 @@ def _files() -> int:
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
-def smallest_gpu_mb(gpus: int) -> float | None:
-    """Return the memory in MiB that the first `gpus` GPUs have at least, less what others hold.
+def smallest_gpu_mb(gpus: int, less_held: bool = True) -> float | None:
+    """Return the memory in MiB that the first `gpus` GPUs have at least; None for no GPU.
 
-    Others are all programs that hold some of it now, a desktop or another study. None for no GPU.
+    Less what programs hold of it now, a desktop or another study, if `less_held`.
     """
     if not gpus:
         return None
     import torch
 
-    held = _held_mb()
+    held = _held_mb() if less_held else {}
     known = [torch.cuda.get_device_properties(number) for number in range(gpus)]
     names = [f"GPU-{getattr(each, 'uuid', '')}" for each in known]  # AMD's may have none
     free = (k.total_memory / _MIB - held.get(n, 0.0) for k, n in zip(known, names, strict=True))

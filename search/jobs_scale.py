@@ -42,8 +42,9 @@ def brought_up(
         yield
         return
     wanted = {name: count for name, count in (("CPU", cpus), ("GPU", gpus)) if count}
-    over = threading.Event()
-    follower = threading.Thread(target=_withdraw_once_placed, args=(over,), daemon=True)
+    over, withdrawn = threading.Event(), threading.Event()
+    waits = (over, withdrawn)
+    follower = threading.Thread(target=_withdraw_once_placed, args=waits, daemon=True)
     try:
         with _joined(address):
             import ray
@@ -55,9 +56,9 @@ def brought_up(
         over.set()
         if follower.is_alive():
             follower.join()
-        # A cluster that is gone holds nothing.
-        with contextlib.suppress(ConnectionError), _joined(address):
-            _request({})
+        if not withdrawn.is_set():  # by now the request may be another job's
+            with contextlib.suppress(ConnectionError), _joined(address):
+                _request({})
 
 
 @contextmanager
@@ -102,7 +103,7 @@ def _wait(
         time.sleep(0.5)
 
 
-def _withdraw_once_placed(over: threading.Event) -> None:
+def _withdraw_once_placed(over: threading.Event, withdrawn: threading.Event) -> None:
     """Withdraw the request a minute after the study's first trial has got its resources."""
     import ray
 
@@ -112,6 +113,7 @@ def _withdraw_once_placed(over: threading.Event) -> None:
                 return
         if not over.wait(_PLACED_S) and ray.is_initialized():
             _request({})
+            withdrawn.set()
 
 
 def _in_use(ray: Any) -> bool:

@@ -73,7 +73,8 @@ def _gpu_mb(node: str) -> float | None:
 def _smallest() -> float | None:
     import torch
 
-    return smallest_gpu_mb(torch.cuda.device_count())
+    # Of the same Ray's other trials Ray itself keeps account.
+    return smallest_gpu_mb(torch.cuda.device_count(), less_held=False)
 
 
 def together(nodes: Sequence[Machine]) -> Machine:

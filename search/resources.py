@@ -17,7 +17,7 @@ _UNLIMITED = 10_000
 
 @dataclass(frozen=True)
 class Machine:
-    """CPUs this process may use, and GPUs it may see; `gpu_mb` is the memory of the smallest.
+    """CPUs this process may use, and GPUs it may see; `gpu_mb` is what the fullest has free.
 
     None stands for what is not known.
     """
@@ -46,11 +46,11 @@ class Asked(NamedTuple):
 class Resources:
     """What every trial of a study gets, and how many run at once.
 
-    `memory_mb` is what a trial may use, in MiB: resident on a CPU, of the device's on a GPU
-    (None: no limit). With `gpu_mb`, the memory of the smallest GPU, shares of GPUs follow the
-    predicted memory of each configuration, and `gpus_per_trial` is the most: trials then go to
-    `gpus` GPUs. `reserved_mb` is what Ray sets aside for a trial on its node: on clusters, where
-    nodes differ.
+    `memory_mb` is what a trial may use, in MiB: on a CPU resident without mapped data, on a GPU of
+    the device's (None: no limit). With `gpu_mb`, what the fullest GPU has free, shares of GPUs
+    follow the predicted memory of each configuration, and `gpus_per_trial` is the most: trials go
+    to `gpus` GPUs. `reserved_mb` is what Ray sets aside for a trial on its node: on clusters,
+    where nodes differ.
     """
 
     cpus_per_trial: int
@@ -90,6 +90,11 @@ def mistakes(
         found.append(
             f"--gpus-per-trial {gpus_per_trial:g}: that part of a GPU of {machine.gpu_mb:.0f} MiB "
             "has no room for a trial; ask for more"
+        )
+    if gpus_per_trial is None and machine.gpu_mb and not _fits_share(machine.gpu_mb, 1.0):
+        found.append(
+            f"only {machine.gpu_mb:.0f} MiB of a GPU are free on {machine.name}, too little for a "
+            "trial: end what holds the rest, or give --gpus-per-trial 0"
         )
     most_mb = machine.memory.most_mb if machine.memory else math.inf
     on_gpu = machine.gpus if gpus_per_trial is None else gpus_per_trial

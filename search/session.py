@@ -89,7 +89,8 @@ class Session:
         self._precision = kept or resolve_precision(
             request.plan.precision, on_this_cpu=on_this_cpu
         )
-        if self._precision == "auto" and resources is not None:  # and so on a GPU of this machine
+        on_this_gpu = resources is not None and resources.gpus_per_trial
+        if self._precision == "auto" and on_this_gpu:
             self._precision = precision_of_this_gpu()
 
     def run(self) -> int:

@@ -46,10 +46,10 @@ class Budget:
     far may have the lower number, and so be the best; with `keep_last` those of its last epoch,
     too. `weights` are for experiments that start from pretrained ones. `progress` hears of work
     that comes before an epoch. `memory_mb` is what the trial may use, in MiB as
-    `EpochResult.peak_memory_mb` counts it: batches that would need more go through the network in
-    parts (None: no limit). `told` are the trial's first epochs as they were told before a kill:
-    done again they count as that, so that what is kept agrees with what was told, also on another
-    machine, where rounding gives other numbers.
+    `EpochResult.peak_memory_mb` counts it, but on a CPU without mapped data: batches that would
+    need more go through the network in parts (None: no limit). `told` are the trial's first epochs
+    as they were told before a kill: done again they count as that, so that what is kept agrees
+    with what was told, also on another machine, where rounding gives other numbers.
     """
 
     epochs: int

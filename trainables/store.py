@@ -172,20 +172,24 @@ def trim(keep: Collection[Path] = ()) -> list[Path]:
     """
     found = sorted(_folders(), key=lambda folder: folder.used)
     excess = sum(folder.bytes for folder in found) - limit_bytes()
-    removed, now = [], time.time()
+    removed, lately, now = [], [], time.time()
     for folder in found:
         if excess <= 0:
             break
         if folder.path not in keep:
             if now - folder.used < _LATELY_S:  # it may have to be made again for the next trial
-                _log.warning(
-                    "the limit of the cache in %s, %.1f GB, pushes out %s, which was used %.0f s "
-                    "ago; set TRELLIS_CACHE_GB higher",
-                    root(), limit_bytes() / 1e9, folder.path.name, now - folder.used,
-                )  # fmt: skip
+                lately.append(folder)
             _remove(folder.path)
             removed.append(folder.path)
             excess -= folder.bytes
+    if lately:
+        _log.warning(
+            "the limit of the cache in %s, %.1f GB, pushes out what was used within the hour "
+            "(%s); set TRELLIS_CACHE_GB higher",
+            root(),
+            limit_bytes() / 1e9,
+            f"{len(lately)} folders" if len(lately) > 1 else lately[0].path.name,
+        )
     if excess > 0:
         _log.warning(
             "the cache in %s holds %.1f GB more than its limit, all of it in use; "

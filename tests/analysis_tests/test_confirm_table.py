@@ -64,10 +64,12 @@ def test_what_lost_a_seed_comes_last_and_is_marked() -> None:
 
 def test_what_is_held_and_what_seeds_share_is_told() -> None:
     shared = {"common_to_seeds": "one source network", "published_but_for": ["drop", "kind"]}
-    lines = table(one(1, 0.9, unsafe=False), **shared)
+    lines = table(one(1, 0.9, unsafe=False, published=True), **shared)
     assert "all seeds share one source network: its luck is in no interval" in lines
     assert "(published): but for drop, kind, which the search held" in lines
     assert not [line for line in lines if "unsafe" in line]
+    none = table(one(1, 0.9, unsafe=False), **shared)  # no trial of the published one is complete
+    assert not [line for line in none if "published" in line]
 
 
 def test_of_nothing_nothing_is_told() -> None:

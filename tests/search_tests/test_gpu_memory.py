@@ -45,6 +45,7 @@ def test_what_others_hold_is_not_free(
 ) -> None:
     says(script, tmp_path, monkeypatch)
     assert smallest_gpu_mb(2) == free
+    assert smallest_gpu_mb(2, less_held=False) == 24_000.0
 
 
 @pytest.mark.usefixtures("two_gpus")

@@ -67,6 +67,18 @@ def test_mistakes_by_hand() -> None:
     ]
 
 
+def test_a_gpu_that_others_fill_is_a_mistake_and_none_that_no_trial_wants() -> None:
+    # 1,024 MiB stay free, and a context takes 600: of 1,626 a trial has 1 MiB.
+    full = replace(TWO, gpus=1, gpu_mb=1_625.0)
+    (line,) = mistakes(full, None, None)
+    assert line == (
+        "only 1625 MiB of a GPU are free on this machine, too little for a trial: end what holds "
+        "the rest, or give --gpus-per-trial 0"
+    )
+    assert mistakes(full, None, 0.0) == []
+    assert mistakes(replace(full, gpu_mb=1_626.0), None, None) == []
+
+
 def test_more_memory_than_the_machine_has_is_a_mistake() -> None:
     # 16,000 MiB: a twentieth and 1,200 MiB stay free.
     machine = replace(TWO, memory=Memory(16_000, 900))

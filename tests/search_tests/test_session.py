@@ -115,6 +115,7 @@ def test_the_disk_that_is_full_is_named(error: Exception, told: str) -> None:
         (1.0, "float32", None, "float32"),
         (1.0, "auto", {"resources": {"precision": "float32"}}, "float32"),
         (None, "auto", None, "auto"),  # on a cluster, whose GPUs are not here
+        (0.0, "auto", {"resources": {"precision": "auto"}}, "auto"),  # goes on without the GPU
     ],
 )
 def test_what_auto_stands_for_on_a_gpu_is_kept(

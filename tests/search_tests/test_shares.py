@@ -75,6 +75,16 @@ def test_several_gpus_share_the_trials(
     assert tuple(given.of({})) == pytest.approx(tuple(share), abs=0.1)
 
 
+def test_a_few_trials_are_spread_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 could run at once, but there are 12, three for each of 4 GPUs."""
+    monkeypatch.setattr(memory, "predict", lambda *_: SimpleNamespace(mb=500.0))
+    resources = Resources(1, 1.0, 64, None, 24_576.0, gpus=4)
+    assert Shares(resources, job("lenet_beans"), trials=12).of({}).gpus == 0.3333
+    assert (
+        Shares(resources, job("lenet_beans"), trials=64).of({}).gpus == 0.0833
+    )  # as memory has it
+
+
 def test_a_configuration_is_predicted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     real = memory.predict

@@ -68,7 +68,10 @@ def test_pushing_out_what_was_used_within_an_hour_is_told(
     folder(place / "new", 1000, int(time.time()))
     monkeypatch.setenv("TRELLIS_CACHE_GB", "0.0000015")
     assert store.trim() == [old]
-    told = f"the limit of the cache in {place.parent}, 0.0 GB, pushes out old, which was used 35"
+    told = (
+        f"the limit of the cache in {place.parent}, 0.0 GB, pushes out what was used within the "
+    )
+    told += "hour (old); set TRELLIS_CACHE_GB higher"
     assert (told in caplog.text) is warns
     assert bool(caplog.text) is warns
 

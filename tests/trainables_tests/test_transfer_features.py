@@ -63,9 +63,8 @@ def test_they_are_what_the_frozen_layers_give(
     assert found.validation.inputs.shape == (4, *shape)
     assert found.train.inputs.dtype == torch.bfloat16
     assert found.train.labels.tolist() == [1, 3] * 4  # as they are in the data
-    model = target_network(
-        CONFIG | {"frozen_layers": frozen}, data, source, Budget(1, seed=99), CPU
-    )
+    other = budget(1, seed=99)
+    model = target_network(CONFIG | {"frozen_layers": frozen}, data, source, other, CPU)
     images = torch.from_numpy(data.splits["train"].images[1::2])
     with torch.no_grad():
         expected = model.head(images_to_floats(images))
