@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from analysis.report_study import epoch_rows
 from search.book import Book
 from search.journal import StudyStorage
 from search.plan import Plan
@@ -47,6 +48,8 @@ def test_the_study_can_be_opened_again(
     end(torn)
     record = again(torn).records[0]
     assert (record.status, [each["epoch"] for each in record.rows]) == (status, [1])
+    # What a report reads of the journal, too.
+    assert [each["epoch"] for each in epoch_rows(frozen(torn, 0))] == [1]
 
 
 def test_an_epoch_that_is_done_again_counts(torn: Book) -> None:
