@@ -13,8 +13,9 @@ import pytest
 from search import conclusion
 from search.book import Book
 from search.catalog import EXPERIMENTS
+from search.options import build_parser
 from search.records import Record
-from search.request import Request
+from search.request import check as check_request
 from search.resources import Asked, Resources
 from tests.search_tests.toy import DATA, EXPERIMENT
 from trainables.budget import Budget
@@ -48,7 +49,8 @@ def end(root: Path, best: Record | None = BEST, check: Any = lambda: None, **cha
         "resources": Resources(2, 0.0, 1),
         "asked": Asked(2),
     }
-    request = cast("Request", SimpleNamespace(**given | changes))
+    usual = check_request(build_parser().parse_args(["lenet_beans", "--data", "embedded"]))
+    request = replace(usual, **given | changes)
     book = cast("Book", SimpleNamespace(best=best, folder=SimpleNamespace(root=root)))
     conclusion.conclude(request, book, DATA, "float32", check)
 
