@@ -11,22 +11,10 @@ import pytest
 from search import jobs_client
 from search.errors import StudyFailed
 from search.jobs_client import Cluster
+from tests.search_tests.clock import Clock
 
 DROPPED = RuntimeError("WebSocket connection closed unexpectedly with close code 1006")
 SILENCE = float("inf")  # seconds
-
-
-class Clock:
-    """A clock that moves by what is slept, and by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture

@@ -10,22 +10,10 @@ import pytest
 from search import jobs_scale
 from search.errors import StudyFailed
 from search.jobs_scale import brought_up
+from tests.search_tests.clock import Clock
 
 FOUR = [{"CPU": 1}] * 4
 NONE: list[dict[str, int]] = []
-
-
-class Clock:
-    """A clock that moves by what is slept."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture
