@@ -99,8 +99,8 @@ def test_shares_follow_the_predicted_memory(bench: Bench) -> None:
     given = told(bench, "auto")
     begun = [each for each in given if each["what"] == "begin"]
     assert len(begun) == len(given) / 2 == 6
-    # 15,360 MiB for trials: a half, or a third, as three of six are meant for each of two GPUs, less
-    # 600 for a context, four fifths of that.
+    # 15,360 MiB for trials: a half, or a third, as three of six are meant for each of two GPUs;
+    # less 600 for a context, four fifths of that.
     shares = {(each["large"], round(each["memory_mb"])) for each in begun}
     assert shares == {(True, 5664), (False, 3616)}
     assert {each["device"] for each in begun} == {"cuda"}
