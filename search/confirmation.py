@@ -18,7 +18,7 @@ from search.contenders import Contender, best_contenders, listed_contenders
 from search.domains import config_key
 from search.errors import EXIT_DONE, ResumeRefused, StudyFailed, UsageError
 from search.experiment import Experiment
-from search.interrupts import Interrupts
+from search.interrupts import EndEarly, Interrupts
 from search.judgement import judged, unfinished
 from search.manifest import read_manifest
 from search.options import Mistakes
@@ -30,7 +30,7 @@ from search.progress import say
 from search.records import Record
 from search.request import Request, check
 from search.resuming import take_over
-from search.session import Session
+from search.session import Session, ended_early
 
 FOLDER_NAME = "confirm"
 _TOP, _SEEDS = 5, 5
@@ -113,8 +113,13 @@ def _confirm_search(
     request = replace(request, again=_again(arguments))
     with interrupts.caught():
         code = Session(request, interrupts, old).run()
-        begun = (nested / "study.json").is_file()  # or its time was up before that
-        if code != EXIT_DONE or not begun or unfinished(read_records(nested), request.plan.trials):
+        if code != EXIT_DONE or not (nested / "study.json").is_file():  # time was up before that
+            return code
+        try:
+            to_come = unfinished(read_records(nested), request.plan.trials)
+        except (EndEarly, KeyboardInterrupt) as end:
+            return ended_early(end, ": go on by the same command")
+        if to_come:
             return code
         return judged(request, root, nested, manifest, chosen, interrupts)
 
