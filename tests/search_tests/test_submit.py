@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -188,6 +189,10 @@ def test_ctrl_c_leaves_the_job_stop_ends_it_and_it_goes_on_by_resume(
         assert line, seen
         seen += line
     bench.wait_for("long", 1, process)
+    # The epoch is over once it is noted, after the writing of 100 MB of weights.
+    while not (bench.results / "long" / "trials" / "0" / "done.json").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
