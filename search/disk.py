@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from trainables.errors import DataError
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # torch writes from C++ and drops the system's error number.
 _TORCH_WRITER = ("inline_container.cc", "PytorchStreamWriter failed writing", "unexpected pos")
@@ -21,8 +23,13 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_full(error: BaseException) -> bool:
-    """Tell whether an error, or one that it came from, means that a disk or a quota is full."""
+    """Tell whether an error, or one that it came from, means that a disk or a quota is full.
+
+    Not of the data's or the cache's disk: a `DataError` names that itself.
+    """
     for each in causes(error):
+        if isinstance(each, DataError):
+            return False
         if isinstance(each, OSError) and each.errno in _FULL:
             return True
         if isinstance(each, RuntimeError) and any(text in str(each) for text in _TORCH_WRITER):

@@ -33,7 +33,7 @@ from trainables import store
 from trainables.budget import Weights
 from trainables.cpu import resolve_precision
 from trainables.data import Data, open_data, prepare
-from trainables.errors import DataError, TrellisError
+from trainables.errors import TrellisError
 
 
 def run(arguments: argparse.Namespace, way_on: tuple[str, ...] = ()) -> int:
@@ -148,7 +148,7 @@ class Session:
                 path.write_text(traceback.format_exc(), encoding="utf-8")
                 where = f" (all of it in {path})"
             where += f"\nwhat is finished is kept; go on with {resume_command(self._request)}"
-        if is_full(error) and not isinstance(error, DataError):  # which names the cache
+        if is_full(error):
             return StudyFailed(what_to_free(error, self._request.folder) + where)
         text = (
             str(error) if isinstance(error, TrellisError) else f"{type(error).__name__}: {error}"

@@ -109,12 +109,12 @@ class Worker:
         except Exception as error:
             if _is_out_of_memory(error):
                 return _ended("infeasible", f"out of memory: {_line(error)}")
-            if isinstance(error, DataError | WeightsError):  # all later trials would fail of it
-                return _ended(NO_ROOM, _line(error))  # which names the cache, if that is full
             if is_full(error):  # told by words: the error itself stays in this process
                 return _ended(NO_ROOM, what_to_free(error, self._folder.parents[1]))
             if isinstance(error, StoreFailed):
                 return self._without_store(error)
+            if isinstance(error, DataError | WeightsError):  # all later trials would fail of it
+                return _ended(NO_ROOM, _line(error))
             self._keep_traceback(_line(error))
             if "CUDA error" in str(error):
                 # The process has lost its GPU context: every later trial in it would fail too.

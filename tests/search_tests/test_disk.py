@@ -8,6 +8,7 @@ import pytest
 
 from search.disk import is_full, what_to_free
 from search.errors import StudyFailed
+from trainables.errors import DataError
 
 
 def from_cause(error: Exception, cause: BaseException) -> Exception:
@@ -26,6 +27,7 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/cache/x.npy")
         (OSError(errno.EACCES, "Permission denied"), False),
         (from_cause(StudyFailed("cannot write"), FULL), True),
         (from_cause(KeyError("x"), from_cause(ValueError("y"), FULL)), True),
+        (from_cause(DataError("cannot write the cache in /c"), FULL), False),  # which says it all
         (RuntimeError("[enforce fail at inline_container.cc:603] . unexpected pos 64 vs 0"), True),
         (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), True),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
