@@ -110,8 +110,7 @@ def read_side(folder: Path, split: str) -> Side:
         StudyFailed: no trial has finished.
         TrellisError: a file is damaged.
     """
-    manifest, warning = read_manifest(folder), _warning(folder)
-    chosen = _recommended(folder)
+    manifest, chosen = read_manifest(folder), _recommended(folder)
     rows, place = (_best(folder), folder) if chosen is None else _confirmed(folder, chosen)
     trials = rows["trial"].tolist()
     curves = read_curves(place)
@@ -128,7 +127,7 @@ def read_side(folder: Path, split: str) -> Side:
         experiment=str(manifest.get("experiment")),
         images=f"{images} {config.get('target_classes', '')}",
         split=split,
-        warning=warning,
+        warning=_warning(folder, chosen),
         config=config,
         trials=trials,
         accuracy=accuracy,
@@ -212,16 +211,15 @@ def _first_seeded(trials: pd.DataFrame) -> pd.Series:
     return seeded(trials, 1).iloc[0]
 
 
-def _warning(folder: Path) -> str | None:
+def _warning(folder: Path, chosen: int | None) -> str | None:
     """Return what is not the real thing, or too good, about a study's numbers; None if nothing."""
     warnings = [data_kind(folder)[1]]
-    if _all_lost_seeds(folder):
+    if _all_lost_seeds(folder, chosen):
         warnings.append("every configuration lost a seed: means of the others are too good")
     return "; ".join(each for each in warnings if each) or None
 
 
-def _all_lost_seeds(folder: Path) -> bool:
-    chosen = _recommended(folder)
+def _all_lost_seeds(folder: Path, chosen: int | None) -> bool:
     if chosen is not None:
         every = (read_confirmation(folder) or {})["configurations"]
         return any(each.get("unsafe") for each in every if each["configuration"] == chosen)

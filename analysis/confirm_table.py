@@ -3,16 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from analysis.confirmed import ranked
 from analysis.layout import Block, Column, Section, blocks, plain, show
 from analysis.summary import possible
 
 
 def render(content: Mapping[str, Any], width: int = 110) -> str:
-    """Return the table of `confirm.json`'s content, the best mean test accuracy first.
-
-    What lost a seed comes last: the mean of the others is too good.
-    """
-    order = sorted(content["configurations"], key=_rank)
+    """Return the table of `confirm.json`'s content, in the order of `ranked`."""
+    order = ranked(content["configurations"])
     kind = "" if content["real_data"] else f" ({content['data']}: not the real data)"
     kind += " (weights: random, not pretrained)" if content.get("weights") == "random" else ""
     title = (
@@ -20,10 +18,6 @@ def render(content: Mapping[str, Any], width: int = 110) -> str:
         f"seeds, {content['test_images']} test images"
     )
     return plain([title, *blocks([_numbers(order), _configs(order)], width), *_notes(content)])
-
-
-def _rank(each: Mapping[str, Any]) -> tuple[bool, float, int]:
-    return each.get("unsafe", False), -each["test_accuracy"]["mean"], each["configuration"]
 
 
 def _numbers(order: Sequence[Mapping[str, Any]]) -> Block:

@@ -4,6 +4,7 @@ The test split is opened by that command alone, so every number of it comes from
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,18 @@ def read_confirmation(folder: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise TrellisError(f"{path} is damaged: an object was expected, not {content!r:.40}")
     return content
+
+
+def ranked(configurations: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the configurations of confirm.json, the best mean test accuracy first.
+
+    What lost a seed comes last: the mean of the others is too good.
+    """
+    return sorted(
+        configurations,
+        key=lambda each: (
+            each.get("unsafe", False),
+            -each["test_accuracy"]["mean"],
+            each["configuration"],
+        ),
+    )

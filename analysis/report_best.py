@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.confirmed import ranked
 from analysis.figures import intervals
 from analysis.frames import CONFIG, config_names
 from analysis.layout import show
@@ -211,10 +212,8 @@ def _confirmed(content: Mapping[str, Any], said: str, gallery: Gallery) -> list[
     varying = [
         n for n in names if len({str(each["config"].get(n)) for each in configurations}) > 1
     ]
-    ranked = sorted(
-        configurations, key=lambda e: (e.get("unsafe", False), -e["test_accuracy"]["mean"])
-    )
-    cells = [_confirmed_row(each, content.get("recommended"), varying) for each in ranked]
+    order = ranked(configurations)
+    cells = [_confirmed_row(each, content.get("recommended"), varying) for each in order]
     heads = ["configuration", "test, mean", "95 % over seeds", "seeds", "95 % of the images",
              "validation, mean", "optimism", "group", "parameters", "s per epoch"]  # fmt: skip
     opened = content.get("opened") or []

@@ -68,14 +68,13 @@ def progress_section(study: ReportedStudy, gallery: Gallery) -> Html:
 
 def _curves(study: ReportedStudy, gallery: Gallery) -> Html:
     rungs = [int(rung) for rung in study.budget.get("rungs") or ()]
-    named = "rung"
-    if study.budget.get("stopper") == "median":  # which compares after every epoch from there on
-        rungs, named = rungs[:1], "from epoch"
+    median = study.budget.get("stopper") == "median"  # which compares after every epoch from there
+    rungs, named = (rungs[:1], "from epoch") if median else (rungs, "rung")
     curves = learning_curves.data(study.trials, study.curves, rungs, study.last_stage, named)
     if curves.rows.empty:
         return notice("No epoch has been trained yet.", kind="empty")
     caption = "Validation accuracy by epoch. Triangles: trials stopped there."
-    if rungs and study.budget.get("stopper") == "median":
+    if rungs and median:
         caption += f" Dotted: the epoch from which on trials are compared, {rungs[0]}."
     elif rungs:
         said = ", ".join(map(str, rungs))

@@ -5,7 +5,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from search.resources import this_machine
+from search.gpus import usable_gpus
+from trainables.cpu import usable_cpus
 
 
 def machine(info: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
@@ -13,12 +14,11 @@ def machine(info: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
 
     What cannot be found out is left out. Trials on a cluster may run on others.
     """
-    here = this_machine()
     found = {
         "processor": _processor(info),
-        "cpus": here.cpus,
+        "cpus": usable_cpus(),
         "memory_gib": _memory_gib(),
-        "gpus": here.gpus,
+        "gpus": usable_gpus(),
         "system": f"{platform.system()} {platform.machine()}",
     }
     return {name: value for name, value in found.items() if value is not None}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from analysis.confirmed import ranked
 from analysis.figures import style
 from analysis.frames import CONFIG, config_names
 from analysis.summary import best, finished, possible
@@ -97,7 +98,7 @@ def confirmed(configurations: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     share one cannot be told apart. Those that lost a seed come last, as in `seeded`.
     """
     rows = []
-    for each in configurations:
+    for each in ranked(configurations):
         test = each["test_accuracy"]
         low, high = _ends(test.get("low"), test.get("high"))
         rows.append(
@@ -114,9 +115,7 @@ def confirmed(configurations: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                 "lost": int(bool(each.get("unsafe"))),
             }
         )
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    order = frame.sort_values(["lost", "accuracy"], ascending=[True, False], kind="stable")
-    return order.reset_index(drop=True)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _ends(low: float | None, high: float | None) -> tuple[float, float]:

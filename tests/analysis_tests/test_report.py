@@ -18,8 +18,8 @@ from analysis.report_html import Html, table, tag
 from analysis.report_page import page
 from search.plan import Plan
 from tests.analysis_tests.written import (
+    FOUR_CURVES,
     TRIALS,
-    curves_text,
     folder,
     trials_text,
     without_rendering,
@@ -27,9 +27,6 @@ from tests.analysis_tests.written import (
 from tests.search_tests.toy import begin, drive
 
 BAD = "<script>alert(1)</script>"
-CURVES = curves_text(
-    [(n, e, "train", 0.5 + e / 10, 0.4 + e / 20, 2.0) for n in (0, 1, 2, 3) for e in (1, 2)]
-)
 
 
 def quiet(_: str) -> None:
@@ -135,7 +132,7 @@ def test_no_text_of_a_user_becomes_markup(tmp_path: Path) -> None:
             "classes": [BAD, "$x$"], "sizes": {"train": 1, "validation": 9},
             "notes": [BAD]}  # fmt: skip
     root = folder(
-        tmp_path, trials_text(rows), CURVES, name="a<b>&\"'", data=data, experiment=BAD,
+        tmp_path, trials_text(rows), FOUR_CURVES, name="a<b>&\"'", data=data, experiment=BAD,
         command=["python", BAD], git_commit=BAD, versions={BAD: BAD}, created=BAD,
         machine={BAD: BAD}, space={"filters": BAD},
     )  # fmt: skip
@@ -181,7 +178,7 @@ def test_the_command_prints_the_path(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_rendering(monkeypatch)
-    root = folder(tmp_path, trials_text(TRIALS[:1]), CURVES)
+    root = folder(tmp_path, trials_text(TRIALS[:1]), FOUR_CURVES)
     assert main(["written", "--results-dir", str(tmp_path), "--without-model"]) == 0
     told = capsys.readouterr()
     assert told.out == f"{root / 'report.html'}\n"
@@ -193,7 +190,7 @@ def test_what_cannot_be_written_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_rendering(monkeypatch)
-    folder(tmp_path, trials_text(TRIALS[:1]), CURVES)
+    folder(tmp_path, trials_text(TRIALS[:1]), FOUR_CURVES)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -15,6 +15,7 @@ from analysis.report_study import read_study
 from search.catalog import find
 from search.errors import StudyFailed
 from tests.analysis_tests.written import (
+    FOUR_CURVES,
     TRIALS,
     curves_text,
     folder,
@@ -22,10 +23,6 @@ from tests.analysis_tests.written import (
     without_rendering,
 )
 from trainables.errors import TrellisError
-
-CURVES = curves_text(
-    [(n, e, "train", 0.5 + e / 10, 0.4 + e / 20, 2.0) for n in (0, 1, 2, 3) for e in (1, 2)]
-)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +40,7 @@ def drawn(root: Path) -> set[str]:
     return {path.stem for path in (root / "figures").glob("*.png")}
 
 
-def state(tmp_path: Path, rows: Any, curves: str = CURVES, **manifest: Any) -> str:
+def state(tmp_path: Path, rows: Any, curves: str = FOUR_CURVES, **manifest: Any) -> str:
     return made(folder(tmp_path, trials_text(rows), curves, **manifest))
 
 
@@ -130,13 +127,13 @@ def test_a_transfer_has_an_unknown_number_of_images(tmp_path: Path) -> None:
         (0, "completed", 2, 0.7, 9.0, 100, "", "5"),
         (1, "completed", 2, 0.6, 9.0, 100, "", "6"),
     ]
-    root = folder(tmp_path, trials_text(rows, names), CURVES, experiment="cifar10_transfer")
+    root = folder(tmp_path, trials_text(rows, names), FOUR_CURVES, experiment="cifar10_transfer")
     assert read_study(root).validation_images is None
     assert "trial 0, one seed; -" in made(root)
 
 
 def test_a_confirmed_study(tmp_path: Path) -> None:
-    root = folder(tmp_path, trials_text(), CURVES)
+    root = folder(tmp_path, trials_text(), FOUR_CURVES)
     spread = {"mean": 0.8, "sd": 0.01, "low": 0.775, "high": 0.825, "n": 3}
     one = {
         "configuration": 1, "published": False, "config": {"kernel_size": 3}, "trials": [0, 1, 2],
@@ -166,7 +163,7 @@ def test_a_confirmed_study(tmp_path: Path) -> None:
 
 
 def test_of_confirmed_ones_those_that_lost_a_seed_come_last(tmp_path: Path) -> None:
-    root = folder(tmp_path, trials_text(), CURVES)
+    root = folder(tmp_path, trials_text(), FOUR_CURVES)
     spread = {"mean": 0.9, "sd": 0.01, "low": 0.875, "high": 0.925, "n": 3}
     lost = {"configuration": 1, "config": {"kernel_size": 3}, "test_accuracy": spread,
             "published": True, "unsafe": True}  # fmt: skip
@@ -185,21 +182,21 @@ def test_an_interval_ends_where_accuracies_do() -> None:
 
 
 def test_a_damaged_confirmation_is_told(tmp_path: Path) -> None:
-    root = folder(tmp_path, trials_text(), CURVES)
+    root = folder(tmp_path, trials_text(), FOUR_CURVES)
     (root / "confirm.json").write_text("{}")
     with pytest.raises(TrellisError, match=r"confirm\.json is damaged: it has no configurations"):
         made(root)
 
 
 def test_without_trials_there_is_nothing_to_report(tmp_path: Path) -> None:
-    root = folder(tmp_path, trials_text(), CURVES)
+    root = folder(tmp_path, trials_text(), FOUR_CURVES)
     (root / "trials.csv").unlink()
     with pytest.raises(StudyFailed, match="no trial has been written yet"):
         made(root)
 
 
 def test_a_later_report_removes_what_it_has_no_data_for(tmp_path: Path) -> None:
-    root = folder(tmp_path, trials_text(), CURVES)
+    root = folder(tmp_path, trials_text(), FOUR_CURVES)
     made(root)
     assert "parameters" in drawn(root)
     (root / "figures" / "mine.png").touch()
@@ -217,11 +214,11 @@ SWEEP = [(n, "completed", 2, 0.6, 9.0, 100, "", n // 3, 0.1, "3/8") for n in ran
     "rows", [(), TRIALS[6:], TRIALS[:1], TRIALS[3:4], TRIALS[4:5], TRIALS[5:6], SWEEP, TRIALS]
 )
 def test_every_state_can_be_rendered(tmp_path: Path, rows: Any) -> None:
-    root = folder(tmp_path, trials_text(rows), CURVES)
+    root = folder(tmp_path, trials_text(rows), FOUR_CURVES)
     assert "</html>" in made(root)
     pictures = list((root / "figures").glob("*.png"))
     assert all(path.stat().st_size > 1000 for path in pictures)
-    assert bool(pictures) == any(row[1] != "running" for row in rows)  # CURVES has none of 6
+    assert bool(pictures) == any(row[1] != "running" for row in rows)  # FOUR_CURVES has none of 6
 
 
 @pytest.mark.parametrize("configurations", [[], [{"rate": 0.1}]])

@@ -9,6 +9,7 @@ import pytest
 from analysis.figures import intervals, learning_curves
 from analysis.report import write_report
 from tests.analysis_tests.written import (
+    FOUR_CURVES,
     TRIALS,
     curves_text,
     folder,
@@ -17,17 +18,13 @@ from tests.analysis_tests.written import (
     without_rendering,
 )
 
-CURVES = curves_text(
-    [(n, e, "train", 0.5 + e / 10, 0.4 + e / 20, 2.0) for n in (0, 1, 2, 3) for e in (1, 2)]
-)
-
 
 @pytest.fixture(autouse=True)
 def _no_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
     without_rendering(monkeypatch)
 
 
-def told(tmp_path: Path, rows: Any = TRIALS, curves: str = CURVES, **manifest: Any) -> str:
+def told(tmp_path: Path, rows: Any = TRIALS, curves: str = FOUR_CURVES, **manifest: Any) -> str:
     root = folder(tmp_path, trials_text(rows), curves, **manifest)
     path = write_report(root, tell=lambda _: None, with_model=False)
     return path.read_text(encoding="utf-8")

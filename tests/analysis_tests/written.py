@@ -50,6 +50,12 @@ def curves_text(rows: list[tuple[int, int, str, float, float, float]]) -> str:
     )
 
 
+# Two epochs each of trials 0 to 3.
+FOUR_CURVES = curves_text(
+    [(n, e, "train", 0.5 + e / 10, 0.4 + e / 20, 2.0) for n in (0, 1, 2, 3) for e in (1, 2)]
+)
+
+
 def folder(tmp_path: Path, trials: str, curves: str, **manifest: Any) -> Path:
     root = tmp_path / manifest.pop("name", "written")
     root.mkdir(parents=True)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from trainables.data.source import SPLITS, DataSpec, Progress, Source, silent
 from trainables.errors import DataError
+from trainables.seeds import derive
 
 # Raise this whenever a pixel of any embedded image changes: arrays cached on disk are found by
 # the fingerprint, which is made from this number and not from the pixels.
@@ -99,7 +100,6 @@ def _drawn(
     doing: str,
 ) -> Source:
     """Return a source of rendered images whose classes take turns, so that splits are balanced."""
-    from trainables.seeds import derive
 
     def make(split: str, index: int) -> tuple[Image, int]:
         label = index % len(classes)
@@ -134,8 +134,6 @@ def _digits() -> tuple[Image, NDArray[np.int64]]:
 
 def split_digits(labels: NDArray[np.int64], seed: int) -> dict[str, NDArray[np.intp]]:
     """Return the indices of each split: `DIGIT_SHARES` of every digit, shuffled by `seed`."""
-    from trainables.seeds import derive
-
     rng = np.random.default_rng(derive(seed, "embedded", "mnist", "split"))
     parts: dict[str, list[NDArray[np.intp]]] = {split: [] for split in SPLITS}
     for digit in np.unique(labels):
