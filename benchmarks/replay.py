@@ -2,25 +2,31 @@
 
 The study's own book, sampler and stopper decide, over a real journal; training is answered from
 benchmarks/curves (made by benchmarks/record_curves.py) and Ray is left out. Any number of workers.
---stock adds Ray Tune's own OptunaSearch and ASHAScheduler, all at their defaults.
+--stock adds Ray Tune's own OptunaSearch and ASHAScheduler, all at their defaults. --confirm ends
+searches early and trains the best of them on fresh seeds, as search.confirm does, in simulated
+time.
 
 python -m benchmarks.replay --samplers random tpe --stoppers none asha --workers 1 16 --stock
+python -m benchmarks.replay --samplers tpe --stoppers asha --confirm 3x2 5x5 --searched 0.25
 """
 
 import argparse
-import csv
+import contextlib
 import functools
 import itertools
 import math
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.record_curves import EXPERIMENT, FOLDER
 from benchmarks.replay_answers import KINDS, Answers, load
-from benchmarks.simulation import Step, regret_at, simulate, simulate_stock
+from benchmarks.replay_case import Case, Confirming
+from benchmarks.replay_confirm import search_and_confirm
+from benchmarks.replay_report import report, write_steps
+from benchmarks.simulation import Step, simulate, simulate_stock
 from search.command import Parser, ended, positive
 from search.errors import EXIT_DONE
 from search.names import PROPOSING, STOPPERS
@@ -29,17 +35,6 @@ from search.progress import say
 
 PROG = "benchmarks.replay"
 STOCK = ("OptunaSearch", "ASHAScheduler")  # sampler and stopper of stock Ray Tune
-_MOMENTS = (0.125, 0.25, 0.5, 1.0)  # of the horizon
-
-
-@dataclass(frozen=True)
-class Case:
-    """One simulated study."""
-
-    sampler: str
-    stopper: str
-    workers: int
-    seed: int
 
 
 def horizon_of(table: Answers, workers: int) -> float:
@@ -55,6 +50,8 @@ def replayed(path: Path, answers: str, case: Case) -> list[Step]:
     if (case.sampler, case.stopper) == STOCK:
         return simulate_stock(table, plan, case.workers, horizon_s)
     plan = replace(plan, sampler=case.sampler, stopper=case.stopper)
+    if case.how is not None:
+        return [search_and_confirm(table, plan, case.workers, horizon_s, case.how)]
     return simulate(table, plan, case.workers, horizon_s)
 
 
@@ -68,44 +65,15 @@ def parser() -> Parser:
     made.add_argument("--stock", action="store_true", help="also search as stock Ray Tune does")
     made.add_argument("--workers", nargs="+", type=positive, default=[1, 16])
     made.add_argument("--seeds", type=positive, default=30, help="studies of each kind (30)")
+    made.add_argument("--confirm", nargs="+", type=_top_by_seeds, default=[], metavar="TOPxSEEDS",
+                      help="also confirm so many of the best on so many fresh seeds")  # fmt: skip
+    made.add_argument("--searched", nargs="+", type=_share, default=[0.25], metavar="SHARE",
+                      help="with --confirm: of the time, for the search (0.25)")  # fmt: skip
     made.add_argument("--processes", type=positive, default=1, help="at once (1)")
     made.add_argument("--answers", choices=KINDS, default="forest", help="for what none recorded")
     made.add_argument("--curves", type=Path, default=FOLDER / f"{EXPERIMENT}.parquet")
     made.add_argument("--to", type=Path, help="a CSV file of every step of every study")
     return made
-
-
-def report(table: Answers, cases: Sequence[Case], studies: Sequence[Sequence[Step]]) -> None:
-    """Print the regret of each kind of study at moments of its horizon: mean and interval."""
-    from search.statistics import student_interval
-
-    moments = " | ".join(f"{share:g} of the time" for share in _MOMENTS)
-    print(f"| sampler | stopper | workers | seconds | {moments} |")
-    print("| --- | --- | --- | --- |" + " --- |" * len(_MOMENTS))
-    kinds = dict.fromkeys((case.sampler, case.stopper, case.workers) for case in cases)
-    for kind in kinds:
-        horizon_s = horizon_of(table, kind[2])
-        of_kind = [
-            steps
-            for case, steps in zip(cases, studies, strict=True)
-            if (case.sampler, case.stopper, case.workers) == kind
-        ]
-        cells = []
-        for share in _MOMENTS:
-            found = student_interval([regret_at(steps, share * horizon_s) for steps in of_kind])
-            spread = "" if found.high is None else f" ± {found.high - found.mean:.4f}"
-            cells.append(f"{found.mean:.4f}{spread}")
-        print(f"| {' | '.join(map(str, kind))} | {horizon_s:.0f} | {' | '.join(cells)} |")
-
-
-def write_steps(path: Path, cases: Sequence[Case], studies: Sequence[Sequence[Step]]) -> None:
-    """Write every step of every study as CSV."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*Case.__dataclass_fields__, *Step.__dataclass_fields__])
-        for case, steps in zip(cases, studies, strict=True):
-            writer.writerows([*asdict(case).values(), *asdict(step).values()] for step in steps)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,21 +84,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _tell(options: argparse.Namespace) -> int:
     table, _ = load(options.curves, options.answers)
-    kinds = list(itertools.product(options.samplers, options.stoppers))
-    kinds += [STOCK] if options.stock else []
-    of = itertools.product(kinds, options.workers, range(options.seeds))
-    cases = [Case(sampler, stopper, *rest) for (sampler, stopper), *rest in of]
+    cases = _cases(options)
     studies = []
     with ProcessPoolExecutor(options.processes) as pool:
         replay = functools.partial(replayed, options.curves, options.answers)
         for case, steps in zip(cases, pool.map(replay, cases), strict=True):
-            studies.append(steps)
+            studies.append((case, steps))
             if len(studies) % 10 == 0:
                 say(f"{len(studies)} of {len(cases)} studies, now {case.sampler} {case.stopper}")
-    report(table, cases, studies)
+    report(studies, {workers: horizon_of(table, workers) for workers in options.workers})
     if options.to:
-        write_steps(options.to, cases, studies)
+        write_steps(options.to, studies)
     return EXIT_DONE
+
+
+def _cases(options: argparse.Namespace) -> list[Case]:
+    kinds = list(itertools.product(options.samplers, options.stoppers))
+    judged = itertools.product(options.searched, options.confirm)
+    hows = [None, *(Confirming(share, *size) for share, size in judged)]
+    every = [(sampler, stopper, how) for sampler, stopper in kinds for how in hows]
+    every += [(*STOCK, None)] if options.stock else []
+    of = itertools.product(every, options.workers, range(options.seeds))
+    return [Case(kind[0], kind[1], workers, seed, kind[2]) for kind, workers, seed in of]
+
+
+def _top_by_seeds(text: str) -> tuple[int, int]:
+    top, _, seeds = text.partition("x")
+    return positive(top), positive(seeds)
+
+
+def _share(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0.0 < (share := float(text)) <= 1.0:
+            return share
+    raise argparse.ArgumentTypeError(f"must lie above 0 and at most at 1, but got {text!r}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Recorded learning curves as a smooth answer for any configuration of the space.
 
 Between recorded configurations a forest of regression trees answers: the mean curve, and the mean
-seconds of an epoch. What one seed differs from the mean is taken from recorded repeats. After
+seconds of an epoch. What a configuration and what a seed differ from it are drawn from recorded
+ones (replay_spread.py). After
 Eggensperger et al., "Efficient Benchmarking of Hyperparameter Optimizers via Surrogates", AAAI
 2015, who found forests the best of the models they tried.
 """
@@ -15,19 +16,17 @@ import numpy as np
 
 from benchmarks.curve_files import ACCURACY, EPOCH_FIELDS, Run
 from benchmarks.replay_best import highest
-from benchmarks.replay_trees import Floats, Trees, features
+from benchmarks.replay_spread import Apart, Noise
+from benchmarks.replay_trees import Floats, Trees, features, left_out
 from search.book import Assignment
 from search.domains import Domain
-from search.errors import UsageError
 from search.experiment import Space
-
-_ALIKE = 8  # noise is that of a configuration among so many of about the same accuracy
 
 
 class Forest:
     """Learning curves predicted from recorded ones.
 
-    The truth of a configuration is the accuracy of its mean curve at the best epoch.
+    The truth of a configuration is the accuracy at the best epoch, the mean over all seeds.
     """
 
     def __init__(
@@ -47,9 +46,13 @@ class Forest:
         curves = np.array([_curve(run, self.epochs) for run in runs])
         self._images = _images(curves)
         groups = _by_configuration(runs)
-        self._noise = _Noise([curves[group] for group in groups])
+        self._noise = Noise([curves[group] for group in groups])
         means = np.array([curves[group].mean(axis=0) for group in groups])
-        self._curve = Trees([points[group[0]] for group in groups], means)
+        recorded = [points[group[0]] for group in groups]
+        self._curve = Trees(recorded, means)
+        self._apart = Apart(left_out(recorded, means), means, self._noise.of_a_mean)
+        own = means - self._curve.predict(recorded)
+        self._recorded = {_key(each): apart for each, apart in zip(recorded, own, strict=True)}
         place = EPOCH_FIELDS.index(clock)
         taken = np.array([[np.mean([row[place] for row in run.rows])] for run in runs])
         foreign = [float(run.precision != runs[0].precision) for run in runs]
@@ -62,9 +65,8 @@ class Forest:
     def run(self, assignment: Assignment) -> Run:
         """Return the curve that answers for a trial; its seed chooses the noise."""
         point = features(self._known, assignment.config)
-        curve = self._curve.at(point)
-        noisy = curve + self._noise.draw(float(curve.max()), assignment.seed)
-        seen = np.clip(np.round(noisy * self._images) / self._images, 0.0, 1.0)
+        curve = self._mean(point, self._curve.at(point))
+        seen = self._seen(curve + self._noise.draw(float(curve.max()), assignment.seed))
         epoch_s = float(np.exp(self._seconds.at(_here(point))[0]))
         rows = tuple(_row(float(accuracy), epoch_s) for accuracy in seen)
         return Run(-1, assignment.seed, assignment.config, 0, rows)
@@ -75,11 +77,37 @@ class Forest:
 
     def regret(self, config: Mapping[str, Any]) -> float:
         """Return how far the truth of a configuration lies below the best one's, in [0, 1]."""
-        return self.best - float(self._curve.at(features(self._known, config)).max())
+        point = features(self._known, config)
+        return self.best - self._truth(point, self._curve.at(point))
 
     def _truths(self, points: Sequence[Sequence[float]]) -> Floats:
-        truths: Floats = self._curve.predict(points).max(axis=1)
-        return truths
+        curves = self._curve.predict(points)
+        return np.array([self._truth(*each) for each in zip(points, curves, strict=True)])
+
+    def _truth(self, point: Sequence[float], predicted: Floats) -> float:
+        curve = self._mean(point, predicted)
+        every = self._seen(curve + self._noise.all(float(curve.max())))
+        return float(every.max(axis=1).mean())
+
+    def _mean(self, point: Sequence[float], predicted: Floats) -> Floats:
+        """Return the mean curve over all seeds of a configuration, [epochs].
+
+        A recorded one has its own.
+        """
+        apart = self._recorded.get(_key(point))
+        if apart is None:
+            apart = self._apart.of(_key(point), float(predicted.max()))
+        return predicted + apart
+
+    def _seen(self, curves: Floats) -> Floats:
+        """Return accuracies as so many images can show them."""
+        seen: Floats = np.clip(np.round(curves * self._images) / self._images, 0.0, 1.0)
+        return seen
+
+
+def _key(point: Sequence[float]) -> bytes:
+    """Return what tells configurations apart: 24 bits of every number of theirs."""
+    return np.asarray(point, np.float32).tobytes()
 
 
 def _here(point: Sequence[float]) -> list[float]:
@@ -110,27 +138,3 @@ def _by_configuration(runs: Sequence[Run]) -> list[list[int]]:
     for place, run in enumerate(runs):
         places[run.configuration].append(place)
     return list(places.values())
-
-
-class _Noise:
-    """What runs differ from the mean of their configuration's; `groups` holds its curves."""
-
-    def __init__(self, groups: Sequence[Floats]) -> None:
-        levels, noises = [], []
-        for curves in groups:
-            if len(curves) > 1:
-                mean = curves.mean(axis=0)
-                # n values lie nearer to their own mean than to the truth, by this factor.
-                levels.append(mean.max())
-                noises.append((curves - mean) * np.sqrt(len(curves) / (len(curves) - 1)))
-        if not levels:
-            raise UsageError(["no configuration was recorded with two seeds: noise is unknown"])
-        self._levels, self._noises = np.array(levels), noises
-
-    def draw(self, level: float, seed: int) -> Floats:
-        """Return a whole curve of noise of a configuration that is about as accurate."""
-        alike = np.argsort(np.abs(self._levels - level), kind="stable")[:_ALIKE]
-        rng = np.random.default_rng(seed)
-        chosen = self._noises[int(rng.choice(alike))]
-        noise: Floats = chosen[int(rng.integers(len(chosen)))]
-        return noise

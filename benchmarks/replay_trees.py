@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.model_selection import KFold, cross_val_predict
 
 from search.domains import Domain
 
 Floats = NDArray[np.float64]
 _TREES = 200
+_PARTS = 10
 _ABSENT = -1.0  # of a hyperparameter not in force: below every value, for a tree to split off
 
 
@@ -67,3 +69,16 @@ class Trees:
             node = np.where(feature < 0, node, child)  # a leaf stays
         answer: Floats = self._value[self._every, node].mean(axis=0)
         return answer
+
+
+def left_out(points: Sequence[Sequence[float]], targets: Floats, seed: int = 0) -> Floats:
+    """Return what a forest predicts of each tenth of the points by the others, [points, outputs].
+
+    Of a single point there is nothing to predict it by: its targets are returned.
+    """
+    if len(points) < 2:
+        return targets
+    parts = KFold(min(_PARTS, len(points)), shuffle=True, random_state=seed)
+    forest = RandomForestRegressor(_TREES, random_state=seed)
+    found: Floats = cross_val_predict(forest, np.array(points), targets, cv=parts)
+    return found

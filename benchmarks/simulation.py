@@ -1,5 +1,6 @@
 """One search on recorded learning curves, in simulated time: what benchmarks/replay.py repeats."""
 
+import contextlib
 import heapq
 import itertools
 import math
@@ -15,7 +16,7 @@ from benchmarks.record_curves import EXPERIMENT
 from benchmarks.replay_answers import Answers
 from benchmarks.stock_search import StockSearch
 from search import study
-from search.book import Assignment
+from search.book import Assignment, Book
 from search.catalog import find
 from search.manifest import make_manifest
 from search.plan import Plan
@@ -55,6 +56,20 @@ def _at_once(_: int) -> None:
     """Do not wait for the disk: nothing of a simulated study is kept."""
 
 
+@contextlib.contextmanager
+def simulated(plan: Plan) -> Iterator[Book]:
+    """Begin a study that nobody trains and that leaves nothing behind; give its book."""
+    experiment = find(EXPERIMENT)
+    quiet = mock.patch("search.progress.say")  # it would tell of weights that nobody trained
+    with tempfile.TemporaryDirectory() as scratch, mock.patch("os.fsync", _at_once), quiet:
+        content = make_manifest(experiment, plan, _DATA, ["replay"])
+        opened = study.begin(experiment, plan, Path(scratch, "s"), content)
+        try:
+            yield opened.book
+        finally:
+            opened.close()
+
+
 def simulate(table: Answers, plan: Plan, workers: int, horizon_s: float) -> list[Step]:
     """Run one study in simulated time; return a step for each change of its best trial.
 
@@ -62,23 +77,17 @@ def simulate(table: Answers, plan: Plan, workers: int, horizon_s: float) -> list
     a user would take at that moment. Its regret is that of its configuration trained to the end,
     averaged over the recorded repeats, so it can also grow.
     """
-    experiment = find(EXPERIMENT)
-    quiet = mock.patch("search.progress.say")  # it would tell of weights that nobody trained
-    with tempfile.TemporaryDirectory() as scratch, mock.patch("os.fsync", _at_once), quiet:
-        content = make_manifest(experiment, plan, _DATA, ["replay"])
-        opened = study.begin(experiment, plan, Path(scratch, "s"), content)
-        try:
-            return list(_steps(table, opened.book, workers, horizon_s))
-        finally:
-            opened.close()
+    with simulated(plan) as book:
+        return list(steps_of(table, book, workers, horizon_s))
 
 
 def simulate_stock(table: Answers, plan: Plan, workers: int, horizon_s: float) -> list[Step]:
     """Run one search of stock Ray Tune in simulated time, as `simulate` runs a study."""
-    return list(_steps(table, StockSearch(find(EXPERIMENT), plan), workers, horizon_s))
+    return list(steps_of(table, StockSearch(find(EXPERIMENT), plan), workers, horizon_s))
 
 
-def _steps(table: Answers, book: Search, workers: int, horizon_s: float) -> Iterator[Step]:
+def steps_of(table: Answers, book: Search, workers: int, horizon_s: float) -> Iterator[Step]:
+    """Train in simulated time what `book` hands out; yield a step per change of the best trial."""
     events: list[tuple[float, int, Assignment, Run, int]] = []  # [(when an epoch ends, ...)]
     order = itertools.count()
     best = -1.0

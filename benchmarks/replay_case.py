@@ -1,0 +1,36 @@
+"""One replayed study: what searches, with how many workers, and whether its best are confirmed."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Confirming:
+    """The search ends after a share of the horizon; its `top` are trained on so many seeds."""
+
+    searched: float
+    top: int
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Case:
+    """One simulated study."""
+
+    sampler: str
+    stopper: str
+    workers: int
+    seed: int
+    how: Confirming | None = None  # None: the search alone, to the end of the horizon
+
+    FIELDS: ClassVar = ("sampler", "stopper", "workers", "seed", "searched", "top", "seeds")
+
+    def values(self) -> list[Any]:
+        """Return the values of FIELDS; a search alone has neither top nor seeds."""
+        how = self.how
+        confirming = [1.0, "", ""] if how is None else [how.searched, how.top, how.seeds]
+        return [self.sampler, self.stopper, self.workers, self.seed, *confirming]
+
+    def with_seed(self, seed: int) -> "Case":
+        """Return the same with another seed."""
+        return replace(self, seed=seed)
