@@ -16,6 +16,7 @@ import functools
 import itertools
 import math
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -28,12 +29,14 @@ from benchmarks.replay_confirm import search_and_confirm
 from benchmarks.replay_report import report, write_steps
 from benchmarks.simulation import Step, simulate, simulate_stock
 from search.command import Parser, ended, positive
-from search.errors import EXIT_DONE
+from search.errors import EXIT_DONE, UsageError
 from search.names import PROPOSING, STOPPERS
 from search.plan import Plan
 from search.progress import say
 
 PROG = "benchmarks.replay"
+_SEARCHED = 0.25  # of the horizon, before what is found is confirmed
+_SAY_S = 5.0  # between two lines that tell how far it is
 STOCK = ("OptunaSearch", "ASHAScheduler")  # sampler and stopper of stock Ray Tune
 
 
@@ -64,10 +67,12 @@ def parser() -> Parser:
     made.add_argument("--stoppers", nargs="+", choices=STOPPERS, default=["none", "asha"])
     made.add_argument("--stock", action="store_true", help="also search as stock Ray Tune does")
     made.add_argument("--workers", nargs="+", type=positive, default=[1, 16])
-    made.add_argument("--seeds", type=positive, default=30, help="studies of each kind (30)")
+    made.add_argument(
+        "--seeds", type=positive, default=30, help="studies of each kind (30), of seeds 1, 2, ..."
+    )
     made.add_argument("--confirm", nargs="+", type=_top_by_seeds, default=[], metavar="TOPxSEEDS",
                       help="also confirm so many of the best on so many fresh seeds")  # fmt: skip
-    made.add_argument("--searched", nargs="+", type=_share, default=[0.25], metavar="SHARE",
+    made.add_argument("--searched", nargs="+", type=_share, metavar="SHARE",
                       help="with --confirm: of the time, for the search (0.25)")  # fmt: skip
     made.add_argument("--processes", type=positive, default=1, help="at once (1)")
     made.add_argument("--answers", choices=KINDS, default="forest", help="for what none recorded")
@@ -83,14 +88,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _tell(options: argparse.Namespace) -> int:
+    if options.searched and not options.confirm:
+        raise UsageError(["--searched goes with --confirm: say what is confirmed, such as 5x5"])
     table, _ = load(options.curves, options.answers)
     cases = _cases(options)
-    studies = []
+    studies, told = [], time.monotonic()
     with ProcessPoolExecutor(options.processes) as pool:
         replay = functools.partial(replayed, options.curves, options.answers)
         for case, steps in zip(cases, pool.map(replay, cases), strict=True):
             studies.append((case, steps))
-            if len(studies) % 10 == 0:
+            if time.monotonic() > told + _SAY_S or len(studies) == len(cases):
+                told = time.monotonic()
                 say(f"{len(studies)} of {len(cases)} studies, now {case.sampler} {case.stopper}")
     report(studies, {workers: horizon_of(table, workers) for workers in options.workers})
     if options.to:
@@ -100,17 +108,22 @@ def _tell(options: argparse.Namespace) -> int:
 
 def _cases(options: argparse.Namespace) -> list[Case]:
     kinds = list(itertools.product(options.samplers, options.stoppers))
-    judged = itertools.product(options.searched, options.confirm)
+    judged = itertools.product(options.searched or [_SEARCHED], options.confirm)
     hows = [None, *(Confirming(share, *size) for share, size in judged)]
     every = [(sampler, stopper, how) for sampler, stopper in kinds for how in hows]
     every += [(*STOCK, None)] if options.stock else []
-    of = itertools.product(every, options.workers, range(options.seeds))
+    # Seed 0 draws, at random, what was recorded: benchmarks/record_curves.py.
+    of = itertools.product(every, options.workers, range(1, options.seeds + 1))
     return [Case(kind[0], kind[1], workers, seed, kind[2]) for kind, workers, seed in of]
 
 
 def _top_by_seeds(text: str) -> tuple[int, int]:
-    top, _, seeds = text.partition("x")
-    return positive(top), positive(seeds)
+    with contextlib.suppress(argparse.ArgumentTypeError, ValueError):
+        top, seeds = text.split("x")
+        return positive(top), positive(seeds)
+    raise argparse.ArgumentTypeError(
+        f"must be two whole numbers from 1, such as 5x3 (the best 5 on 3 seeds), but got {text!r}"
+    )
 
 
 def _share(text: str) -> float:

@@ -21,6 +21,7 @@ class Answers(Protocol):
 
     epochs: int
     run_s: float  # of a run on average
+    best: float  # truth of the best configuration, an accuracy
 
     def run(self, assignment: Assignment) -> Run:
         """Return the run that answers for a trial; its seed chooses among several."""

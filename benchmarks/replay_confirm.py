@@ -10,7 +10,7 @@ from benchmarks.replay_table import best_accuracy
 from benchmarks.simulation import Step, simulated, steps_of
 from search.book import Assignment
 from search.catalog import find
-from search.contenders import best_contenders
+from search.contenders import best_contenders, training_plan
 from search.plan import Plan, listed, trial_seed
 from search.records import Record
 from search.statistics import recommend
@@ -23,12 +23,15 @@ def search_and_confirm(
 
     As by `search.run --time-budget` and `search.confirm`: trials that are running when the time is
     up are no contenders, the published configuration always is one, all are trained to the end.
+    Without a trial that has ended there is nothing to confirm: regret is 1, the largest.
     """
     searched_s = how.searched * horizon_s
     with simulated(plan) as book:
         for _ in steps_of(table, book, workers, searched_s):
             pass
         records = list(book.records.values())
+    if not any(record.counts for record in records):
+        return Step(searched_s, 1.0, len(records))
     return confirmed(table, plan, records, workers, searched_s, how)
 
 
@@ -40,18 +43,14 @@ def confirmed(
     begun_s: float,
     how: Confirming,
 ) -> Step:
-    """Train the best of a search on fresh seeds from `begun_s` on; return the recommended one."""
+    """Train the best of a search on fresh seeds from `begun_s` on; return the recommended one.
+
+    Of ties it is the one that trains fastest: how many parameters it has, by which search.confirm
+    decides, was not recorded of all.
+    """
     experiment = find(EXPERIMENT)
     chosen = best_contenders(experiment, plan.fixed, records, how.top)
-    again = Plan(
-        trials=len(chosen) * how.seeds,
-        max_epochs=plan.max_epochs,
-        seed=plan.seed,
-        stopper="none",
-        fixed=plan.fixed,
-        seeds=how.seeds,
-        configurations=tuple(dict(each.config) for each in chosen),
-    )
+    again = training_plan(plan.as_json(), chosen, how.seeds)
     configs = listed(experiment, again)
     runs = [
         table.run(Assignment(number, config, trial_seed(again, number), -1.0))

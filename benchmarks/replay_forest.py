@@ -66,7 +66,8 @@ class Forest:
         """Return the curve that answers for a trial; its seed chooses the noise."""
         point = features(self._known, assignment.config)
         curve = self._mean(point, self._curve.at(point))
-        seen = self._seen(curve + self._noise.draw(float(curve.max()), assignment.seed))
+        noise = self._noise.draw(_key(point), float(curve.max()), assignment.seed)
+        seen = self._seen(curve + noise)
         epoch_s = float(np.exp(self._seconds.at(_here(point))[0]))
         rows = tuple(_row(float(accuracy), epoch_s) for accuracy in seen)
         return Run(-1, assignment.seed, assignment.config, 0, rows)

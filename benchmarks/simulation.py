@@ -75,7 +75,7 @@ def simulate(table: Answers, plan: Plan, workers: int, horizon_s: float) -> list
 
     The best trial is the one with the highest validation accuracy seen so far, of any state: what
     a user would take at that moment. Its regret is that of its configuration trained to the end,
-    averaged over the recorded repeats, so it can also grow.
+    on average over seeds, so it can also grow.
     """
     with simulated(plan) as book:
         return list(steps_of(table, book, workers, horizon_s))

@@ -28,7 +28,7 @@ PASSED_ON = (
     ("--memory-per-trial", "auto|SIZE", "default: as in the study"),
     ("--address", "local|auto|HOST:PORT", "which Ray"),
     ("--time-budget", "30m", "end after 90s, 30m, 1h30m; the same command goes on"),
-    ("--trial-timeout", "1h", "kill a trial without a new epoch for so long"),
+    ("--trial-timeout", "1h", "kill a trial without a sign of progress for so long"),
 )
 
 

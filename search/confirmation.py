@@ -14,7 +14,12 @@ from typing import Any
 from search import options
 from search.catalog import find
 from search.confirm import PASSED_ON
-from search.contenders import Contender, best_contenders, listed_contenders
+from search.contenders import (
+    Contender,
+    best_contenders,
+    listed_contenders,
+    training_plan,
+)
 from search.domains import config_key
 from search.errors import EXIT_DONE, ResumeRefused, StudyFailed, UsageError
 from search.experiment import Experiment
@@ -24,7 +29,7 @@ from search.manifest import read_manifest
 from search.options import Mistakes
 from search.past import read_records
 from search.places import is_remote, local_path
-from search.plan import Plan, repeats
+from search.plan import repeats
 from search.planned import trials_in_all
 from search.progress import say
 from search.records import Record
@@ -107,7 +112,7 @@ def _confirm_search(
     if old is not None:
         chosen = _as_begun(old, chosen, top, seeds, experiment, records, nested)
     else:
-        plan = _plan(budget, manifest, chosen, seeds or _SEEDS)
+        plan = training_plan(budget, chosen, seeds or _SEEDS)
         old = {**manifest, "budget": json.loads(json.dumps(plan.as_json()))}
     request, interrupts = _request(arguments, root, FOLDER_NAME, old, resume)
     request = replace(request, again=_again(arguments))
@@ -138,22 +143,6 @@ def _passed_on(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the options for the training that were given."""
     values = {name: getattr(arguments, name[2:].replace("-", "_")) for name, _, _ in PASSED_ON}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _plan(
-    budget: Mapping[str, Any], manifest: Mapping[str, Any], chosen: Sequence[Contender], seeds: int
-) -> Plan:
-    """Return the plan of the training: every contender on so many seeds, at full budget."""
-    return Plan(
-        trials=len(chosen) * seeds,
-        max_epochs=budget["max_epochs"],
-        seed=budget["seed"],
-        stopper="none",
-        precision=budget["precision"],
-        fixed=budget["fixed"],
-        seeds=seeds,
-        configurations=tuple(dict(each.config) for each in chosen),
-    )
 
 
 def _as_begun(

@@ -8,6 +8,7 @@ from typing import Any
 from search.domains import config_key, configuration
 from search.experiment import Experiment
 from search.past import ranked
+from search.plan import Plan
 from search.records import Record
 
 
@@ -47,6 +48,23 @@ def best_contenders(
         )
         for number, each in enumerate(chosen, 1)
     ]
+
+
+def training_plan(budget: Mapping[str, Any], chosen: Sequence[Contender], seeds: int) -> Plan:
+    """Return the plan of their training: every contender on so many seeds, at full budget.
+
+    `budget` is that of the search, as in study.json.
+    """
+    return Plan(
+        trials=len(chosen) * seeds,
+        max_epochs=budget["max_epochs"],
+        seed=budget["seed"],
+        stopper="none",
+        precision=budget["precision"],
+        fixed=budget["fixed"],
+        seeds=seeds,
+        configurations=tuple(dict(each.config) for each in chosen),
+    )
 
 
 def listed_contenders(

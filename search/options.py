@@ -39,7 +39,11 @@ def build_parser() -> Parser:
     add("--trials", metavar="N", help="configurations to try")
     add("--max-epochs", metavar="E", help="epochs of a trial at most")
     add("--seed", metavar="S", help="seed of the whole study (default 0)")
-    add("--preset", metavar="|".join(PRESETS), help="trials and epochs by name (standard)")
+    add(
+        "--preset",
+        metavar="|".join(PRESETS),
+        help="trials and epochs by name (standard); quick also holds some values",
+    )
     add("--study", metavar="NAME", help="default EXPERIMENT-YYYYmmdd-HHMMSS")
     add("--resume", action="store_true", help="continue study NAME")
     add(
@@ -84,7 +88,11 @@ def build_parser() -> Parser:
     )
     add("--address", metavar="local|auto|HOST:PORT", default="local", help="which Ray")
     add("--time-budget", metavar="30m", help="end after 90s, 30m, 1h30m; --resume goes on")
-    add("--trial-timeout", metavar="1h", help="kill a trial without a new epoch for so long (1h)")
+    add(
+        "--trial-timeout",
+        metavar="1h",
+        help="kill a trial without a sign of progress for so long (1h)",
+    )
     add(
         "--tensorboard",
         action="store_true",

@@ -8,13 +8,17 @@ from search.progress import clock
 from search.records import Record
 
 QUIET_S = 30.0
-# Of a long study's time: the log of a day needs no line every half minute.
+# Of a long study: the log of a day needs no line every half minute, but more than one an hour.
 _SHARE = 0.05
+_MOST_S = 300.0
 _TRIALS = 4
 
 
 class Pulse:
-    """Tells when a line is due: half a minute after the last, later a twentieth of the time."""
+    """Tells when a line is due: half a minute after the last, later a twentieth of the time.
+
+    After five minutes in any case.
+    """
 
     def __init__(self) -> None:
         """Begin to count now."""
@@ -28,7 +32,7 @@ class Pulse:
     def due(self) -> bool:
         """Whether nothing was said for so long that the user may wonder."""
         now = time.monotonic()
-        return now - self._last >= max(QUIET_S, _SHARE * (now - self._began))
+        return now - self._last >= max(QUIET_S, min(_MOST_S, _SHARE * (now - self._began)))
 
 
 def pulse(book: Book, elapsed_s: float) -> str:

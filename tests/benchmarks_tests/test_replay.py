@@ -235,12 +235,12 @@ def test_the_command_prints_and_writes_every_kind(
     with (tmp_path / "to" / "steps.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {(row["stopper"], row["seed"]) for row in rows} == {
-        ("none", "0"),
         ("none", "1"),
-        ("asha", "0"),
+        ("none", "2"),
         ("asha", "1"),
-        ("ASHAScheduler", "0"),
+        ("asha", "2"),
         ("ASHAScheduler", "1"),
+        ("ASHAScheduler", "2"),
     }
 
 

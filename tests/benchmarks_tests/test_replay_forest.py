@@ -14,6 +14,7 @@ from benchmarks.replay import main
 from benchmarks.replay_answers import load
 from benchmarks.replay_best import highest
 from benchmarks.replay_forest import Forest
+from benchmarks.replay_spread import Apart, Noise
 from benchmarks.replay_table import best_accuracy
 from benchmarks.replay_trees import Trees, features
 from search.book import Assignment
@@ -97,15 +98,36 @@ def test_each_seed_counts_at_a_best_epoch_of_its_own() -> None:
 
 def test_a_recorded_configuration_has_its_own_mean_and_others_are_apart_from_the_forest() -> None:
     configs = configurations(find("lenet_beans"), FIXED, 80)
-    own = np.random.default_rng(0).choice([-0.1, 0.1], 80)  # what nothing of a configuration tells
-    means = [0.5 + each for each in own[:60]]
+    own = np.random.default_rng(0).choice([-0.09, 0.097], 80)  # which nothing of it tells
+    means = [0.5 + each for each in own[:60]]  # thousandths: accuracies of 1,000 images
     runs = [run(n, r, configs[n], [means[n]] * 3) for n in range(60) for r in (0, 1)]
     made = Forest(runs, DOMAINS, SPACE, "cpu_s")
     truths = [made.best - made.regret(config) for config in configs]
-    assert truths[:60] == pytest.approx(means, abs=0.005 + 1e-9)  # of 10 images: a tenth or none
-    # A forest of the others alone would say about 0.5 of all: 0.1 is what it does not know.
-    assert np.std(truths[60:]) == pytest.approx(0.1, abs=0.03)
+    assert truths[:60] == pytest.approx(means, abs=0.0006)
+    # A forest of the others would say about 0.5 of all, give or take 0.03; what it does not know
+    # of one is about 0.1.
+    assert np.std(truths[60:]) > 0.07
     assert [made.best - made.regret(config) for config in configs] == truths
+
+
+def test_what_is_but_noise_of_few_seeds_does_not_set_configurations_apart() -> None:
+    noise = Noise([np.array([[0.4], [0.6]])] * 2)
+    assert noise.of_a_mean == pytest.approx(0.01)  # 0.02 by n - 1, of a mean of two half of it
+    predicted, means = np.array([[0.5], [0.5]]), np.array([[0.3], [0.7]])
+    found = {float(Apart(predicted, means, 0.01).of(bytes([n]), 0.5)[0]) for n in range(20)}
+    # A quarter of 0.04, the mean square of what they differ, is noise.
+    assert sorted(found) == pytest.approx([-0.2 * 0.75**0.5, 0.2 * 0.75**0.5])
+    assert Apart(predicted, means, 0.05).of(b"x", 0.5).tolist() == [0.0]
+
+
+def test_a_seed_is_not_lucky_for_all_configurations() -> None:
+    noise = Noise([np.array([[0.4], [0.6]])])
+    lucky = [
+        [float(noise.draw(key, 0.5, seed)[0]) > 0 for seed in range(40)] for key in (b"a", b"b")
+    ]
+    assert lucky[0] != lucky[1]
+    assert all(0 < sum(each) < 40 for each in lucky)
+    assert noise.all(0.5).tolist() == pytest.approx(np.array([[-0.1], [0.1]]))
 
 
 def test_accuracies_are_counts_of_images() -> None:

@@ -48,12 +48,12 @@ def test_remaining_time_by_hand(book: Book) -> None:
     assert remaining_s(book, 30.0) == 90.0
 
 
-def test_due_after_half_a_minute_and_in_long_studies_after_a_twentieth_of_their_time(
+def test_due_after_half_a_minute_and_in_long_studies_after_a_twentieth_of_them(
     now: Callable[[float], None],
 ) -> None:
     beat = Pulse()
     found = []
-    for second in range(0, 3600):
+    for second in range(0, 10_000):
         now(second)
         if beat.due:
             found.append(second)
@@ -62,6 +62,8 @@ def test_due_after_half_a_minute_and_in_long_studies_after_a_twentieth_of_their_
     assert all(gap == 30 for gap, at in _gaps(found) if at <= 600)
     # At t, the line before it at s: t - s >= t / 20, so t = s / 0.95, and at 2000 s 100 of them.
     assert [gap for gap, at in _gaps(found) if 1900 < at < 2100] == [pytest.approx(100, abs=6)] * 2
+    # A twentieth of 6,000 s is five minutes, the longest.
+    assert {gap for gap, at in _gaps(found) if at > 6700} == {300}
 
 
 def _gaps(found: list[int]) -> list[tuple[int, int]]:
