@@ -21,7 +21,7 @@ class Noise:
     As they were recorded: n values lie nearer to their own mean than to the truth, but to widen
     them by sqrt(n / (n - 1)) widens above the mean what is long below it alone (seeds that learn
     nothing). Of the best of 24, 50, 100 random trials 0.035, 0.043, 0.055 were luck then; as they
-    are it is 0.019, 0.024, 0.031, of recorded runs 0.019, 0.028, 0.037 (replay_luck.py).
+    are it is 0.018, 0.025, 0.033, of recorded runs 0.019, 0.028, 0.037 (replay_luck.py).
     """
 
     def __init__(self, groups: Sequence[Floats]) -> None:

@@ -40,8 +40,8 @@ class Plan:
     trials: int
     max_epochs: int
     seed: int = 0
-    # On recorded curves and on tables of other networks no sampler was told apart from TPE by
-    # what it found, but random draws, which are worse: benchmarks/README.md, "Which search".
+    # On recorded curves and on tables of other networks no sampler found more than TPE, random
+    # draws less; no stopper more than ASHA: benchmarks/README.md, "Which search".
     sampler: str = "tpe"
     stopper: str = "asha"
     precision: str = "auto"
