@@ -39,6 +39,14 @@ class Run:
     precision: str = "float32"
 
 
+def by_configuration(runs: Iterable[Run]) -> dict[int, list[Run]]:
+    """Return the runs of each configuration, in their order."""
+    found: dict[int, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.configuration, []).append(run)
+    return found
+
+
 class RunLog:
     """The runs recorded so far, on disk as each ends."""
 

@@ -58,9 +58,9 @@ def confirmed(
     ]
     numbers = range(len(chosen))
     values = {n: [best_accuracy(run) for run in runs[n :: len(chosen)]] for n in numbers}
-    cost = {n: sum(table.seconds(runs[n])) for n in numbers}
-    ends_s = _finished(workers, begun_s, (sum(table.seconds(run)) for run in runs))
-    best = recommend(values, cost)
+    durations = [sum(table.seconds(run)) for run in runs]
+    best = recommend(values, {n: durations[n] for n in numbers})
+    ends_s = _finished(workers, begun_s, durations)
     return Step(ends_s, table.regret(chosen[best].config), len(records) + len(runs))
 
 

@@ -2,9 +2,8 @@
 
 Between recorded configurations a forest of regression trees answers: the mean curve, and the mean
 seconds of an epoch. What a configuration and what a seed differ from it are drawn from recorded
-ones (replay_spread.py). After
-Eggensperger et al., "Efficient Benchmarking of Hyperparameter Optimizers via Surrogates", AAAI
-2015, who found forests the best of the models they tried.
+ones (replay_spread.py). After Eggensperger et al., "Efficient Benchmarking of Hyperparameter
+Optimizers via Surrogates", AAAI 2015, who found forests the best of the models they tried.
 """
 
 import math

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from benchmarks.curve_files import ACCURACY, Run, read_curves
+from benchmarks.curve_files import ACCURACY, Run, by_configuration, read_curves
 from benchmarks.first_rung import asha
 from benchmarks.record_curves import EXPERIMENT, configurations
 from benchmarks.replay_answers import Answers, load
@@ -22,11 +22,10 @@ from search.book import Assignment
 from search.catalog import find
 from search.command import ended, positive
 from search.errors import EXIT_DONE, UsageError
-from search.pruners import rungs
+from search.plan import Plan
 
 PROG = "benchmarks.replay_luck"
 _REPLAYED = 10_000  # configurations
-_FIRST = 2  # the first rung of a search of so many epochs
 # Draws curves [trials, epochs] and the truths [trials] of their configurations.
 Draw = Callable[[np.random.Generator, int], tuple[Floats, Floats]]
 
@@ -46,10 +45,7 @@ def recorded(runs: Sequence[Run]) -> Draw:
     Raises:
         UsageError: not all configurations have the same number of whole runs, 2 or more.
     """
-    found: dict[int, list[Run]] = {}
-    for run in runs:
-        found.setdefault(run.configuration, []).append(run)
-    known = [whole(each)[:, :, ACCURACY] for each in found.values()]
+    known = [whole(each)[:, :, ACCURACY] for each in by_configuration(runs).values()]
     if len({each.shape for each in known}) != 1 or len(known[0]) < 2:
         raise UsageError(
             ["configurations must be recorded with the same number of seeds, 2 or more"]
@@ -81,7 +77,7 @@ def replayed(answers: Answers, configs: Sequence[dict[str, object]]) -> Draw:
 
 def means(draw: Draw, trials: int, orders: int, epochs: int) -> tuple[float, float]:
     """Return what is seen of the best of so many trials, and its truth: means over `orders`."""
-    rng, steps = np.random.default_rng(0), rungs(epochs, _FIRST)
+    rng, steps = np.random.default_rng(0), Plan(trials, epochs).rungs
     rows = [chosen(*draw(rng, trials), steps) for _ in range(orders)]
     seen, truth = np.mean(rows, axis=0)
     return float(seen), float(truth)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.curve_files import ACCURACY, EPOCH_FIELDS, Run
+from benchmarks.curve_files import ACCURACY, EPOCH_FIELDS, Run, by_configuration
 from search.book import Assignment
 from search.domains import Domain
 
@@ -24,9 +24,7 @@ class Table:
         """Take the runs, the space's domains, and the seconds to go by: wall_s or cpu_s."""
         self._known = known
         self._clock = EPOCH_FIELDS.index(clock)
-        self._runs: dict[int, list[Run]] = {}
-        for run in runs:
-            self._runs.setdefault(run.configuration, []).append(run)
+        self._runs = by_configuration(runs)
         self._keys = list(self._runs)
         points = [self._point(each[0].config) for each in self._runs.values()]
         self._points = np.array(points)  # [configurations, hyperparameters], NaN: not in force

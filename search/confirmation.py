@@ -14,12 +14,7 @@ from typing import Any
 from search import options
 from search.catalog import find
 from search.confirm import PASSED_ON
-from search.contenders import (
-    Contender,
-    best_contenders,
-    listed_contenders,
-    training_plan,
-)
+from search.contenders import Contender, best_contenders, listed_contenders, training_plan
 from search.domains import config_key
 from search.errors import EXIT_DONE, ResumeRefused, StudyFailed, UsageError
 from search.experiment import Experiment
