@@ -28,6 +28,10 @@ _NO_MEMORY = (
 # Of malloc.h: no mappings of their own (M_MMAP_MAX), no trimming below 2 GiB (M_TRIM_THRESHOLD),
 # grow by 64 MiB (M_TOP_PAD), one arena for all threads (M_ARENA_MAX).
 _MALLOC = {-4: 0, -1: 2**31 - 1, -2: 64 * _MIB, -8: 1}
+# Where memory is tight, blocks from here on, in bytes, are mapped (M_MMAP_THRESHOLD), as many as
+# by default (M_MMAP_MAX).
+LARGE_BLOCK = 64 * _MIB
+_MAPPED = {-3: LARGE_BLOCK, -4: 65536}
 
 
 def choose_device(budget: Budget) -> torch.device:
@@ -84,6 +88,18 @@ def keep_freed_memory() -> None:
         mallopt(parameter, value)
     gc.collect()
     malloc_trim(0)
+
+
+def map_large_blocks() -> None:
+    """Let glibc map blocks of 64 MiB and more one by one, and give them back when they are freed.
+
+    For a trial whose memory is tight, until `keep_freed_memory` is called: no gaps stay where they
+    lay, and a step takes more time, for pages that come anew (both in benchmarks/README.md).
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        for parameter, value in _MAPPED.items():
+            mallopt(parameter, value)
 
 
 def give_back_memory() -> None:

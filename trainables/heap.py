@@ -5,11 +5,13 @@ block, and `trainables.device.keep_freed_memory` gives nothing back.
 """
 
 import bisect
+import math
 from typing import NamedTuple
 
 # A block's header, and the alignment of 64 bytes that torch asks for.
 _OVERHEAD = 80
 _UNIT = 16
+_ELSEWHERE = -1
 
 
 class Block(NamedTuple):
@@ -29,23 +31,35 @@ class Heap:
 
     Gaps that touch stay apart, though glibc would make one of them: in a real process small things
     that live on lie between. With gaps made one, predictions fell short (benchmarks/README.md).
-    `high` is the most bytes that it ever reached.
+    Blocks of at least `mapped_from` bytes lie elsewhere, each in a map of its own, and leave no
+    gap. `high` is the most bytes that it ever reached, maps included.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mapped_from: float = math.inf) -> None:
         """Begin without blocks or gaps."""
         self._gaps: list[Block] = []  # the smallest first
-        self._end = 0
+        self._end = self._top = 0
+        self._mapped_from, self._mapped = mapped_from, 0
         self.high = 0
 
     def take(self, size: int) -> Block:
         """Return a block for `size` bytes."""
+        is_mapped = size >= self._mapped_from
         size = -(-(size + _OVERHEAD) // _UNIT) * _UNIT
+        block = self._map(size) if is_mapped else self._place(size)
+        self._top = max(self._top, self._end)
+        self.high = max(self.high, self._top + self._mapped)
+        return block
+
+    def _map(self, size: int) -> Block:
+        self._mapped += size
+        return Block(_ELSEWHERE, size)
+
+    def _place(self, size: int) -> Block:
         place = bisect.bisect_left(self._gaps, size, key=lambda gap: gap.size)
         if place == len(self._gaps):
             block = Block(self._end, size)
             self._end = block.end
-            self.high = max(self.high, self._end)
             return block
         gap = self._gaps.pop(place)
         if gap.size > size:
@@ -53,8 +67,10 @@ class Heap:
         return Block(gap.start, size)
 
     def give_back(self, block: Block) -> None:
-        """Make a gap of a block; the last one makes the heap shorter."""
-        if block.end == self._end:
+        """Make a gap of a block; the last one makes the heap shorter, a map is gone."""
+        if block.start == _ELSEWHERE:
+            self._mapped -= block.size
+        elif block.end == self._end:
             self._end = block.start
         else:
             self._add(block)

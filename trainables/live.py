@@ -3,6 +3,7 @@
 Autograd runs there as anywhere: what it keeps for the way back is what it would keep.
 """
 
+import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -54,13 +55,14 @@ class Live(TorchDispatchMode):
         made_before: Iterable[Tensor] = (),
         ignored: Iterable[Tensor] = (),
         on_cpu: bool = False,
+        mapped_from: float = math.inf,
     ) -> None:
         """Begin with some tensors that are there already; others, and their views, count not.
 
-        `on_cpu` counts what its operators take for themselves, too.
+        `on_cpu` counts what its operators take for themselves, too; `mapped_from` is the heap's.
         """
         super().__init__()  # type: ignore[no-untyped-call]
-        self.heap = Heap()
+        self.heap = Heap(mapped_from)
         self.at_peak: Mapping[int, int] = {}
         self.peak = 0
         self._now = 0

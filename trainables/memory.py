@@ -7,7 +7,7 @@ with what trials really took in benchmarks/README.md, on CPUs.
 import functools
 import gc
 import importlib
-import logging
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,16 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from trainables import device as machine
-from trainables.budget import Budget, TooLarge
+from trainables.budget import Budget
 from trainables.cuda import can_compute
 from trainables.data import Data
 from trainables.evaluation import Examples, evaluate, evaluate_batch, evaluation_batch_size
 from trainables.live import Live, Lowered
 from trainables.nets.parts import taken_for_cpu
-from trainables.roomy import fits_by_far
 from trainables.training import Stage, train_epoch, train_step
 
-_log = logging.getLogger(__name__)
 META = torch.device("meta")
 _MIB = 2**20
 _ELSEWHERE = {"trainables.cifar10_transfer": "trainables.transfer_stages"}
@@ -124,13 +122,17 @@ def _with_stages(module: ModuleType) -> Any:
     return importlib.import_module(where) if where else module
 
 
-def peak(stage: Stage, device: torch.device, budget: Budget) -> Peak:
-    """Return the peak of a stage that was built on the meta device, if it runs on `device`."""
+def peak(stage: Stage, device: torch.device, budget: Budget, is_mapped: bool = False) -> Peak:
+    """Return the peak of a stage that was built on the meta device, if it runs on `device`.
+
+    `is_mapped`: where large blocks are mapped one by one (`trainables.device.map_large_blocks`).
+    """
     lower = Lowered() if machine.precision(budget, device) == "bfloat16" else nullcontext()
     model = stage.model
     weights = [*model.parameters(), *model.buffers()]
     on_cpu = device.type == "cpu"
-    with taken_for_cpu(on_cpu), Live(weights, _data(stage), on_cpu) as live:
+    mapped_from = machine.LARGE_BLOCK if is_mapped else math.inf
+    with taken_for_cpu(on_cpu), Live(weights, _data(stage), on_cpu, mapped_from) as live:
         found = _run(stage, lower, live)
     owners = {"weights": {live.number(each) for each in weights}, **found}
     parts = dict.fromkeys((*owners, "passing"), 0)
@@ -218,62 +220,3 @@ def base_bytes() -> int:
     del stage, optimizer, model
     gc.collect()
     return machine.resident_bytes()
-
-
-def micro_batches(
-    builders: Sequence[StageBuilder], budget: Budget, device: torch.device
-) -> list[int | None]:
-    """Return the micro-batch of every stage with which it fits: None where none is needed.
-
-    The largest that fits, of a batch in equal parts.
-
-    Raises:
-        TooLarge: a stage needs more than `budget.memory_mb` even image by image.
-    """
-    stages = (build(META) for build in builders)
-    return [
-        None if _is_roomy(stage, budget, device) else _micro_batch(stage, budget, device)
-        for stage in stages
-    ]
-
-
-def _is_roomy(stage: Stage, budget: Budget, device: torch.device) -> bool:
-    """Tell whether a stage fits by far, so that its peak need not be known."""
-    if budget.memory_mb is None or device.type != "cpu":
-        return False
-    return fits_by_far(stage, budget.memory_mb * _MIB - base_bytes())
-
-
-def _micro_batch(stage: Stage, budget: Budget, device: torch.device) -> int | None:
-    batch, found = stage.batch_size, []
-    # The whole batch; the same with evaluation in such batches; halves, thirds, ...
-    sizes = sorted({-(-batch // parts) for parts in range(1, batch + 1)}, reverse=True)
-
-    def fits(size: int | None) -> bool:
-        found.append(peak(replace(stage, micro_batch=size), device, budget))
-        return budget.memory_mb is None or _charged_mb(found[-1], device) <= budget.memory_mb
-
-    if fits(None):
-        return None
-    if not fits(1):  # told at once, and not after all sizes between
-        raise TooLarge(_too_large(found[-1], budget, device))
-    # One after the other: gaps make a peak that now and then grows as batches shrink.
-    taken = next((size for size in sizes if fits(size)), 1)
-    if taken < batch:
-        text = "stage %s: batches of %d go through the network %d images at a time: %.0f MB"
-        _log.warning(text, stage.name, batch, taken, budget.memory_mb)
-    return taken
-
-
-def _charged_mb(found: Peak, device: torch.device) -> float:
-    return found.own_mb if device.type == "cpu" else found.mb
-
-
-def _too_large(found: Peak, budget: Budget, device: torch.device) -> str:
-    parts = {k: v for k, v in found.parts.items() if k != "data" or device.type != "cpu"}
-    name, size = max(parts.items(), key=lambda item: item[1])
-    need = _charged_mb(found, device)
-    return (
-        f"needs about {need:,.0f} MB with one image at a time in stage {found.stage}, "
-        f"has {budget.memory_mb:,.0f} MB; largest: {name}, {size / _MIB:,.0f} MB"
-    )

@@ -136,9 +136,12 @@ def _passes(
     """Return every stage's micro-batch; None, the whole batch, where memory has no limit."""
     if budget.memory_mb is None:
         return [None] * len(builders)
-    from trainables.memory import micro_batches  # it runs steps of this file
+    from trainables.passes import micro_batches  # it runs steps of this file
 
-    return micro_batches(builders, budget, device)
+    sizes, tight = micro_batches(builders, budget, device)
+    if tight:
+        machine.map_large_blocks()
+    return sizes
 
 
 def run_epoch(stage: Stage, budget: Budget, epoch: int, device: torch.device) -> EpochResult:

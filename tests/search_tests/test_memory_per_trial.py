@@ -19,6 +19,9 @@ LARGEST = (
     *("--fix", "filters=12/32/240", "--fix", "image_size=299", "--fix", "batch_size=32"),
     *("--trials", "1", "--max-epochs", "1", "--precision", "float32", "--stopper", "none"),
 )
+LIMIT_MB = 1700
+# The images, mapped from disk, do not count.
+AT_MOST_MB = LIMIT_MB + 40
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -31,7 +34,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
         side = 60 if path.parent.name == "left" else 240
         pixels = draws.integers(0, side, (299, 299, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
-    for number in range(10, 40):
+    # Three whole batches of 32: the optimizer's state is there from the second on.
+    for number in range(10, 130):
         Image.fromarray(draws.integers(0, 60, (299, 299, 3), dtype=np.uint8)).save(
             found.images / "left" / f"{number}.png"
         )
@@ -46,7 +50,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 @pytest.mark.slow
 def test_the_network_that_ran_out_of_memory_trains_on_a_small_device(bench: Bench) -> None:
     losses, peaks = {}, {}
-    for name, more in {"whole": (), "parts": ("--memory-per-trial", "1900M")}.items():
+    for name, more in {"whole": (), "parts": ("--memory-per-trial", f"{LIMIT_MB}M")}.items():
         done = bench.run("--study", name, *LARGEST, *more, experiment="lenet_beans")
         assert done.returncode == 0, done.stderr
         assert ("go through the network" in done.stderr) == (name == "parts"), done.stderr
@@ -56,17 +60,16 @@ def test_the_network_that_ran_out_of_memory_trains_on_a_small_device(bench: Benc
         names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
         losses[name] = [float(row[each]) for row in curves for each in names]
         peaks[name] = float(trial["peak_memory_mb"])
-    # 390 MB less on a calm machine; of a slow one that trains whole batches, the kernel takes idle
-    # pages away, and the peak is lower.
-    assert peaks["parts"] < min(1900, peaks["whole"] - 100)
+    # Whole batches took 2,007 to 2,394 MB in 13 runs: gaps of the heap differ from run to run.
+    assert peaks["parts"] < AT_MOST_MB < peaks["whole"]
     assert len(losses["whole"]) == 4
-    assert losses["parts"] == pytest.approx(losses["whole"], rel=1e-5)
+    assert losses["parts"] == pytest.approx(losses["whole"], rel=1e-3)
     kept = json.loads((bench.results / "parts" / "study.json").read_text())["resources"]
-    assert kept["memory_per_trial"] == 1900
+    assert kept["memory_per_trial"] == LIMIT_MB
     # Divided from what the machine has: the same after a resume.
     found = json.loads((bench.results / "whole" / "study.json").read_text())["resources"]
-    assert found["memory_per_trial"] > 1900
-    assert (kept["memory_asked"], found["memory_asked"]) == (1900, None)
+    assert found["memory_per_trial"] > LIMIT_MB
+    assert (kept["memory_asked"], found["memory_asked"]) == (LIMIT_MB, None)
 
 
 @pytest.mark.slow

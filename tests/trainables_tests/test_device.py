@@ -1,8 +1,10 @@
 """Device, precision, threads, peak memory, and what counts as running out of it."""
 
 import mmap
+import platform
 import re
 import resource
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,6 +117,36 @@ def test_float32_on_a_gpu_is_not_tensor_float_32() -> None:
         machine.set_up(Budget(1, device="cpu", precision=precision))
         assert torch.backends.cudnn.allow_tf32 is allowed
         assert torch.backends.cuda.matmul.allow_tf32 is False
+
+
+# --- freed memory
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="another C library, with rules of its own"
+)
+@pytest.mark.parametrize(
+    ("calls", "kept"),
+    [
+        (["keep_freed_memory"], True),
+        (["keep_freed_memory", "map_large_blocks"], False),
+        (["map_large_blocks", "keep_freed_memory"], True),  # the next trial of a process
+    ],
+)
+def test_freed_memory_is_kept_unless_large_blocks_are_mapped(calls: list[str], kept: bool) -> None:
+    code = f"""if True:
+        import torch
+        from trainables import device
+        for name in {calls}:
+            getattr(device, name)()
+        large = torch.ones(200 * 2**20, dtype=torch.uint8)
+        beyond = torch.ones(2**20, dtype=torch.uint8)  # so that the heap does not end there
+        before = device.resident_bytes()
+        del large
+        print((before - device.resident_bytes()) // 2**20)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) in (range(-10, 10) if kept else range(190, 210))
 
 
 # --- peak memory

@@ -50,3 +50,20 @@ def test_the_end_shrinks_but_the_high_mark_stays() -> None:
     heap.give_back(last)
     assert heap.take(2500) == Block(first.end, 2592)  # 162 units
     assert heap.high == 1088 + 2592
+
+
+def test_a_map_leaves_no_gap() -> None:
+    heap = Heap(mapped_from=1000)
+    first, large = heap.take(999), heap.take(1000)  # 68 units each
+    assert heap.high == 2 * 1088
+    heap.give_back(large)
+    assert heap.take(16).start == first.end  # where a block of the heap would lie
+    heap.take(1500)  # 99 units
+    assert heap.high == 1088 + 96 + 1584
+
+
+def test_maps_come_on_top_of_what_the_heap_ever_had() -> None:
+    heap = Heap(mapped_from=1000)
+    heap.give_back(heap.take(900))  # 62 units: kept
+    heap.take(1000)
+    assert heap.high == 992 + 1088

@@ -13,11 +13,12 @@ from torch import nn
 
 from spaces import cifar10_transfer, inception_beans, lenet_beans
 from tests.trainables_tests.tiny_data import tiny_data
-from trainables import memory
+from trainables import memory, passes
 from trainables.budget import Budget, TooLarge
 from trainables.device import peak_memory_mb, reset_peak_memory
 from trainables.evaluation import Examples
-from trainables.memory import Peak, micro_batches, peak, predict, stages_of
+from trainables.memory import Peak, peak, predict, stages_of
+from trainables.passes import micro_batches
 from trainables.shapes import published
 from trainables.training import Stage
 
@@ -100,9 +101,10 @@ def test_data_is_no_memory_of_a_trial_alone() -> None:
 
 @pytest.mark.parametrize(("room", "roomy"), [(1000, True), (60, False)])
 def test_mapped_data_takes_no_room_on_a_cpu(room: float, roomy: bool) -> None:
-    budget = replace(FLOAT32, memory_mb=memory.base_bytes() / 2**20 + room)
-    assert memory._is_roomy(with_much_data(), budget, CPU) is roomy
-    assert micro_batches([lambda _: with_much_data()], budget, CPU) == [None]
+    limit = memory.base_bytes() / 2**20 + room
+    assert passes._is_roomy(with_much_data(), limit, CPU) is roomy
+    budget = replace(FLOAT32, memory_mb=limit)
+    assert micro_batches([lambda _: with_much_data()], budget, CPU).sizes == [None]
 
 
 def test_data_on_a_gpu_takes_room_there() -> None:
@@ -206,7 +208,7 @@ def measured(config: dict[str, Any]) -> list[float]:
     code = f"""if True:
         import json
         from dataclasses import replace
-        from trainables import lenet_beans, memory
+        from trainables import lenet_beans, memory, passes
         from trainables.budget import Budget
         from tests.trainables_tests.tiny_data import tiny_data
 
