@@ -1,6 +1,7 @@
 """Every test runs beside the user's own caches and data, never on them."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,14 @@ os.environ.pop("TFDS_DATA_DIR", None)
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # no network from a test
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_NUM_THREADS", "2")  # small tensors: more threads only wait
+
+# A shell's background job ignores Ctrl-C and nohup hangups, and so would all that tests start.
+for _number, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 from hypothesis import settings  # noqa: E402  (reads its environment variable when imported)
 

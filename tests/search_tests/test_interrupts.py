@@ -15,9 +15,8 @@ SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SI
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """A test that fails half-way must not leave its handlers behind; nohup ignores hangups."""
+    """A test that fails half-way must not leave its handlers behind."""
     old = {number: signal.getsignal(number) for number in SIGNALS}
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     for number, handler in old.items():
         signal.signal(number, handler)
