@@ -13,6 +13,7 @@ from typing import Any
 
 from search import access
 from search.errors import EXIT_FAILED, StudyFailed, last_line
+from search.gpus import usable_gpus
 from search.interrupts import EndEarly, Interrupts
 from search.local import Local, paths
 from search.progress import say
@@ -154,6 +155,8 @@ def _options(request: Request) -> dict[str, Any]:
         options |= {
             "include_dashboard": True,
             "dashboard_host": access.DASHBOARD_HOST,
+            # Ray counts by NVML, which some containers and systems with a GPU lack.
+            "num_gpus": usable_gpus(),
             "num_cpus": usable_cpus(),
             "_temp_dir": str(access.private_folder() / "ray"),
         }

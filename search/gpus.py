@@ -21,7 +21,10 @@ def usable_gpus() -> int:
 
     from trainables.cuda import can_compute
 
-    seen = min(devices, torch.cuda.device_count())  # 0 where torch is a CPU build
+    # It starts CUDA, which sees one part of one GPU if any is parted (MIG); before, all count.
+    if not can_compute(0):
+        return 0
+    seen = min(devices, torch.cuda.device_count())
     return seen if all(can_compute(number) for number in range(seen)) else 0
 
 
@@ -98,12 +101,13 @@ def _held_mb() -> dict[str, float]:
 def precision_of_this_gpu() -> str:
     """Return what auto stands for there: kept, it holds where a study goes on or is confirmed.
 
-    "auto" where torch cannot compute on it.
+    float32 if one of several GPUs has no bfloat16; "auto" where torch cannot compute on them.
     """
     import torch
 
-    from trainables.budget import Budget
-    from trainables.cuda import can_compute
-    from trainables.device import precision
+    from trainables.cuda import can_compute, has_bfloat16
 
-    return precision(Budget(1, device="cuda"), torch.device("cuda")) if can_compute() else "auto"
+    if not can_compute():
+        return "auto"
+    every = range(torch.cuda.device_count())
+    return "bfloat16" if all(has_bfloat16(number) for number in every) else "float32"

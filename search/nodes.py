@@ -16,6 +16,11 @@ _MIB = 2**20
 # A task waits so long for a part of a node's GPU, which trials of others may have taken.
 _PATIENCE_S = 60
 _LITTLE = 0.001
+_UNUSABLE = (
+    "node {node}: Ray says that it has a GPU, and torch cannot compute on it (a CPU build of "
+    "torch, an old driver or an old GPU): trials there would fail. Start Ray there with "
+    "--num-gpus 0, or search with --gpus-per-trial 0"
+)
 
 
 def resources_of(request: Request) -> Resources:
@@ -41,6 +46,8 @@ def _machine(node: dict[str, Any], asks_gpus: bool) -> Machine:
     has = node["Resources"]
     gpus, memory = int(has.get("GPU", 0)), has.get("memory", 0) / _MIB
     gpu_mb = _gpu_mb(node["NodeID"]) if gpus and asks_gpus else None
+    if gpu_mb == 0.0:
+        raise UsageError([_UNUSABLE.format(node=node["NodeID"][:8])])
     # Ray has taken off already what its object store may use.
     found = Memory(memory, memory) if memory else None
     return Machine(int(has.get("CPU", 0)), gpus, memory=found, gpu_mb=gpu_mb)
@@ -71,8 +78,13 @@ def _gpu_mb(node: str) -> float | None:
 
 
 def _smallest() -> float | None:
+    """Return the MiB of this node's smallest GPU; 0 where torch cannot compute on it."""
     import torch
 
+    from trainables.cuda import can_compute
+
+    if not can_compute():
+        return 0.0
     # Of the same Ray's other trials Ray itself keeps account.
     return smallest_gpu_mb(torch.cuda.device_count(), less_held=False)
 

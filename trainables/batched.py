@@ -49,6 +49,7 @@ def run_batched(
         first = stages[0] if stages else stage
         check_alike(first, stage, len(stages))
         stages.append(replace(stage, train=first.train, validation=first.validation))
+    del stage  # with its own copy of the data
     running = list(range(len(stages)))
     told: dict[int, Outcome] = {}
     batch = Batch.of(stages, seeds, lower, one_by_one)

@@ -19,6 +19,16 @@ def can_compute(number: int = 0) -> bool:
     return covers(torch.cuda.get_arch_list(), capability)
 
 
+def has_bfloat16(number: int = 0) -> bool:
+    """Tell whether a GPU multiplies bfloat16 in hardware: compute capability 8.0, AMD's all.
+
+    torch's own test is of the current GPU, and believes in emulation, which convolutions lack.
+    """
+    if torch.version.hip is not None:
+        return True
+    return torch.cuda.get_device_capability(number) >= (8, 0)
+
+
 def covers(architectures: Sequence[str], capability: tuple[int, int]) -> bool:
     """Tell whether a build has code for a GPU of this compute capability.
 

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import gc
+import logging
 import resource
 import sys
 import warnings
@@ -11,12 +12,13 @@ from pathlib import Path
 
 import torch
 
-from trainables import cpu
+from trainables import cpu, cuda
 from trainables.budget import ALLOCATOR_MARGIN, Budget
 from trainables.cuda import can_compute
 from trainables.eager import spare_compiler
 from trainables.errors import TrellisError
 
+_log = logging.getLogger(__name__)
 _MIB = 2**20
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -24,6 +26,7 @@ _NO_MEMORY = (
     "can't allocate memory",
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
 )
 # Of malloc.h: no mappings of their own (M_MMAP_MAX), no trimming below 2 GiB (M_TRIM_THRESHOLD),
 # grow by 64 MiB (M_TOP_PAD), one arena for all threads (M_ARENA_MAX).
@@ -53,9 +56,7 @@ def choose_device(budget: Budget) -> torch.device:
 
 def has_bfloat16(device: torch.device) -> bool:
     """Tell whether the machine multiplies bfloat16 in hardware."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return cpu.has_bfloat16()
+    return cuda.has_bfloat16() if device.type == "cuda" else cpu.has_bfloat16()
 
 
 def autocast(budget: Budget, device: torch.device) -> AbstractContextManager[object]:
@@ -65,10 +66,21 @@ def autocast(budget: Budget, device: torch.device) -> AbstractContextManager[obj
 
 
 def precision(budget: Budget, device: torch.device) -> str:
-    """Return bfloat16 or float32: what forward passes run in."""
-    if budget.precision != "auto":
-        return budget.precision
-    return "bfloat16" if has_bfloat16(device) else "float32"
+    """Return bfloat16 or float32: what forward passes run in.
+
+    On a GPU without bfloat16 always float32: a study of another machine may ask for it there, but
+    cuDNN has no such convolutions (`set_up` tells of it). A CPU has it everywhere, if slowly.
+    """
+    if budget.precision == "auto":
+        return "bfloat16" if has_bfloat16(device) else "float32"
+    return "float32" if lacks_bfloat16(budget, device) else budget.precision
+
+
+def lacks_bfloat16(budget: Budget, device: torch.device) -> bool:
+    """Tell whether bfloat16 was asked for, and this machine's GPU does not have it."""
+    if budget.precision != "bfloat16" or device.type != "cuda":
+        return False
+    return can_compute() and not has_bfloat16(device)
 
 
 def keep_freed_memory() -> None:
@@ -125,6 +137,8 @@ def set_up(budget: Budget) -> torch.device:
     # Read-only memory maps become tensors that nobody writes to.
     warnings.filterwarnings("ignore", "The given NumPy array is not writable")
     device = choose_device(budget)
+    if lacks_bfloat16(budget, device):
+        _log.warning("this GPU does not multiply bfloat16: training in float32")
     put_up_wall(budget, device)
     reset_peak_memory(device)
     return device

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks.gpu.rates import device_name, matrix_rate, trials_per_second
-from benchmarks.gpu.work import SHAPES, CannotRun, Work, epoch_operations
+from benchmarks.gpu.work import SHAPES, CannotRun, DoesNotFit, Work, epoch_operations
 from search.command import Parser
 from search.progress import say
 
@@ -91,6 +91,9 @@ def measure(work: Work, ways: Sequence[str], at_once: Sequence[int], most: float
             say(f"{work.experiment}: {way}, {count} at once")
             try:
                 rates = WAYS[way](work, count)
+            except DoesNotFit as error:
+                say(f"{work.experiment}: {way}, {count} at once is left out: {error}")
+                continue
             except CannotRun as error:
                 whole = False
                 say(f"{PROG}: {work.experiment}, {way}, {count} at once: {error}")

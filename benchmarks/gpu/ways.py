@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.gpu.rates import rates
-from benchmarks.gpu.work import CannotRun, Work, drawn
+from benchmarks.gpu.work import CannotRun, Work, check_fits, drawn
 from benchmarks.peers import records
 from benchmarks.peers.images import SPLITS, write
 from benchmarks.peers.machine import gpus
@@ -29,6 +29,7 @@ LIMIT_S = 3600.0
 def processes(work: Work, at_once: int) -> list[float]:
     """Return epochs per second, by stage, of trials in a process each with its share of memory."""
     works = [replace(work, seed=seed, share=1 / at_once) for seed in range(at_once)]
+    check_fits(works[0])
     return rates(_workers(works), work.stages)
 
 

@@ -85,20 +85,49 @@ def drawn(work: Work) -> Any:
     return Drawn(spec, names, f"drawn-{work.experiment}-{count}", counts, ())
 
 
+class DoesNotFit(RuntimeError):
+    """A share of this GPU's memory is too small for the work: a study would give a larger one."""
+
+
 def budget_of(work: Work) -> Any:
     """Return the trial's budget: its share of the GPU's memory, one thread on a CPU."""
     import torch
 
-    from search.room import gpu_room_mb
     from trainables.budget import Budget
     from trainables.weights import RANDOM
 
-    memory_mb = None
-    if torch.cuda.is_available():
-        whole = torch.cuda.get_device_properties(0).total_memory / 2**20
-        memory_mb = gpu_room_mb(whole, work.share)  # as a study does
     threads = 0 if torch.cuda.is_available() else 1
-    return Budget(sum(work.stages), work.seed, threads, weights=RANDOM, memory_mb=memory_mb)
+    return Budget(sum(work.stages), work.seed, threads, weights=RANDOM, memory_mb=_room_mb(work))
+
+
+def check_fits(work: Work) -> None:
+    """Raise DoesNotFit if batches would not go whole through the network on the work's share.
+
+    On a CPU all fits.
+    """
+    room_mb = _room_mb(work)
+    if room_mb is None:
+        return
+    from trainables.memory import predict
+
+    module = importlib.import_module(f"trainables.{work.experiment}")
+    alone = budget_of(replace(work, share=1.0))
+    need_mb = predict(module, work.config, drawn(work), alone).mb
+    if need_mb > room_mb:
+        told = f"a trial needs about {need_mb:,.0f} MB, and its share is {room_mb:,.0f} MB"
+        raise DoesNotFit(told)
+
+
+def _room_mb(work: Work) -> float | None:
+    """Return what a trial may take of the GPU, as in a study; None on a CPU."""
+    import torch
+
+    from search.room import gpu_room_mb
+
+    if not torch.cuda.is_available():
+        return None
+    whole = torch.cuda.get_device_properties(0).total_memory / 2**20
+    return gpu_room_mb(whole, work.share)
 
 
 def epoch_operations(work: Work) -> int:

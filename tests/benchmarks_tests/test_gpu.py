@@ -1,5 +1,6 @@
 """The GPU benchmark on a CPU at tiny sizes: operations and rates by hand, and a whole run."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +138,19 @@ def test_a_way_that_fails_leaves_out_its_row(
     told = capsys.readouterr()
     assert [cells[2] for cells in table(told.out)] == ["1", "8"]
     assert "lenet_beans, processes, 4 at once: 2 of 4 processes failed" in told.err
+
+
+def test_a_share_that_is_too_small_is_left_out_and_no_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(work, "_room_mb", lambda given: 0.0 if given.share < 1 else 1e6)
+    monkeypatch.setattr(ways, "_workers", lambda works: [[1.0, 2.0, 3.0] for _ in works])
+    asked = ["--ways", "processes", "--at-once", "1", "2", "--matrix", "64"]
+    assert gpu.main([*TINY, *asked]) == 0
+    told = capsys.readouterr()
+    assert [cells[2] for cells in table(told.out)] == ["1"]
+    line = r"lenet_beans: processes, 2 at once is left out: a trial needs about [\d,]+ MB, "
+    assert re.search(line + "and its share is 0 MB", told.err)
 
 
 def test_epochs_of_all_trials_at_once_count(monkeypatch: pytest.MonkeyPatch) -> None:

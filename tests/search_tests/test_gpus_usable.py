@@ -9,7 +9,7 @@ import torch
 from search import gpus
 from search.gpus import precision_of_this_gpu, unused, usable_gpus
 from search.resources import this_machine
-from trainables import cuda, device
+from trainables import cuda
 
 
 @pytest.fixture
@@ -77,6 +77,21 @@ def test_none_is_used_where_torch_cannot_compute_on_one(
     assert usable_gpus() == 0
 
 
+def test_of_parted_gpus_one_part_is_seen_once_cuda_has_started(
+    dev: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(dev, *(f"nvidia{number}" for number in range(8)))
+    started: list[int] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1 if started else 8)
+
+    def computes(number: int) -> bool:
+        started.append(number)
+        return number == 0  # any other is an invalid device then
+
+    monkeypatch.setattr(cuda, "can_compute", computes)
+    assert usable_gpus() == 1
+
+
 def test_torch_is_not_asked_where_there_is_no_gpu(
     dev: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,12 +143,22 @@ def test_a_gpu_for_which_torch_has_no_code(dev: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("computes", "hardware", "precision"),
-    [(True, True, "bfloat16"), (True, False, "float32"), (False, True, "auto")],
+    ("computes", "capabilities", "precision"),
+    [
+        (True, [(8, 0)], "bfloat16"),
+        (True, [(12, 0), (8, 9)], "bfloat16"),
+        (True, [(7, 5)], "float32"),  # T4, RTX 20
+        (True, [(9, 0), (7, 5)], "float32"),  # a trial may get either
+        (False, [(9, 0)], "auto"),
+    ],
 )
 def test_the_precision_that_is_kept(
-    computes: bool, hardware: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+    computes: bool,
+    capabilities: list[tuple[int, int]],
+    precision: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cuda, "can_compute", lambda: computes)
-    monkeypatch.setattr(device, "has_bfloat16", lambda of: hardware and of.type == "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(capabilities))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda number: capabilities[number])
     assert precision_of_this_gpu() == precision

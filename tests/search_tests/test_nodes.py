@@ -1,10 +1,15 @@
 """Nodes of a cluster, without a Ray: what trials get of them, by hand."""
 
+import pytest
+
+from search import nodes as of_nodes
+from search.errors import UsageError
 from search.nodes import divided, together
 from search.passed import GPUS
 from search.resources import Asked, Machine, Resources
 from search.room import Memory
 from search.runner import _bundle
+from trainables import cuda
 
 
 def node(cpus: int, gigabytes: float, gpus: int = 0, gpu_mb: float | None = None) -> Machine:
@@ -72,3 +77,15 @@ def test_cpus_of_a_node_without_gpus_are_no_places_for_trials_on_gpus() -> None:
 def test_gpus_that_do_not_tell_are_given_as_a_whole() -> None:
     nodes = [node(4, 32, 2), node(4, 32, 1, 16_384.0)]
     assert divided(nodes, Asked()) == Resources(1, 1.0, 3)
+
+
+def test_a_gpu_on_which_torch_cannot_compute_there_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cuda, "can_compute", lambda: False)
+    assert of_nodes._smallest() == 0.0
+    monkeypatch.setattr(of_nodes, "_gpu_mb", lambda _: of_nodes._smallest())
+    there = {"NodeID": "0123456789ab", "Resources": {"CPU": 8.0, "GPU": 1.0}}
+    with pytest.raises(UsageError, match=r"^node 01234567: Ray says .* with --gpus-per-trial 0$"):
+        of_nodes._machine(there, asks_gpus=True)
+    assert of_nodes._machine(there, asks_gpus=False) == Machine(8, 1)

@@ -97,6 +97,45 @@ def test_autocast(
         assert (square @ square).dtype == torch.float32
 
 
+@pytest.mark.parametrize(
+    ("capability", "asked", "found"),
+    [
+        ((7, 5), "auto", "float32"),
+        ((7, 5), "bfloat16", "float32"),  # as a study of another machine may ask
+        ((7, 5), "float32", "float32"),
+        ((8, 0), "auto", "bfloat16"),
+        ((8, 0), "bfloat16", "bfloat16"),
+    ],
+)
+def test_a_gpu_without_bfloat16_trains_in_float32_and_says_so(
+    capability: tuple[int, int],
+    asked: str,
+    found: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(machine, "can_compute", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    for name in ("put_up_wall", "reset_peak_memory"):
+        monkeypatch.setattr(machine, name, lambda *_: None)
+    budget = Budget(1, device="cuda", precision=asked)
+    assert machine.precision(budget, machine.set_up(budget)) == found
+    told = [record.getMessage() for record in caplog.records]
+    differs = asked not in ("auto", found)
+    assert told == ["this GPU does not multiply bfloat16: training in float32"] * differs
+
+
+def test_amd_s_gpus_have_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: pytest.fail("was asked"))
+    assert machine.has_bfloat16(torch.device("cuda"))
+
+
+def test_where_no_gpu_is_at_hand_it_is_planned_for_as_asked() -> None:
+    budget = Budget(1, device="cuda", precision="bfloat16")
+    assert machine.precision(budget, torch.device("cuda")) == "bfloat16"
+
+
 # --- what a reused process starts from
 
 
@@ -216,6 +255,7 @@ def test_the_cpu_allocator_s_error_is_out_of_memory() -> None:
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
         RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be ..."),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
     ],
 )
 def test_out_of_memory(error: BaseException) -> None:
