@@ -10,5 +10,7 @@ RUNNING = "running"
 # The worker's disk is full, or its store refuses: nothing wrong with the trial, but no trial can
 # go on.
 NO_ROOM = "no room"
+# Other programs hold the GPU's memory: nothing wrong with the trial, which is tried again.
+CROWDED = "crowded"
 # What a worker wants to be told to the user.
 NOTES = "notes"

@@ -57,12 +57,12 @@ class StudySearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Decide on a trial whose worker died; the stopper has recorded the others."""
+        """Decide on a trial that is to be tried again; the stopper has recorded the others."""
         number = self._out.pop(trial_id)
-        if not error:
+        death = self._deaths.pop(trial_id, Death("the worker was lost") if error else None)
+        if death is None:
             self._retries.ended(number)
             return
-        death = self._deaths.pop(trial_id, Death("the worker was lost"))
         told = self._retries.died(number, death, others=len(self._out))
         if told:
             say(told)

@@ -9,7 +9,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from search.book import Book
 from search.errors import StudyFailed
 from search.kills import Kills
-from search.passed import NO_ROOM, NOTES, NUMBER, OUTCOME, RUNNING
+from search.passed import CROWDED, NO_ROOM, NOTES, NUMBER, OUTCOME, RUNNING
 from search.progress import say
 from search.retries import Death
 
@@ -59,6 +59,9 @@ class StudyStopper(FIFOScheduler):
         self._say_notes(trial, result)
         if outcome == NO_ROOM:
             raise StudyFailed(error)
+        if outcome == CROWDED:  # the searcher decides on it, as if the worker had died
+            self._deaths[trial.trial_id] = Death(error)
+            return
         self._book.end(trial.config[NUMBER], outcome, error)
 
     def _say_notes(self, trial: Trial, result: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from search.catalog import find
 from search.disk import is_full, what_to_free
 from search.doing import Doing
 from search.folder import ERROR_NAME
-from search.passed import MEMORY, NO_ROOM, NOTES, NUMBER, OUTCOME, RUNNING
+from search.passed import CROWDED, MEMORY, NO_ROOM, NOTES, NUMBER, OUTCOME, RUNNING
 from search.remote import StoreFailed
 from search.trial_files import TrialFiles
 from search.trial_log import TrialLog
@@ -108,6 +108,8 @@ class Worker:
             return _ended("infeasible", f"predicted: {error}")
         except Exception as error:
             if _is_out_of_memory(error):
+                if _taken_by_others(error, self._assigned[MEMORY]):
+                    return _ended(CROWDED, f"other programs hold its GPU's memory: {_line(error)}")
                 return _ended("infeasible", f"out of memory: {_line(error)}")
             if is_full(error):  # told by words: the error itself stays in this process
                 return _ended(NO_ROOM, what_to_free(error, self._folder.parents[1]))
@@ -195,6 +197,14 @@ def _is_out_of_memory(error: BaseException) -> bool:
     from trainables.device import is_out_of_memory
 
     return is_out_of_memory(error)
+
+
+def _taken_by_others(error: BaseException, memory_mb: float | None) -> bool:
+    if "torch" not in sys.modules:
+        return False
+    from trainables.device import taken_by_others
+
+    return taken_by_others(error, memory_mb)
 
 
 def _line(error: BaseException) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import gc
 import logging
+import re
 import resource
 import sys
 import warnings
@@ -28,6 +29,8 @@ _NO_MEMORY = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
+_ASKED = re.compile(r"Tried to allocate ([0-9.]+) (bytes|KiB|MiB|GiB)")
+_UNITS = {"bytes": 1, "KiB": 2**10, "MiB": _MIB, "GiB": 2**30}
 # Of malloc.h: no mappings of their own (M_MMAP_MAX), no trimming below 2 GiB (M_TRIM_THRESHOLD),
 # grow by 64 MiB (M_TOP_PAD), one arena for all threads (M_ARENA_MAX).
 _MALLOC = {-4: 0, -1: 2**31 - 1, -2: 64 * _MIB, -8: 1}
@@ -198,3 +201,18 @@ def is_out_of_memory(error: BaseException) -> bool:
     # The CPU allocator raises a bare RuntimeError, and so do the driver and cuBLAS where another
     # process holds the rest of a shared GPU.
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
+
+
+def taken_by_others(error: BaseException, memory_mb: float | None) -> bool:
+    """Tell whether a GPU lacked memory that was this trial's to take: other programs have it.
+
+    What the allocator holds and what it asked for, as the error says, fit into `memory_mb` (None:
+    nine tenths of the GPU). Where the error does not say it, the trial itself is too large.
+    """
+    asked = _ASKED.search(str(error))
+    if asked is None or not isinstance(error, torch.OutOfMemoryError):
+        return False
+    needed = torch.cuda.memory_reserved() + float(asked[1]) * _UNITS[asked[2]]
+    if memory_mb is None:
+        return bool(needed <= 0.9 * torch.cuda.get_device_properties(0).total_memory)
+    return bool(needed <= memory_mb * ALLOCATOR_MARGIN * _MIB)

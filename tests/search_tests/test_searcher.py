@@ -97,3 +97,20 @@ def test_two_that_memory_killed_are_tried_one_after_the_other(
     assert {first, second} == {0, 1}
     complete(searcher, book, "e", second)
     assert searcher.suggest("f") == Searcher.FINISHED
+
+
+def test_one_whose_gpu_others_fill_goes_on_twice_and_at_last_fails(
+    searcher: StudySearcher,
+    book: Book,
+    deaths: dict[str, Death],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    crowded = Death("other programs hold its GPU's memory")
+    for name, told in (("a", "(retry 1 of 2)"), ("b", "(retry 2 of 2)"), ("c", "")):
+        assert searcher.suggest(name)[NUMBER] == 0
+        deaths[name] = crowded
+        searcher.on_trial_complete(name)  # its worker lives
+        assert told in capsys.readouterr().err
+        assert deaths == {}
+    assert book.records[0].status == "failed"  # and not infeasible: the sampler learns nothing
+    assert searcher.suggest("d")[NUMBER] == 1

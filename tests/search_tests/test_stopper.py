@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from search.passed import NOTES, NUMBER, OUTCOME, RUNNING
+from search.passed import CROWDED, NOTES, NUMBER, OUTCOME, RUNNING
 from search.retries import Death
 from search.stopper import StudyStopper, death_of
 
@@ -51,6 +51,17 @@ MEMORY = Death("killed by Ray, since its node ran low on memory", memory=True)
 )
 def test_the_last_failure_is_told_in_one_line(text: str, death: Death) -> None:
     assert death_of(text) == death
+
+
+def test_a_trial_whose_gpu_others_fill_is_not_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    book: Any = SimpleNamespace(end=lambda *_: pytest.fail("was ended"))
+    deaths: dict[str, Death] = {}
+    stopper = StudyStopper(book, deaths, None)  # type: ignore[arg-type]
+    trial: Any = SimpleNamespace(config={NUMBER: 3}, trial_id="x")
+    result = {OUTCOME: CROWDED, "error": "other programs hold it", NOTES: ["a note"]}
+    stopper.on_trial_complete(None, trial, result)
+    assert deaths == {"x": Death("other programs hold it")}
+    assert capsys.readouterr().err == "trial 3: a note\n"
 
 
 def test_what_a_worker_tells_of_the_epoch_that_stops_its_trial_is_said_once(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -276,6 +277,49 @@ def test_other_errors_are_not_out_of_memory() -> None:
         KeyboardInterrupt(),
     ]
     assert [machine.is_out_of_memory(error) for error in others] == [False] * 6
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("asked", "reserved", "memory_mb", "others"),
+    [
+        ("2.00 GiB", 3 * GIB, 4096.0, True),  # 5 GiB of its own 4 and a quarter of that
+        ("2.00 GiB", 3 * GIB + 1, 4096.0, False),
+        ("20.00 MiB", 0, 16.0, True),
+        ("20.00 MiB", 1, 16.0, False),
+        ("512 bytes", 0, 4096.0, True),
+        ("2.00 GiB", 7 * GIB, None, True),  # 9 of 10
+        ("2.00 GiB", 8 * GIB, None, False),
+    ],
+)
+def test_memory_that_was_the_trial_s_own_others_have_taken(
+    asked: str,
+    reserved: int,
+    memory_mb: float | None,
+    others: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: reserved)
+    gpu = SimpleNamespace(total_memory=10 * GIB)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
+    text = f"CUDA out of memory. Tried to allocate {asked}. GPU 0 has a total capacity of 10 GiB"
+    assert machine.taken_by_others(torch.OutOfMemoryError(text), memory_mb) is others
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        MemoryError("Tried to allocate 1.00 MiB"),
+        RuntimeError("CUDA error: out of memory"),
+    ],
+)
+def test_where_it_is_not_said_how_much_was_asked_for_the_trial_is_too_large(
+    error: BaseException,
+) -> None:
+    assert not machine.taken_by_others(error, 4096.0)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -1,14 +1,15 @@
-"""A worker whose disk is full: the cache is named where it is the cache's, else the study's."""
+"""A worker whose disk is full, or its GPU by others: what it names, and whose fault it is."""
 
 import errno
 import os
 from pathlib import Path
 
 import pytest
+import torch
 
-from search.passed import NO_ROOM
+from search.passed import CROWDED, MEMORY, NO_ROOM
 from tests.search_tests.test_trial_log import driven
-from trainables import store
+from trainables import device, store
 from trainables.errors import DataError
 
 
@@ -35,6 +36,26 @@ def test_the_cache_is_named_where_it_is_full(
         "DataError: cannot write the cache in /fast/cache: No space left on device; make room "
         "there or set TRELLIS_CACHE to another folder",
     )
+
+
+@pytest.mark.parametrize(("others", "outcome"), [(True, CROWDED), (False, "infeasible")])
+def test_a_gpu_that_others_fill_is_no_fault_of_the_trial(
+    others: bool, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def taken_by_others(*given: object) -> bool:
+        asked.append(given)
+        return others
+
+    monkeypatch.setattr(device, "taken_by_others", taken_by_others)
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
+    trial = driven(tmp_path, monkeypatch, error)
+    trial.train()
+    answer = trial.train()
+    assert answer["outcome"] == outcome
+    assert "Tried to allocate 2.00 MiB" in answer["error"]
+    assert asked == [(error, trial._assigned[MEMORY])]
 
 
 def test_the_disk_of_the_study_is_named_where_that_is_full(
