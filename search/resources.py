@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from search.gpus import smallest_gpu_mb, usable_gpus
-from search.room import LEAST_MB, Memory, gpu_room_mb, memory, trials_per_gpu
+from search.room import GPU_HOST_MB, LEAST_MB, Memory, gpu_room_mb, memory, trials_per_gpu
 from trainables.cpu import usable_cpus
 
 _UNLIMITED = 10_000
@@ -159,7 +159,10 @@ def allot(
     by_gpu = _UNLIMITED
     if gpus:
         by_gpu = machine.gpus * trials_per_gpu(gpu_mb) if gpu_mb else _fits_gpus(machine, gpus)
-    by_memory = _fits_memory(machine, gpus, memory_per_trial, at_once)
+    if gpus:
+        by_memory = _fits_beside_gpus(machine) if concurrent is None else _UNLIMITED
+    else:
+        by_memory = _fits_memory(machine, memory_per_trial, at_once)
     fits = max(1, min(machine.cpus // cpus, by_gpu, by_memory))
     found = Resources(
         cpus, gpus, fits if concurrent is None else min(concurrent, fits), memory_per_trial, gpu_mb
@@ -171,16 +174,24 @@ def allot(
     return replace(found, memory_mb=_memory_mb(machine, found))
 
 
-def _fits_memory(
-    machine: Machine, gpus: float, memory_per_trial: float | None, at_once: int | None
-) -> int:
-    """Return how many trials the machine's memory holds; on GPUs it is not what counts.
+def _fits_beside_gpus(machine: Machine) -> int:
+    """Return how many trials on GPUs the machine's own memory holds.
+
+    Of more Ray's monitor would kill one after the other.
+    """
+    if machine.memory is None:
+        return _UNLIMITED
+    return int(machine.memory.most_mb // GPU_HOST_MB)
+
+
+def _fits_memory(machine: Machine, memory_per_trial: float | None, at_once: int | None) -> int:
+    """Return how many trials on CPUs the machine's memory holds.
 
     What is asked for is held against all of the memory. So is what is kept from an earlier run,
     since what is free changes from run to run; but no more trials than ran at once then are begun
     if there is no room for them now.
     """
-    if machine.memory is None or gpus:
+    if machine.memory is None:
         return _UNLIMITED
     if memory_per_trial is None:
         return int(machine.memory.room_mb // LEAST_MB)

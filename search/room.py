@@ -19,6 +19,9 @@ _MONITOR = 0.05
 # A process with torch takes some 450 MB before it trains anything. Below this, fewer trials run
 # at once.
 LEAST_MB = 1024
+# What a process that trains on a GPU keeps of the machine's own memory: torch, CUDA's libraries, a
+# context. Rounded up from the 1 to 1.5 GB that such processes are known for: not measured.
+GPU_HOST_MB = 2048
 # Of a GPU: what a process takes beside torch's allocator (the CUDA context), what is left for the
 # driver (which computes shared activations there), and the least that a trial's share holds.
 # Rounded up from what NVIDIA's larger GPUs are known for: not measured.

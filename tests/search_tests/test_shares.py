@@ -166,10 +166,14 @@ def test_a_resumed_study_takes_no_more_memory_than_there_is(
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        ({}, Resources(1, 1.0, 12, None, GPU_MB, gpus=2)),  # CPUs end first: 16 would fit
-        ({"gpus_per_trial": 0.5}, Resources(1, 0.5, 4, 5664.0)),  # (15,360 / 2 - 600) / 1.25
+        # 8,192 - 409.6 - 1,200 MiB of the machine's own hold three of 2,048.
+        ({}, Resources(1, 1.0, 3, None, GPU_MB, gpus=2)),
+        ({"gpus_per_trial": 0.5}, Resources(1, 0.5, 3, 5664.0)),  # (15,360 / 2 - 600) / 1.25
         ({"gpus_per_trial": 0.0}, Resources(1, 0.0, 4, 1133.0)),
-        ({"memory_per_trial": 700.0}, Resources(1, 1.0, 12, 700.0, GPU_MB, gpus=2)),
+        ({"memory_per_trial": 700.0}, Resources(1, 1.0, 3, 700.0, GPU_MB, gpus=2)),
+        # The user's own risk; CPUs end first: 16 would fit on the GPUs.
+        ({"concurrent": 16}, Resources(1, 1.0, 12, None, GPU_MB, gpus=2)),
+        ({"concurrent": 16, "gpus_per_trial": 0.5}, Resources(1, 0.5, 4, 5664.0)),
     ],
 )
 def test_the_memory_of_gpus_is_that_of_the_device(
