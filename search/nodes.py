@@ -78,7 +78,7 @@ def _gpu_mb(node: str) -> float | None:
 
 
 def _smallest() -> float | None:
-    """Return the MiB of this node's smallest GPU; 0 where torch cannot compute on it."""
+    """Return the MiB of the smallest GPU that Ray shows here; 0 where torch cannot compute."""
     import torch
 
     from trainables.cuda import can_compute

@@ -6,7 +6,8 @@ it; but of several trials at once another may have taken the memory. So such a t
 more with no other beside it, and is infeasible if it dies of memory when alone. The price is that
 other trials wait meanwhile, on a cluster on all nodes: memory is predicted before a trial begins,
 so that this is rare. A trial that hangs is not tried again: it would hang for as long. The loss of
-a node, as of spot machines, does not count against a trial that had come further on it.
+a node, as of spot machines, does not count against a trial that had come further on it. A trial
+whose GPU other programs fill is tried again like one whose worker died, though its worker lives.
 """
 
 from collections import Counter

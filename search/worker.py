@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -23,6 +24,9 @@ from search.trial_files import TrialFiles
 from search.trial_log import TrialLog
 from trainables.budget import Budget, Diverged, EpochResult, TooLarge
 from trainables.errors import DataError, WeightsError
+
+# So long a trial waits before it is tried again whose GPU others fill: they may be through soon.
+CROWDED_S = 20.0
 
 
 class _Notes(logging.Handler):
@@ -109,6 +113,7 @@ class Worker:
         except Exception as error:
             if _is_out_of_memory(error):
                 if _taken_by_others(error, self._assigned[MEMORY]):
+                    time.sleep(CROWDED_S)
                     return _ended(CROWDED, f"other programs hold its GPU's memory: {_line(error)}")
                 return _ended("infeasible", f"out of memory: {_line(error)}")
             if is_full(error):  # told by words: the error itself stays in this process

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import gc
 import logging
+import math
 import re
 import resource
 import sys
@@ -23,20 +24,20 @@ _log = logging.getLogger(__name__)
 _MIB = 2**20
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
-_NO_MEMORY = (
-    "can't allocate memory",
+_NO_GPU_MEMORY = (
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
+_NO_MEMORY = ("can't allocate memory", *_NO_GPU_MEMORY)
 _ASKED = re.compile(r"Tried to allocate ([0-9.]+) (bytes|KiB|MiB|GiB)")
 _UNITS = {"bytes": 1, "KiB": 2**10, "MiB": _MIB, "GiB": 2**30}
 # Of malloc.h: no mappings of their own (M_MMAP_MAX), no trimming below 2 GiB (M_TRIM_THRESHOLD),
 # grow by 64 MiB (M_TOP_PAD), one arena for all threads (M_ARENA_MAX).
 _MALLOC = {-4: 0, -1: 2**31 - 1, -2: 64 * _MIB, -8: 1}
 # Where memory is tight, blocks from here on, in bytes, are mapped (M_MMAP_THRESHOLD), as many as
-# by default (M_MMAP_MAX).
-LARGE_BLOCK = 64 * _MIB
+# by default (M_MMAP_MAX). Older versions of glibc take no larger threshold: man 3 mallopt.
+LARGE_BLOCK = 32 * _MIB
 _MAPPED = {-3: LARGE_BLOCK, -4: 65536}
 
 
@@ -86,6 +87,12 @@ def lacks_bfloat16(budget: Budget, device: torch.device) -> bool:
     return can_compute() and not has_bfloat16(device)
 
 
+def warn_of_precision(budget: Budget, device: torch.device) -> None:
+    """Tell the user where `precision` is not what was asked for."""
+    if lacks_bfloat16(budget, device):
+        _log.warning("this GPU does not multiply bfloat16: training in float32")
+
+
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory for the next batch instead of giving it back each time.
 
@@ -106,10 +113,11 @@ def keep_freed_memory() -> None:
 
 
 def map_large_blocks() -> None:
-    """Let glibc map blocks of 64 MiB and more one by one, and give them back when they are freed.
+    """Let glibc map blocks of `LARGE_BLOCK` and more one by one, and give them back when freed.
 
     For a trial whose memory is tight, until `keep_freed_memory` is called: no gaps stay where they
-    lay, and a step takes more time, for pages that come anew (both in benchmarks/README.md).
+    lay, and a step takes more time, for pages that come anew (both in benchmarks/README.md). A
+    block that fits into what an earlier trial of the process left still goes there.
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library
         mallopt = ctypes.CDLL("libc.so.6").mallopt
@@ -140,8 +148,7 @@ def set_up(budget: Budget) -> torch.device:
     # Read-only memory maps become tensors that nobody writes to.
     warnings.filterwarnings("ignore", "The given NumPy array is not writable")
     device = choose_device(budget)
-    if lacks_bfloat16(budget, device):
-        _log.warning("this GPU does not multiply bfloat16: training in float32")
+    warn_of_precision(budget, device)
     put_up_wall(budget, device)
     reset_peak_memory(device)
     return device
@@ -206,13 +213,18 @@ def is_out_of_memory(error: BaseException) -> bool:
 def taken_by_others(error: BaseException, memory_mb: float | None) -> bool:
     """Tell whether a GPU lacked memory that was this trial's to take: other programs have it.
 
-    What the allocator holds and what it asked for, as the error says, fit into `memory_mb` (None:
-    nine tenths of the GPU). Where the error does not say it, the trial itself is too large.
+    What torch's allocator holds and what it asked for, as the error says, fit into `memory_mb`
+    (None: the GPU less 1 GiB), or the driver refuses while the allocator is within it. Else, and
+    where torch does not say how much it asked for, the trial itself is too large.
     """
-    asked = _ASKED.search(str(error))
-    if asked is None or not isinstance(error, torch.OutOfMemoryError):
+    text = str(error)
+    asked = _ASKED.search(text)
+    if isinstance(error, torch.OutOfMemoryError):
+        more = float(asked[1]) * _UNITS[asked[2]] if asked else math.inf
+    elif isinstance(error, RuntimeError) and any(each in text for each in _NO_GPU_MEMORY):
+        more = 0.0
+    else:
         return False
-    needed = torch.cuda.memory_reserved() + float(asked[1]) * _UNITS[asked[2]]
-    if memory_mb is None:
-        return bool(needed <= 0.9 * torch.cuda.get_device_properties(0).total_memory)
-    return bool(needed <= memory_mb * ALLOCATOR_MARGIN * _MIB)
+    whole = torch.cuda.get_device_properties(0).total_memory - 2**30  # context and driver
+    own = whole if memory_mb is None else min(whole, memory_mb * ALLOCATOR_MARGIN * _MIB)
+    return bool(torch.cuda.memory_reserved() + more <= own)

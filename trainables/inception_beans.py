@@ -65,7 +65,9 @@ def epochs(config: Config, data: Data, budget: Budget) -> Iterator[EpochResult]:
         TrellisError: no weights in the budget.
     """
     # Stages that are built on "meta", for their memory, could not tell what the device has.
-    budget = replace(budget, precision=machine.precision(budget, machine.choose_device(budget)))
+    device = machine.choose_device(budget)
+    machine.warn_of_precision(budget, device)
+    budget = replace(budget, precision=machine.precision(budget, device))
     weights = budget.weights.fingerprint if budget.weights else ""
     identity = json.dumps([dict(config), data.fingerprint, weights, budget.seed], sort_keys=True)
     return run_stages(stages(config, data, budget), budget, identity)

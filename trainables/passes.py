@@ -72,7 +72,7 @@ def _largest_that_fits(
         found.append(memory.peak(replace(stage, micro_batch=size), device, budget, tight))
         return _charged_mb(found[-1], device) <= limit
 
-    if fits(None):
+    if tight and fits(None):  # else that is known
         return None
     if not fits(1):  # told at once, and not after all sizes between
         raise TooLarge(_too_large(found[-1], budget, device))

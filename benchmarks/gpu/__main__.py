@@ -82,7 +82,7 @@ def ways_of(experiment: str, asked: Sequence[str]) -> list[str]:
 
 
 def measure(work: Work, ways: Sequence[str], at_once: Sequence[int], most: float) -> bool:
-    """Print the rows of an experiment; tell whether all of them could be measured."""
+    """Print the rows of an experiment; tell whether none failed. What does not fit is left out."""
     from benchmarks.gpu.ways import WAYS
 
     operations, peer, whole = epoch_operations(work), None, True
@@ -105,7 +105,7 @@ def measure(work: Work, ways: Sequence[str], at_once: Sequence[int], most: float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; 1 where a row is missing."""
+    """Print the table; 1 where a row is missing because its way failed."""
     made = parser()
     options = made.parse_args(arguments)
     if options.epochs < 3:

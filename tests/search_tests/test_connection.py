@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ def test_ray_is_told_where_its_store_lies_if_there_is_no_shared_memory(
     store = {name: found.get(name) for name in ("object_store_memory", "_plasma_directory")}
     expected = (None, None) if there else (200 * 2**20, own)
     assert tuple(store.values()) == expected
+
+
+def test_ray_is_told_how_many_gpus_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts by NVML, which may be missing where CUDA is not."""
+    monkeypatch.setattr(connection, "usable_gpus", lambda: 3)
+    request = check(build_parser().parse_args(["lenet_beans", "--data", "embedded"]))
+    assert connection._options(request)["num_gpus"] == 3
+    assert "num_gpus" not in connection._options(replace(request, address="10.0.0.1:6379"))
 
 
 def test_ray_puts_no_handler_in_the_place_of_ours_while_it_starts(

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from search.errors import StudyFailed
 from search.passed import CROWDED, NOTES, NUMBER, OUTCOME, RUNNING
 from search.retries import Death
 from search.stopper import StudyStopper, death_of
@@ -62,6 +63,10 @@ def test_a_trial_whose_gpu_others_fill_is_not_ended(capsys: pytest.CaptureFixtur
     stopper.on_trial_complete(None, trial, result)
     assert deaths == {"x": Death("other programs hold it")}
     assert capsys.readouterr().err == "trial 3: a note\n"
+    stopper.on_trial_complete(None, trial, result)
+    told = r"^trial 3: other programs hold it; nvidia-smi tells which they are$"
+    with pytest.raises(StudyFailed, match=told):  # and does not take all other trials, too
+        stopper.on_trial_complete(None, trial, result)
 
 
 def test_what_a_worker_tells_of_the_epoch_that_stops_its_trial_is_said_once(

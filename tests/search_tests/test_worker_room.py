@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from search import worker
 from search.passed import CROWDED, MEMORY, NO_ROOM
 from tests.search_tests.test_trial_log import driven
 from trainables import device, store
@@ -49,6 +50,8 @@ def test_a_gpu_that_others_fill_is_no_fault_of_the_trial(
         return others
 
     monkeypatch.setattr(device, "taken_by_others", taken_by_others)
+    waited: list[float] = []
+    monkeypatch.setattr(worker.time, "sleep", waited.append)
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
     trial = driven(tmp_path, monkeypatch, error)
     trial.train()
@@ -56,6 +59,7 @@ def test_a_gpu_that_others_fill_is_no_fault_of_the_trial(
     assert answer["outcome"] == outcome
     assert "Tried to allocate 2.00 MiB" in answer["error"]
     assert asked == [(error, trial._assigned[MEMORY])]
+    assert waited == [20.0] * others
 
 
 def test_the_disk_of_the_study_is_named_where_that_is_full(

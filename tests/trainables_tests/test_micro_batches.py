@@ -181,7 +181,7 @@ def test_more_images_fit_where_large_blocks_leave_no_gaps() -> None:
     config, data = {**DEFAULTS, "batch_size": 8}, tiny_data((299, 299, 3), train=8, validation=2)
     of = replace(lenet_beans.stages(config, data, FLOAT32)[0](META), micro_batch=4)
     lying, mapped = (peak(of, CPU, FLOAT32, is_mapped) for is_mapped in (False, True))
-    # What lives is the same; of the gaps those of 64 MiB and more are gone.
+    # What lives is the same; of the gaps the large ones are gone.
     assert replace(lying, gaps=0) == replace(mapped, gaps=0)
     assert mapped.gaps < lying.gaps - 50e6
 
