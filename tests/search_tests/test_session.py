@@ -13,7 +13,7 @@ from search.interrupts import EndEarly
 from search.plan import Plan
 from search.resources import Resources
 from search.session import Session
-from tests.search_tests.test_worker_disk import full, no_cache
+from tests.search_tests.test_worker_room import full, no_cache
 from tests.search_tests.toy import DATA, EXPERIMENT, manifest
 from trainables.budget import Weights
 
