@@ -217,6 +217,8 @@ def taken_by_others(error: BaseException, memory_mb: float | None) -> bool:
     (None: the GPU less 1 GiB), or the driver refuses while the allocator is within it. Else, and
     where torch does not say how much it asked for, the trial itself is too large.
     """
+    if not torch.cuda.is_available():
+        return False
     text = str(error)
     asked = _ASKED.search(text)
     if isinstance(error, torch.OutOfMemoryError):

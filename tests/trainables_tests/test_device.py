@@ -308,6 +308,7 @@ def test_memory_that_was_the_trial_s_own_others_have_taken(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: reserved)
     gpu = SimpleNamespace(total_memory=10 * GIB)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
     text = f"CUDA out of memory. Tried to allocate {asked}. GPU 0 has a total capacity of 10 GiB"
     assert machine.taken_by_others(torch.OutOfMemoryError(text), memory_mb) is others
@@ -325,6 +326,7 @@ def test_where_it_is_not_said_how_much_was_asked_for_the_trial_is_too_large(
     error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpu = SimpleNamespace(total_memory=10 * GIB)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
     assert not machine.taken_by_others(error, 4096.0)
 
@@ -336,10 +338,17 @@ def test_where_the_driver_refuses_what_the_allocator_holds_counts(
     reserved: int, others: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpu = SimpleNamespace(total_memory=10 * GIB)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: reserved)
     for text in ("CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED"):
         assert machine.taken_by_others(RuntimeError(text), 4096.0) is others
+
+
+def test_without_a_gpu_nobody_else_fills_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    text = "CUDA out of memory. Tried to allocate 3.00 GiB."
+    assert not machine.taken_by_others(torch.OutOfMemoryError(text), None)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
