@@ -25,7 +25,7 @@ def usable_gpus() -> int:
     if not can_compute(0):
         return 0
     seen = min(devices, torch.cuda.device_count())
-    return seen if all(can_compute(number) for number in range(seen)) else 0
+    return seen if all(can_compute(number) for number in range(1, seen)) else 0
 
 
 def unused() -> str | None:

@@ -23,8 +23,7 @@ class StudySearcher(Searcher):
     ) -> None:
         """Give every trial `job` (what is the same for all), its own assignment and its share.
 
-        `deaths` tells, by Ray's name of a trial, what its worker died of, or why it lives and the
-        trial is to be tried again.
+        `deaths` tells, by Ray's name of a trial, what its worker died of.
         """
         super().__init__(metric="val_accuracy", mode="max")
         self._book = book

@@ -1,6 +1,5 @@
 """Ray Tune's TrialScheduler over the study: reports every epoch to it and asks whether to stop."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from search.errors import StudyFailed
 from search.kills import Kills
 from search.passed import CROWDED, NO_ROOM, NOTES, NUMBER, OUTCOME, RUNNING
 from search.progress import say
-from search.retries import RETRIES, Death
+from search.retries import Death
 
 _NODE_LOST = Death("the node of its worker was lost", node=True)
 
@@ -41,7 +40,6 @@ class StudyStopper(FIFOScheduler):
         self._book = book
         self._deaths = deaths
         self._kills = kills
-        self._found_full: Counter[int] = Counter()
 
     def on_trial_result(self, controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Take in an epoch; answer CONTINUE or STOP."""
@@ -53,8 +51,7 @@ class StudyStopper(FIFOScheduler):
         """Close a trial by what its last message says; stopped ones are closed already.
 
         Raises:
-            StudyFailed: the worker has no room on its disk, or none on its GPU, again and again;
-                the trial stays open.
+            StudyFailed: the worker has no room on its disk; the trial stays open.
         """
         outcome, error = result.get(OUTCOME, RUNNING), result.get("error", "")
         if outcome == RUNNING:
@@ -62,21 +59,10 @@ class StudyStopper(FIFOScheduler):
         self._say_notes(trial, result)
         if outcome == NO_ROOM:
             raise StudyFailed(error)
-        if outcome == CROWDED:
-            self._crowded(trial, error)
+        if outcome == CROWDED:  # the searcher decides, as if the worker had died
+            self._deaths[trial.trial_id] = Death(error, crowded=True)
             return
         self._book.end(trial.config[NUMBER], outcome, error)
-
-    def _crowded(self, trial: Trial, error: str) -> None:
-        """Let the searcher try the trial again as if its worker had died, but not for ever.
-
-        A GPU that is full would take one trial after the other, with nothing wrong with any.
-        """
-        number = trial.config[NUMBER]
-        self._found_full[number] += 1
-        if self._found_full[number] > RETRIES:
-            raise StudyFailed(f"trial {number}: {error}; nvidia-smi tells which they are")
-        self._deaths[trial.trial_id] = Death(error)
 
     def _say_notes(self, trial: Trial, result: dict[str, Any]) -> None:
         for note in result.get(NOTES, ()):

@@ -112,10 +112,7 @@ class Worker:
             return _ended("infeasible", f"predicted: {error}")
         except Exception as error:
             if _is_out_of_memory(error):
-                if _taken_by_others(error, self._assigned[MEMORY]):
-                    time.sleep(CROWDED_S)
-                    return _ended(CROWDED, f"other programs hold its GPU's memory: {_line(error)}")
-                return _ended("infeasible", f"out of memory: {_line(error)}")
+                return self._without_memory(error)
             if is_full(error):  # told by words: the error itself stays in this process
                 return _ended(NO_ROOM, what_to_free(error, self._folder.parents[1]))
             if isinstance(error, StoreFailed):
@@ -130,6 +127,13 @@ class Worker:
         if result is None:
             return _ended("completed")
         return {**asdict(result), OUTCOME: RUNNING}
+
+    def _without_memory(self, error: Exception) -> dict[str, Any]:
+        """End the trial as too large, or as one that others leave no room on its GPU."""
+        if _taken_by_others(error, self._assigned[MEMORY]):
+            time.sleep(CROWDED_S)
+            return _ended(CROWDED, f"other programs hold its GPU's memory: {_line(error)}")
+        return _ended("infeasible", f"out of memory: {_line(error)}")
 
     def _without_store(self, error: StoreFailed) -> dict[str, Any]:
         """End the study if the store refuses, else this process: others may reach the store."""

@@ -9,6 +9,7 @@ import re
 import resource
 import sys
 import warnings
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -101,15 +102,8 @@ def keep_freed_memory() -> None:
     times as fast (benchmarks/README.md). What a trial held goes back to the system when the next
     one begins.
     """
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        mallopt, malloc_trim = libc.mallopt, libc.malloc_trim
-    except (OSError, AttributeError):
-        return  # another C library, with rules of its own
-    for parameter, value in _MALLOC.items():
-        mallopt(parameter, value)
-    gc.collect()
-    malloc_trim(0)
+    _set_malloc(_MALLOC)
+    _trim_heap()
 
 
 def map_large_blocks() -> None:
@@ -119,19 +113,27 @@ def map_large_blocks() -> None:
     lay, and a step takes more time, for pages that come anew (both in benchmarks/README.md). A
     block that fits into what an earlier trial of the process left still goes there.
     """
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-        for parameter, value in _MAPPED.items():
-            mallopt(parameter, value)
+    _set_malloc(_MAPPED)
 
 
 def give_back_memory() -> None:
     """Give freed memory back to the system and the GPU, where no trial follows here."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    _trim_heap()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def _set_malloc(parameters: Mapping[int, int]) -> None:
+    with contextlib.suppress(OSError, AttributeError):  # another C library, with rules of its own
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        for parameter, value in parameters.items():
+            mallopt(parameter, value)
+
+
+def _trim_heap() -> None:
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def set_up(budget: Budget) -> torch.device:
@@ -207,7 +209,11 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     # The CPU allocator raises a bare RuntimeError, and so do the driver and cuBLAS where another
     # process holds the rest of a shared GPU.
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
+    return _says_one_of(error, _NO_MEMORY)
+
+
+def _says_one_of(error: BaseException, texts: Iterable[str]) -> bool:
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
 
 
 def taken_by_others(error: BaseException, memory_mb: float | None) -> bool:
@@ -219,11 +225,10 @@ def taken_by_others(error: BaseException, memory_mb: float | None) -> bool:
     """
     if not torch.cuda.is_available():
         return False
-    text = str(error)
-    asked = _ASKED.search(text)
     if isinstance(error, torch.OutOfMemoryError):
+        asked = _ASKED.search(str(error))
         more = float(asked[1]) * _UNITS[asked[2]] if asked else math.inf
-    elif isinstance(error, RuntimeError) and any(each in text for each in _NO_GPU_MEMORY):
+    elif _says_one_of(error, _NO_GPU_MEMORY):
         more = 0.0
     else:
         return False

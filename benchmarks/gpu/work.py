@@ -21,6 +21,10 @@ class CannotRun(RuntimeError):
     """A way of training failed here."""
 
 
+class DoesNotFit(RuntimeError):
+    """A share of this GPU's memory is too small for the work: a study would give a larger one."""
+
+
 @dataclass(frozen=True)
 class Work:
     """Trials of one process: plain values, sent as JSON. `images` None: as many as published.
@@ -85,10 +89,6 @@ def drawn(work: Work) -> Any:
     return Drawn(spec, names, f"drawn-{work.experiment}-{count}", counts, ())
 
 
-class DoesNotFit(RuntimeError):
-    """A share of this GPU's memory is too small for the work: a study would give a larger one."""
-
-
 def budget_of(work: Work) -> Any:
     """Return the trial's budget: its share of the GPU's memory, one thread on a CPU."""
     import torch
@@ -109,10 +109,15 @@ def check_fits(work: Work) -> None:
     if room_mb is None:
         return
     from trainables.memory import predict
+    from trainables.shapes import Shapes
 
+    (side, channels, _, _), data = SHAPES[work.experiment], drawn(work)
+    sizes = Shapes(  # no images are drawn to work out what they take
+        data.spec, data.classes, data.fingerprint, data.sizes, (), image=(side, side, channels)
+    )
     module = importlib.import_module(f"trainables.{work.experiment}")
     alone = budget_of(replace(work, share=1.0))
-    need_mb = predict(module, work.config, drawn(work), alone).mb
+    need_mb = predict(module, work.config, sizes, alone).mb
     if need_mb > room_mb:
         told = f"a trial needs about {need_mb:,.0f} MB, and its share is {room_mb:,.0f} MB"
         raise DoesNotFit(told)

@@ -11,6 +11,7 @@ import pytest
 
 from search import kills
 from search.book import Book
+from search.errors import StudyFailed
 from search.kills import Kills
 from search.plan import Plan
 from search.retries import Death, Retries
@@ -53,6 +54,18 @@ def test_a_lost_worker_s_trial_comes_again_before_all_others_and_at_last_fails(
     assert (record.status, record.error) == ("failed", "the worker process died, retries included")
     assert handed(book) == 2
     assert book.records[1].status == "running"
+
+
+def test_a_gpu_that_others_fill_ends_the_study_and_no_trial(book: Book) -> None:
+    retries, crowded = Retries(book), Death("other programs hold it", crowded=True)
+    for left in (1, 2):
+        assert handed(book) == 0
+        assert f"(retry {left} of 2)" in str(retries.died(0, crowded, others=1))
+    assert handed(book) == 0
+    told = r"^trial 0: other programs hold it; nvidia-smi tells which they are$"
+    with pytest.raises(StudyFailed, match=told):  # and does not take all other trials, too
+        retries.died(0, crowded, others=1)
+    assert book.records[0].status == "running"
 
 
 def test_lost_nodes_do_not_count_against_a_trial_that_comes_further(book: Book) -> None:

@@ -286,6 +286,15 @@ def test_other_errors_are_not_out_of_memory() -> None:
 GIB = 2**30
 
 
+@pytest.fixture
+def ten_gib(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU of that size, as far as it is asked about."""
+    gpu = SimpleNamespace(total_memory=10 * GIB)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
+
+
+@pytest.mark.usefixtures("ten_gib")
 @pytest.mark.parametrize(
     ("asked", "reserved", "memory_mb", "others"),
     [
@@ -307,13 +316,11 @@ def test_memory_that_was_the_trial_s_own_others_have_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: reserved)
-    gpu = SimpleNamespace(total_memory=10 * GIB)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
     text = f"CUDA out of memory. Tried to allocate {asked}. GPU 0 has a total capacity of 10 GiB"
     assert machine.taken_by_others(torch.OutOfMemoryError(text), memory_mb) is others
 
 
+@pytest.mark.usefixtures("ten_gib")
 @pytest.mark.parametrize(
     "error",
     [
@@ -323,23 +330,18 @@ def test_memory_that_was_the_trial_s_own_others_have_taken(
     ],
 )
 def test_where_it_is_not_said_how_much_was_asked_for_the_trial_is_too_large(
-    error: BaseException, monkeypatch: pytest.MonkeyPatch
+    error: BaseException,
 ) -> None:
-    gpu = SimpleNamespace(total_memory=10 * GIB)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
     assert not machine.taken_by_others(error, 4096.0)
 
 
+@pytest.mark.usefixtures("ten_gib")
 @pytest.mark.parametrize(
     ("reserved", "others"), [(0, True), (5 * GIB, True), (5 * GIB + 1, False)]
 )
 def test_where_the_driver_refuses_what_the_allocator_holds_counts(
     reserved: int, others: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gpu = SimpleNamespace(total_memory=10 * GIB)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: reserved)
     for text in ("CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED"):
         assert machine.taken_by_others(RuntimeError(text), 4096.0) is others
