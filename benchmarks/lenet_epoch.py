@@ -28,6 +28,7 @@ def worker(threads: int, precision: str, keep: bool, images: int) -> float:
     from trainables.budget import Budget
     from trainables.evaluation import Examples
     from trainables.nets.lenet import LeNet, keras_init
+    from trainables.optimizers import Adam
     from trainables.training import Stage, train_epoch
 
     budget = Budget(epochs=1, threads=threads, precision=precision, device="cpu")
@@ -42,7 +43,7 @@ def worker(threads: int, precision: str, keep: bool, images: int) -> float:
     )
     keras_init(model, torch.Generator().manual_seed(0))
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    optimizer = Adam(model.parameters(), lr=1e-3)
     stage = Stage("train", 2, model, optimizer, examples, examples, 64)
     lower = machine.autocast(budget, device)
     train_epoch(stage, 0, 1, lower)

@@ -14,6 +14,7 @@ from trainables.data import Data, Split
 from trainables.evaluation import Examples
 from trainables.losses import loss_of
 from trainables.nets.parts import give_memory, torch_init
+from trainables.optimizers import SGD, Adam
 from trainables.seeds import generator
 from trainables.training import Stage, run_stages
 
@@ -95,11 +96,9 @@ def descent(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     """
     kind, rate = config.get("optimizer", "sgd"), config["learning_rate"]
     if kind == "sgd":
-        return torch.optim.SGD(
-            model.parameters(), lr=rate, momentum=config["momentum"], fused=True
-        )
+        return SGD(model.parameters(), lr=rate, momentum=config["momentum"])
     if kind == "adam":
-        return torch.optim.Adam(model.parameters(), lr=rate, fused=True)
+        return Adam(model.parameters(), lr=rate)
     raise ValueError(f"optimizer must be sgd or adam, but got {kind!r}")
 
 

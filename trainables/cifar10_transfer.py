@@ -19,9 +19,10 @@ from trainables.budget import Budget, EpochResult
 from trainables.data import Data
 from trainables.nets.lenet import keras_init
 from trainables.nets.transfer import TransferNet, TransferTail
+from trainables.optimizers import KERAS_EPSILON, Adam
 from trainables.training import Stage, run_stages
 from trainables.transfer_features import features_to_floats, target_features
-from trainables.transfer_source import ADAM_EPSILON, Source, parse_classes, source_network
+from trainables.transfer_source import Source, parse_classes, source_network
 
 
 def build(
@@ -77,7 +78,7 @@ def optimizer_of(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     """Return Adam as Keras has it, on the layers that learn."""
     learning = [weights for weights in model.parameters() if weights.requires_grad]
     rate = config["target_learning_rate"]
-    return torch.optim.Adam(learning, lr=rate, eps=ADAM_EPSILON, fused=True)
+    return Adam(learning, lr=rate, eps=KERAS_EPSILON)
 
 
 def target_network(

@@ -32,11 +32,9 @@ from trainables.nets.inception import (
     untrained,
 )
 from trainables.nets.lenet import keras_init
+from trainables.optimizers import KERAS_EPSILON, Adam
 from trainables.training import Stage, run_stages
 from trainables.weights import read_backbone
-
-# Keras's default, which the published study used; torch's is 1e-8.
-ADAM_EPSILON = 1e-7
 
 
 def build(
@@ -196,7 +194,7 @@ class _Trial:
             name=name,
             epochs=self._config[f"{name}_epochs"],
             model=model,
-            optimizer=torch.optim.Adam(trained, lr=rate, eps=ADAM_EPSILON, fused=True),
+            optimizer=Adam(trained, lr=rate, eps=KERAS_EPSILON),
             train=train,
             validation=validation,
             batch_size=self._config["batch_size"],

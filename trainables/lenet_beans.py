@@ -20,11 +20,9 @@ from trainables.assembly import (
 from trainables.budget import Budget, EpochResult, drive
 from trainables.data import Data
 from trainables.nets.lenet import LeNet, keras_init
+from trainables.optimizers import KERAS_EPSILON, Adam
 from trainables.regularizers import convolution_penalty
 from trainables.training import Stage
-
-# Keras's default, which the published study used; torch's is 1e-8.
-ADAM_EPSILON = 1e-7
 
 
 def build(
@@ -79,9 +77,7 @@ def _stage(config: Config, data: Data, budget: Budget, device: torch.device) -> 
     model = initialised(
         lambda: build(config, len(data.classes), channels), keras_init, budget.seed, device
     )
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=config["learning_rate"], eps=ADAM_EPSILON, fused=True
-    )
+    optimizer = Adam(model.parameters(), lr=config["learning_rate"], eps=KERAS_EPSILON)
     penalty = _penalty(config, model)
     return only_stage(config, budget.epochs, model, optimizer, splits, penalty)
 

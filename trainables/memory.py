@@ -25,6 +25,7 @@ from trainables.data import Data
 from trainables.evaluation import Examples, evaluate, evaluate_batch, evaluation_batch_size
 from trainables.live import Live, Lowered
 from trainables.nets.parts import taken_for_cpu
+from trainables.optimizers import Adam
 from trainables.training import Stage, train_epoch, train_step
 
 META = torch.device("meta")
@@ -212,7 +213,7 @@ def base_bytes() -> int:
     layers = (nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(100, 2))
     with torch.random.fork_rng(devices=[]):
         model = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = torch.optim.Adam(model.parameters(), fused=True)
+        optimizer = Adam(model.parameters(), lr=1e-3)
         stage = Stage("base", 1, model, optimizer, examples, examples, 8)
         lower = machine.autocast(Budget(1, device="cpu"), torch.device("cpu"))
         train_epoch(stage, 0, 1, lower)

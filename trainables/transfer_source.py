@@ -29,6 +29,7 @@ from trainables.errors import DataError
 from trainables.evaluation import Examples
 from trainables.nets.lenet import keras_init
 from trainables.nets.transfer import TransferNet
+from trainables.optimizers import KERAS_EPSILON, Adam
 from trainables.seeds import derive
 from trainables.training import Stage, run_epoch
 
@@ -37,8 +38,6 @@ from trainables.training import Stage, run_epoch
 EPOCHS = 10
 BATCH_SIZE = 100
 DENSE_WIDTH = 256
-# Keras's default, which the published study used; torch's is 1e-8.
-ADAM_EPSILON = 1e-7
 
 FORMAT = 1  # raise it when the same recipe would give another network
 _WEIGHTS = "weights.pt"
@@ -204,7 +203,7 @@ def _stage(data: Data, recipe: Recipe, device: torch.device, progress: Progress)
         for s in splits
     )
     rate = recipe.learning_rate
-    adam = torch.optim.Adam(model.parameters(), lr=rate, eps=ADAM_EPSILON, fused=True)
+    adam = Adam(model.parameters(), lr=rate, eps=KERAS_EPSILON)
     return Stage("source", EPOCHS, model, adam, train, validation, BATCH_SIZE)
 
 

@@ -17,7 +17,6 @@ from trainables.checkpoint import load_weights
 from trainables.errors import TrellisError
 from trainables.evaluation import images_to_floats
 from trainables.inception_beans import (
-    ADAM_EPSILON,
     _Trial,
     as_maps,
     build,
@@ -28,6 +27,7 @@ from trainables.inception_beans import (
 )
 from trainables.inception_features import backbone_of
 from trainables.nets.inception import InceptionV3
+from trainables.optimizers import KERAS_EPSILON
 from trainables.weights import RANDOM
 
 CPU = torch.device("cpu")
@@ -135,7 +135,7 @@ def test_stored_activations_agree_with_the_plain_network(depth: int, precision: 
     plain.load_state_dict(whole_state(stage.model.state_dict(), RANDOM))
     plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trained = [p for p in plain.parameters() if p.requires_grad]
-    other = torch.optim.Adam(trained, lr=1e-4, eps=ADAM_EPSILON)
+    other = torch.optim.Adam(trained, lr=1e-4, eps=KERAS_EPSILON)
     images = images_to_floats(torch.from_numpy(source.split("train", 299).images))
     losses = []
     for model, inputs, optimizer in (
