@@ -4,11 +4,13 @@ import itertools
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.trainables_tests.test_lenet import convolve, counts
+from trainables.nets import products
 from trainables.nets.cifar10_net import Cifar10Net, pooled_side
+from trainables.nets.lenet import keras_init
 from trainables.nets.parts import torch_init
 from trainables.seeds import generator
 
@@ -91,6 +93,32 @@ def test_it_is_the_published_function(kernel: int, channels: int, size: tuple[in
         found = model(images.contiguous(memory_format=torch.channels_last))
     assert expected.std() > 0.01
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+def test_products_of_matrices_change_nothing_but_rounding(
+    kernel: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = net(kernel, dropouts=(0.0, 0.0, 0.0)).train()
+    keras_init(model, generator(1, "weights"))
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = torch.rand((4, 3, 32, 32), generator=generator(2, "images"))
+    images = images.contiguous(memory_format=torch.channels_last)
+    made: list[int] = []
+    patches = products._patches
+    monkeypatch.setattr(products, "_patches", lambda *given: made.append(1) or patches(*given))
+
+    def gradients() -> list[Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = functional.cross_entropy(model(images).float(), torch.arange(4))
+        return list(torch.autograd.grad(loss, list(model.parameters())))
+
+    ours = gradients()
+    assert len(made) == 2  # of the last convolution alone, forwards and back
+    model.conv3.__class__ = nn.Conv2d
+    for one, other in zip(ours, gradients(), strict=True):
+        assert (one - other).norm() < 0.01 * other.norm()
+    assert len(made) == 2
 
 
 def test_three_dropouts_stand_before_the_three_dense_layers() -> None:

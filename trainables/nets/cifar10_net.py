@@ -7,6 +7,7 @@
 from torch import Tensor, nn
 
 from trainables.nets.parts import flatten, to_signed
+from trainables.nets.products import ProductConv2d
 
 DENSE_UNITS = (128, 256)
 # What 3x3 convolutions and poolings leave at least one pixel of: 22, 20, 10, 8, 4, 2, 1.
@@ -57,8 +58,8 @@ class Cifar10Net(nn.Module):
         first, second, third = filters
         padding = (kernel_size - 3) // 2
         self.conv1 = nn.Conv2d(channels, first, kernel_size, padding=padding)
-        self.conv2 = nn.Conv2d(first, second, kernel_size, padding=padding)
-        self.conv3 = nn.Conv2d(second, third, kernel_size, padding=padding)
+        self.conv2 = ProductConv2d(first, second, kernel_size, padding=padding)
+        self.conv3 = ProductConv2d(second, third, kernel_size, padding=padding)
         self.pool = nn.MaxPool2d(2)
         self.activation = nn.ReLU()
         self.dropout1, self.dropout2, self.dropout3 = (nn.Dropout(rate) for rate in dropouts)

@@ -1,0 +1,142 @@
+"""Convolutions as matrix products, in bfloat16 on a CPU, for many channels and few pixels.
+
+Patches of the images are the rows of one matrix, the kernel is the other. oneDNN in torch 2.13
+convolves as fast as it multiplies matrices where images have many pixels. The gradient of wide
+kernels, and all of images of few pixels, takes it up to three times as long
+(benchmarks/README.md).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainables.nets.parts import on_cpu
+
+# From here on the product is the faster way to the kernel's gradient.
+_MANY_CHANNELS = 128
+# To the gradient of the image, which has to be put together from patches again.
+_VERY_MANY_CHANNELS = 256
+# A result of at most so many pixels has a faster product than convolution forwards, too.
+_FEW_PIXELS = 16
+# Patches of a larger batch stay a convolution: they would take kernel height x width times the
+# memory of the images. In bytes.
+_LARGEST = 32 * 2**20
+
+
+class ProductConv2d(nn.Conv2d):
+    """As `nn.Conv2d`; with bfloat16 images on a CPU by products where they are faster."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the convolution of x [n, channels, height, width]."""
+        if not (on_cpu(x) and self._gains(x)):
+            return super().forward(x)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        given = x, self.weight.to(x.dtype), bias, self.padding
+        return _Convolved.apply(*given)  # type: ignore[no-any-return, no-untyped-call]
+
+    def _gains(self, x: Tensor) -> bool:
+        """Tell whether products fit the layer, and are the faster way somewhere."""
+        if self.in_channels < _MANY_CHANNELS or x.dtype != torch.bfloat16:
+            return False
+        plain = self.stride == self.dilation == (1, 1) and self.groups == 1
+        if not plain or self.padding_mode != "zeros" or isinstance(self.padding, str):
+            return False
+        height, width = _result_size(x, self.weight, self.padding)
+        patches = len(x) * height * width * self.weight[0].numel() * x.itemsize
+        return patches <= _LARGEST and x.is_contiguous(memory_format=torch.channels_last)
+
+
+class _Convolved(torch.autograd.Function):
+    """Keeps images and kernel; patches are made anew on the way back."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.padding = padding
+        height, width = _result_size(x, weight, padding)
+        if height * width > _FEW_PIXELS:
+            return functional.conv2d(x, weight, bias, padding=padding)
+        rows = functional.linear(_patches(x, weight, padding), _as_matrix(weight), bias)
+        result: Tensor = rows.unflatten(0, (len(x), height, width))
+        return result.permute(0, 3, 1, 2)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        given = given.contiguous(memory_format=torch.channels_last)
+        of_images, of_kernel, of_bias = ctx.needs_input_grad[:3]
+        to_images = _to_images(given, x, weight, ctx.padding) if of_images else None
+        rows, to_kernel = _rows(given), None
+        if of_kernel:
+            to_kernel = _as_kernel(rows.t() @ _patches(x, weight, ctx.padding), weight)
+        return to_images, to_kernel, rows.sum(0) if of_bias else None, None
+
+
+def _to_images(given: Tensor, x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+    """Return the gradient of the images."""
+    few = given.shape[2] * given.shape[3] <= _FEW_PIXELS
+    if few and weight.shape[1] >= _VERY_MANY_CHANNELS:
+        return _image_of(_rows(given) @ _as_matrix(weight), x, weight, padding)
+    ones, wanted = [1, 1], [True, False, False]
+    found = torch.ops.aten.convolution_backward(
+        given, x, weight, None, ones, padding, ones, False, [0, 0], 1, wanted
+    )
+    return found[0]  # type: ignore[no-any-return]
+
+
+def _result_size(x: Tensor, weight: Tensor, padding: Sequence[int]) -> tuple[int, int]:
+    """Return the height and width of the result in pixels."""
+    height, width = (
+        side + 2 * more - kernel + 1
+        for side, more, kernel in zip(x.shape[2:], padding, weight.shape[2:], strict=True)
+    )
+    return height, width
+
+
+def _rows(x: Tensor) -> Tensor:
+    """[n, channels, height, width] -> [n height width, channels], a view if channels are last."""
+    return x.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _as_matrix(weight: Tensor) -> Tensor:
+    """[out, in, height, width] -> [out, height width in], a view if channels are last."""
+    return weight.permute(0, 2, 3, 1).flatten(1)
+
+
+def _as_kernel(matrix: Tensor, weight: Tensor) -> Tensor:
+    """[out, height width in] -> the shape of `weight`, a view with channels last."""
+    out, channels, height, width = weight.shape
+    return matrix.view(out, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _patches(x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+    """Return what the kernel sees at each pixel of the result: [n height width, _as_matrix's]."""
+    height, width = weight.shape[2:]
+    if height == width == 1 and padding == (0, 0):
+        return _rows(x)
+    down, right = padding
+    images = functional.pad(x.permute(0, 2, 3, 1), (0, 0, right, right, down, down))
+    seen = images.unfold(1, height, 1).unfold(2, width, 1)  # [n, rows, columns, channels, h, w]
+    return seen.permute(0, 1, 2, 4, 5, 3).flatten(3).flatten(0, 2)
+
+
+def _image_of(patches: Tensor, x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+    """Return images of the shape of x that are the sum of patches, each put where it lay."""
+    height, width = weight.shape[2:]
+    rows, columns = _result_size(x, weight, padding)
+    n, channels = x.shape[:2]
+    seen = patches.view(n, rows, columns, height, width, channels)
+    down, right = padding
+    sides = (x.shape[2] + 2 * down, x.shape[3] + 2 * right)
+    images = patches.new_zeros((n, *sides, channels))
+    for i in range(height):
+        for j in range(width):
+            images[:, i : i + rows, j : j + columns] += seen[:, :, :, i, j]
+    inner = images[:, down : sides[0] - down, right : sides[1] - right]
+    return inner.permute(0, 3, 1, 2)
