@@ -3,7 +3,8 @@
 One thread and CPU seconds, since a trial has one core; drawn images. Ours and the matrix rate are
 in what a trial would take here: bfloat16 where the CPU multiplies it in hardware, else float32.
 The plain loop is PyTorch as its tutorials have it: DataLoader, float32, images one after the
-other, ReLU before pooling.
+other, ReLU before pooling. Beside it, by turns in one process, our step with torch's own
+convolutions and fused optimizer.
 
 python -m benchmarks.training_step --cases lenet_beans-299 mnist_cnn --rounds 3
 """
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,11 +33,13 @@ from trainables.budget import Budget
 from trainables.cpu import resolve_precision
 from trainables.data import Data, DataSpec, Split
 from trainables.data.source import Progress, silent
+from trainables.nets.products import ProductConv2d
 from trainables.trace import trace
 from trainables.training import Stage, train_epoch
 
 PROG = "python -m benchmarks.training_step"
 _PLAIN = {"augmentation": "none"}
+_WIDE = {"filters": "128/256/512"}
 # name -> (experiment, what differs from its published configuration, (side, channels), classes,
 # images per epoch here)
 CASES: dict[str, tuple[str, dict[str, Any], tuple[int, int], int, int]] = {
@@ -43,13 +47,11 @@ CASES: dict[str, tuple[str, dict[str, Any], tuple[int, int], int, int]] = {
     "lenet_beans-299-dropout": ("lenet_beans", {"dropout": 0.2}, (299, 3), 3, 128),
     "lenet_beans-64-16": ("lenet_beans", {"image_size": 64, "batch_size": 16}, (64, 3), 3, 512),
     "mnist_cnn": ("mnist_cnn", {}, (28, 1), 10, 1280),
-    "cifar10_net-64": (
-        "cifar10_net",
-        {"batch_size": 64, "augmentation": "none"},
-        (32, 3),
-        10,
-        640,
-    ),
+    "cifar10_net-4": ("cifar10_net", _PLAIN, (32, 3), 10, 600),
+    "cifar10_net-64": ("cifar10_net", {"batch_size": 64} | _PLAIN, (32, 3), 10, 640),
+    "cifar10_net-wide-4": ("cifar10_net", _WIDE | _PLAIN, (32, 3), 10, 240),
+    "cifar10_net-wide-64": ("cifar10_net", {"batch_size": 64} | _WIDE | _PLAIN, (32, 3), 10, 256),
+    "cifar10_net-widest-4": ("cifar10_net", {"kernel_size": 7} | _WIDE | _PLAIN, (32, 3), 10, 80),
 }
 # What a dense layer's weight costs in a step beside the optimizer, in bytes: read as float32,
 # written and twice read as bfloat16; its gradient written and read as bfloat16, then written as
@@ -146,6 +148,20 @@ def our_stage(name: str, device: torch.device, budget: Budget) -> Stage:
     return module.stages(config, data, budget)[0](device)  # type: ignore[no-any-return]
 
 
+def as_torch_has_it(stage: Stage) -> Stage:
+    """Return a stage with torch's convolutions and fused optimizer instead of ours."""
+    for layer in stage.model.modules():
+        if isinstance(layer, ProductConv2d):
+            layer.__class__ = nn.Conv2d  # type: ignore[assignment]  # no attributes of its own
+    group = stage.optimizer.param_groups[0]
+    options: dict[str, Any] = {"lr": group["lr"], "fused": True}
+    if isinstance(stage.optimizer, torch.optim.Adam):
+        adam = torch.optim.Adam(group["params"], eps=group["eps"], **options)
+        return replace(stage, optimizer=adam)
+    sgd = torch.optim.SGD(group["params"], momentum=group["momentum"], **options)
+    return replace(stage, optimizer=sgd)
+
+
 def multiply_adds(name: str) -> int:
     """Return those of one image on the way forward."""
     side, channels = CASES[name][2]
@@ -165,13 +181,20 @@ def measure(name: str, rounds: int, precision: str) -> str:
     device = machine.set_up(budget)
     stage, lower = our_stage(name, device, budget), machine.autocast(budget, device)
     adds = multiply_adds(name)
-    plain, ours, rates = [], [], []
+    other = as_torch_has_it(our_stage(name, device, budget))
+    plain: list[float] = []
+    ours: list[float] = []
+    torchs: list[float] = []
+    rates: list[float] = []
     for epoch in range(rounds + 1):  # the first one warms up
         say(f"{name}: {'warming up' if epoch == 0 else f'round {epoch} of {rounds}'}")
         rates.append(matrix_rate(precision))
-        ours.append(epoch_seconds(stage, lower, epoch) / images)
+        pair = ((stage, ours), (other, torchs))
+        for each, seconds in pair if epoch % 2 else pair[::-1]:  # who is first finds cold caches
+            seconds.append(epoch_seconds(each, lower, epoch) / images)
         plain.append(plain_process(name) / images)
-    rate, mine, theirs = (statistics.median(each[1:]) for each in (rates, ours, plain))
+    every = (rates, ours, torchs, plain)
+    rate, mine, mixed, theirs = (statistics.median(each[1:]) for each in every)
     batch = stage.batch_size
     cells = (
         f"{adds / 1e6:,.1f} M",
@@ -180,6 +203,8 @@ def measure(name: str, rounds: int, precision: str) -> str:
         f"{rate / 1e9:,.0f} G/s",
         f"{mine * batch * 1e3:,.1f} ms",
         f"{3 * adds / mine / rate:.0%}",
+        f"{mixed * batch * 1e3:,.1f} ms",
+        f"{mixed / mine:.2f}",
         f"{theirs * batch * 1e3:,.1f} ms",
         f"{theirs / mine:.2f}",
     )
@@ -203,9 +228,9 @@ def main() -> None:
     print(
         "| case | multiply-adds an image, forward | a step, three times that | bytes a step, "
         f"largest dense layer | {precision} matrix rate | our step | share of the rate "
-        "| plain step | ratio |"
+        "| with torch's convolutions and optimizer | ratio | plain step | ratio |"
     )
-    print("|" + " --- |" * 9)
+    print("|" + " --- |" * 11)
     for name in parsed.cases:
         print(measure(name, parsed.rounds, precision), flush=True)
 

@@ -7,6 +7,8 @@ import torch
 
 from benchmarks import training_step
 from trainables.budget import Budget
+from trainables.nets.products import ProductConv2d
+from trainables.optimizers import SGD
 
 TINY = ("mnist_cnn", {"filters": "2/3", "batch_size": 8}, (8, 1), 10, 24)
 
@@ -27,11 +29,16 @@ def test_multiply_adds_and_bytes_by_hand() -> None:
 def test_a_row_has_shares_and_ratios(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = {"float32": 12032 * 3 * 24 / 0.5}
     monkeypatch.setattr(training_step, "matrix_rate", rates.__getitem__)
-    monkeypatch.setattr(training_step, "epoch_seconds", lambda *_: 1.0)
+    seconds = {SGD: 1.0, torch.optim.SGD: 1.5}
+    monkeypatch.setattr(
+        training_step, "epoch_seconds", lambda stage, *_: seconds[type(stage.optimizer)]
+    )
     monkeypatch.setattr(training_step, "plain_process", lambda _: 4.0)
     cells = training_step.measure("tiny", 2, "float32").split(" | ")
-    # An epoch takes twice as long as at the full rate, 1 second for 3 steps, the plain loop 4.
-    assert cells[5:] == ["333.3 ms", "50%", "1,333.3 ms", "4.00 |"]
+    # An epoch takes twice as long as at the full rate, 1 second for 3 steps; torch's layers 1.5,
+    # the plain loop 4.
+    found = ["333.3 ms", "50%", "500.0 ms", "1.50", "1,333.3 ms", "4.00 |"]
+    assert cells[5:] == found
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
@@ -59,3 +66,21 @@ def test_both_loops_train() -> None:
     assert not any(torch.equal(*pair) for pair in zip(before, after, strict=True))
     image, label = training_step.Images(training_step.given("tiny")[2].split("train", None))[3]
     assert (image.shape, image.dtype, type(label)) == ((1, 8, 8), torch.float32, int)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_torchs_own_layers_and_optimizer_have_the_same_weights_and_rates(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = {"filters": "2/3/4", "optimizer": kind, "learning_rate": 0.125}
+    monkeypatch.setitem(training_step.CASES, "tiny", ("cifar10_net", wide, (32, 3), 10, 8))
+    ours = training_step.our_stage("tiny", torch.device("cpu"), Budget(1, device="cpu"))
+    assert any(isinstance(layer, ProductConv2d) for layer in ours.model.modules())
+    torchs = training_step.as_torch_has_it(ours)
+    assert not any(isinstance(layer, ProductConv2d) for layer in torchs.model.modules())
+    assert type(torchs.optimizer) is {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[kind]
+    (before,), (after,) = ours.optimizer.param_groups, torchs.optimizer.param_groups
+    assert after["fused"]
+    assert after["params"] == before["params"]
+    for name in ("lr", "momentum") if kind == "sgd" else ("lr", "eps", "betas"):
+        assert after[name] == before[name]
