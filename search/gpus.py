@@ -1,9 +1,10 @@
 """Which GPUs this machine has for trials, found without starting anything."""
 
 import os
-import subprocess
 from itertools import takewhile
 from pathlib import Path
+
+from search.nvidia_smi import held_mb, refuses_to_share
 
 _MIB = 2**20
 _MANY = 10_000
@@ -12,10 +13,11 @@ _MANY = 10_000
 def usable_gpus() -> int:
     """Count GPUs by their device files, as far as CUDA_VISIBLE_DEVICES and torch see them.
 
-    0 where torch cannot compute on one of them: a trial is not told which one it will get.
+    0 where torch cannot compute on one of them: a trial is not told which one it will get. So it
+    is where each takes one program alone: the driver, computing there, would shut out its trials.
     """
     devices = _visible()
-    if not devices:
+    if not devices or refuses_to_share():
         return 0
     import torch  # two seconds, for machines with a GPU alone
 
@@ -37,7 +39,9 @@ def unused() -> str | None:
     if not _files() and not torch.cuda.device_count():  # Windows': it may be of another maker
         return None
 
-    if torch.version.cuda is None:
+    if refuses_to_share():
+        why = "its compute mode lets one program use it; nvidia-smi -c DEFAULT (as root) lets more"
+    elif torch.version.cuda is None:
         why = f"torch {torch.__version__} is a CPU build"
     elif not torch.cuda.is_available():
         why = f"its driver does not do for CUDA {torch.version.cuda}, of torch {torch.__version__}"
@@ -76,26 +80,11 @@ def smallest_gpu_mb(gpus: int, less_held: bool = True) -> float | None:
         return None
     import torch
 
-    held = _held_mb() if less_held else {}
+    held = held_mb() if less_held else {}
     known = [torch.cuda.get_device_properties(number) for number in range(gpus)]
     names = [f"GPU-{getattr(each, 'uuid', '')}" for each in known]  # AMD's may have none
     free = (k.total_memory / _MIB - held.get(n, 0.0) for k, n in zip(known, names, strict=True))
     return max(1.0, min(free))
-
-
-def _held_mb() -> dict[str, float]:
-    """Return the MiB in use of every GPU that its driver tells of, by UUID.
-
-    nvidia-smi tells without a context of its own on the GPU, which would take memory there. What
-    it does not tell, such as of a part of a GPU (MIG), is taken for free.
-    """
-    words = ["nvidia-smi", "--query-gpu=uuid,memory.used", "--format=csv,noheader,nounits"]
-    try:
-        told = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    pairs = (line.split(",") for line in told.splitlines() if line.count(",") == 1)
-    return {name.strip(): float(mb) for name, mb in pairs if mb.strip().isdecimal()}
 
 
 def precision_of_this_gpu() -> str:

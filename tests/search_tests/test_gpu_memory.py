@@ -1,4 +1,4 @@
-"""What a GPU has free: told by a stand-in for nvidia-smi, since there is no GPU here."""
+"""What nvidia-smi tells of GPUs: a stand-in for it does, since there is no GPU here."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from search.gpus import smallest_gpu_mb
+from search.nvidia_smi import refuses_to_share
 
 MIB = 2**20
 
@@ -53,3 +54,25 @@ def test_without_nvidia_smi_all_is_free(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", str(tmp_path))
     assert smallest_gpu_mb(2) == 24_000.0
     assert smallest_gpu_mb(0) is None
+
+
+@pytest.mark.parametrize(
+    ("script", "refuses"),
+    [
+        ("echo Exclusive_Process", True),
+        ("echo Exclusive_Process; echo Prohibited", True),
+        ("echo Exclusive_Thread", True),
+        ("echo Default", False),
+        ("echo Default; echo Exclusive_Process", False),  # ours may be the first
+        ("echo '[N/A]'", False),
+        ("echo 'No devices were found'; exit 6", False),
+        ("true", False),
+    ],
+)
+def test_gpus_that_one_program_has_alone(
+    script: str, refuses: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tmp_path / "asked"
+    says(f'echo "$*" > {asked}\n{script}', tmp_path, monkeypatch)
+    assert refuses_to_share() == refuses
+    assert asked.read_text() == "--query-gpu=compute_mode --format=csv,noheader,nounits\n"

@@ -110,6 +110,20 @@ def test_gpus_that_are_used_have_no_reason_not_to_be(dev: Path) -> None:
     assert unused() is None
 
 
+def test_none_is_used_that_one_program_has_alone(
+    dev: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(dev, "nvidia0")
+    monkeypatch.setattr(gpus, "refuses_to_share", lambda: True)
+    computed: list[int] = []
+    monkeypatch.setattr(cuda, "can_compute", computed.append)
+    assert usable_gpus() == 0
+    assert computed == []  # a context of the driver would shut out every trial
+    assert unused() == (
+        f"{WHY}its compute mode lets one program use it; nvidia-smi -c DEFAULT (as root) lets more"
+    )
+
+
 def test_a_build_of_torch_for_cpus(dev: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add(dev, "nvidia0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)

@@ -1,0 +1,41 @@
+"""What NVIDIA's driver tells of this machine's GPUs, by its program nvidia-smi.
+
+Asked so that no process needs a context of its own on a GPU, which would take memory there, or the
+whole GPU where only one program may use it.
+"""
+
+import subprocess
+
+_PATIENCE_S = 20
+# Of the compute modes that `nvidia-smi --help-query-gpu` names; the other one is Default.
+_NOT_SHARED = ("Exclusive_Thread", "Exclusive_Process", "Prohibited")
+
+
+def held_mb() -> dict[str, float]:
+    """Return the MiB in use of every GPU that the driver tells of, by UUID.
+
+    What it does not tell, such as of a part of a GPU (MIG), is taken for free.
+    """
+    pairs = (row for row in _told("uuid", "memory.used") if len(row) == 2)
+    return {name: float(mb) for name, mb in pairs if mb.isdecimal()}
+
+
+def refuses_to_share() -> bool:
+    """Tell whether every GPU is in a compute mode in which at most one program may use it.
+
+    Trellis is several there: its driver, and a process for each trial.
+    """
+    modes = [row[0] for row in _told("compute_mode")]
+    return bool(modes) and all(mode in _NOT_SHARED for mode in modes)
+
+
+def _told(*what: str) -> list[list[str]]:
+    """Return a row for each GPU; none where there is no such program, or it fails."""
+    words = ["nvidia-smi", f"--query-gpu={','.join(what)}", "--format=csv,noheader,nounits"]
+    try:
+        told = subprocess.run(
+            words, capture_output=True, text=True, timeout=_PATIENCE_S, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [[cell.strip() for cell in line.split(",")] for line in told.splitlines() if line]
