@@ -40,7 +40,9 @@ def unused() -> str | None:
         return None
 
     if refuses_to_share():
-        why = "its compute mode lets one program use it; nvidia-smi -c DEFAULT (as root) lets more"
+        why = (
+            "its compute mode lets one program use it at most; nvidia-smi -c 0 (as root) ends that"
+        )
     elif torch.version.cuda is None:
         why = f"torch {torch.__version__} is a CPU build"
     elif not torch.cuda.is_available():

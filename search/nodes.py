@@ -7,6 +7,7 @@ from typing import Any
 
 from search.errors import UsageError
 from search.gpus import smallest_gpu_mb
+from search.nvidia_smi import refuses_to_share
 from search.progress import say
 from search.request import Request
 from search.resources import Asked, Machine, Resources, allot, check_nodes
@@ -73,12 +74,18 @@ def _gpu_mb(node: str) -> float | None:
             found = None
         if found is not None:
             return found
-    say(f"node {node[:8]}: its GPUs do not tell their memory; each trial gets a whole one")
+    why = "its GPUs do not tell their memory, or do not share it"
+    say(f"node {node[:8]}: {why}; each trial gets a whole one")
     return None
 
 
 def _smallest() -> float | None:
-    """Return the MiB of the smallest GPU that Ray shows here; 0 where torch cannot compute."""
+    """Return the MiB of the smallest GPU that Ray shows here; 0 where torch cannot compute.
+
+    None where a GPU takes one program alone: to compute there would shut out a trial.
+    """
+    if refuses_to_share():
+        return None
     import torch
 
     from trainables.cuda import can_compute

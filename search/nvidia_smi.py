@@ -4,11 +4,16 @@ Asked so that no process needs a context of its own on a GPU, which would take m
 whole GPU where only one program may use it.
 """
 
+import functools
+import os
 import subprocess
+from pathlib import Path
 
 _PATIENCE_S = 20
 # Of the compute modes that `nvidia-smi --help-query-gpu` names; the other one is Default.
 _NOT_SHARED = ("Exclusive_Thread", "Exclusive_Process", "Prohibited")
+# Where NVIDIA's Multi-Process Service listens, unless CUDA_MPS_PIPE_DIRECTORY says otherwise.
+_MPS = "/tmp/nvidia-mps"
 
 
 def held_mb() -> dict[str, float]:
@@ -20,13 +25,16 @@ def held_mb() -> dict[str, float]:
     return {name: float(mb) for name, mb in pairs if mb.isdecimal()}
 
 
+@functools.cache
 def refuses_to_share() -> bool:
-    """Tell whether every GPU is in a compute mode in which at most one program may use it.
+    """Tell whether every GPU here is in a compute mode in which at most one program may use it.
 
-    Trellis is several there: its driver, and a process for each trial.
+    Trellis is several there: its driver, and a process for each trial. NVIDIA's Multi-Process
+    Service, where it runs, is that one program, and lets others share the GPU. Asked once.
     """
     modes = [row[0] for row in _told("compute_mode")]
-    return bool(modes) and all(mode in _NOT_SHARED for mode in modes)
+    alone = bool(modes) and all(mode in _NOT_SHARED for mode in modes)
+    return alone and not Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", _MPS)).exists()
 
 
 def _told(*what: str) -> list[list[str]]:

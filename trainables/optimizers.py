@@ -22,37 +22,31 @@ KERAS_EPSILON = 1e-7
 class _InMemoryOrder(torch.optim.Optimizer):
     """What both have in common: their state, by weight and by name, and whose turn it is."""
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load a state; what lies in another order than its weights is laid out anew."""
-        super().load_state_dict(dict(state_dict))
-        for weights, held in self.state.items():
-            order = _order(weights)
-            for name, value in held.items():
-                if value is not None and value.shape == weights.shape and not _lies(value, order):
-                    held[name] = torch.empty_like(weights).copy_(value)
-
     def _learning(self, group: Mapping[str, Any], *names: str) -> list[list[Tensor]]:
         """Return weights that have gradients, those, and the state of each name: views of them.
 
-        What there is no state of begins with zeros, as torch has it.
+        State that is not there begins with zeros, as torch has it; such as lies in another order
+        than its weights, loaded so, is laid out anew.
         """
         weights = [each for each in group["params"] if each.grad is not None]
         orders = [_order(each) for each in weights]
-        held = [self.state[each] for each in weights]
-        for name in names:
-            for state, each in zip(held, weights, strict=True):
-                if state.get(name) is None:
-                    state[name] = torch.zeros_like(each)
         columns = [weights, [each.grad for each in weights]]
-        columns += [[state[name] for state in held] for name in names]
+        for name in names:
+            for each, order in zip(weights, orders, strict=True):
+                held = self.state[each].get(name)
+                if held is None:
+                    self.state[each][name] = torch.zeros_like(each)
+                elif not _seen(held, order).is_contiguous():
+                    self.state[each][name] = torch.empty_like(each).copy_(held)
+            columns.append([self.state[each][name] for each in weights])
         return [
-            [_seen(each, order) for each, order in zip(column, orders, strict=True)]
+            [_seen(each, order).contiguous() for each, order in zip(column, orders, strict=True)]
             for column in columns
         ]
 
 
 class Adam(_InMemoryOrder, torch.optim.Adam):
-    """`torch.optim.Adam`, fused, without decay or bounds; its state can be loaded from there.
+    """`torch.optim.Adam`, fused, without decay or bounds; takes its state.
 
     Kingma and Ba, 2015, algorithm 1.
     """
@@ -84,7 +78,7 @@ class Adam(_InMemoryOrder, torch.optim.Adam):
 
 
 class SGD(_InMemoryOrder, torch.optim.SGD):
-    """`torch.optim.SGD`, fused, with momentum or none; its state can be loaded from there."""
+    """`torch.optim.SGD`, fused, with momentum or none; takes its state."""
 
     def __init__(self, weights: Iterable[Tensor], lr: float, momentum: float) -> None:
         """Take the weights; the rate `lr` is positive, `momentum` lies from 0 to under 1."""
@@ -113,16 +107,11 @@ def _order(weights: Tensor) -> Order | None:
     if weights.is_contiguous():
         return None
     order = tuple(sorted(range(weights.dim()), key=weights.stride, reverse=True))
-    if not _lies(weights, order):
+    if not weights.permute(order).is_contiguous():
         raise ValueError(f"weights of strides {weights.stride()} do not lie in one piece")
     return order
 
 
 def _seen(tensor: Tensor, order: Order | None) -> Tensor:
-    """Return a tensor with its dimensions in that order: a copy if it lies in another."""
-    return (tensor if order is None else tensor.permute(order)).contiguous()
-
-
-def _lies(tensor: Tensor, order: Order | None) -> bool:
-    """Tell whether a tensor lies in memory in that order of dimensions."""
-    return (tensor if order is None else tensor.permute(order)).is_contiguous()
+    """Return a view of a tensor with its dimensions in that order."""
+    return tensor if order is None else tensor.permute(order)

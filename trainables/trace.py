@@ -80,11 +80,11 @@ def _hook(name: str, layers: list[Layer], bytes_per_value: int) -> Any:
 
 
 def _kind(module: nn.Module) -> str:
-    """Return the name of a layer's class; torch's where ours is one of its layers, done faster."""
+    """Return the name of a layer's class: of torch's where ours is one of its layers, faster."""
     kinds = type(module).__mro__
-    of_torch = (each for each in kinds if each.__module__.startswith("torch.nn.modules."))
-    found = next(of_torch)
-    return (type(module) if found is nn.Module else found).__name__
+    ours = type(module).__module__.startswith("trainables.nets.")
+    faster = ours and kinds[1].__module__.startswith("torch.nn.modules.") and kinds[1] != nn.Module
+    return kinds[int(faster)].__name__
 
 
 def multiply_adds(module: nn.Module, inputs: Tensor, output: Tensor) -> int:

@@ -73,6 +73,12 @@ def test_gpus_that_one_program_has_alone(
     script: str, refuses: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = tmp_path / "asked"
-    says(f'echo "$*" > {asked}\n{script}', tmp_path, monkeypatch)
-    assert refuses_to_share() == refuses
+    says(f'echo "$*" >> {asked}\n{script}', tmp_path, monkeypatch)
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path / "mps"))
+    refuses_to_share.cache_clear()
+    assert [refuses_to_share(), refuses_to_share()] == [refuses] * 2
     assert asked.read_text() == "--query-gpu=compute_mode --format=csv,noheader,nounits\n"
+    (tmp_path / "mps").mkdir()  # a service shares it out
+    refuses_to_share.cache_clear()
+    assert not refuses_to_share()
+    refuses_to_share.cache_clear()

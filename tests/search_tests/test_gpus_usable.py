@@ -19,6 +19,7 @@ def dev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 9)
     monkeypatch.setattr(cuda, "can_compute", lambda _=0: True)
+    monkeypatch.setattr(gpus, "refuses_to_share", lambda: False)
     return tmp_path
 
 
@@ -120,7 +121,8 @@ def test_none_is_used_that_one_program_has_alone(
     assert usable_gpus() == 0
     assert computed == []  # a context of the driver would shut out every trial
     assert unused() == (
-        f"{WHY}its compute mode lets one program use it; nvidia-smi -c DEFAULT (as root) lets more"
+        f"{WHY}its compute mode lets one program use it at most; "
+        "nvidia-smi -c 0 (as root) ends that"
     )
 
 

@@ -82,6 +82,7 @@ def test_gpus_that_do_not_tell_are_given_as_a_whole() -> None:
 def test_a_gpu_on_which_torch_cannot_compute_there_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(of_nodes, "refuses_to_share", lambda: False)
     monkeypatch.setattr(cuda, "can_compute", lambda: False)
     assert of_nodes._smallest() == 0.0
     monkeypatch.setattr(of_nodes, "_gpu_mb", lambda _: of_nodes._smallest())
@@ -89,3 +90,13 @@ def test_a_gpu_on_which_torch_cannot_compute_there_is_refused(
     with pytest.raises(UsageError, match=r"^node 01234567: Ray says .* with --gpus-per-trial 0$"):
         of_nodes._machine(there, asks_gpus=True)
     assert of_nodes._machine(there, asks_gpus=False) == Machine(8, 1)
+
+
+def test_a_gpu_that_one_program_has_alone_is_not_computed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(of_nodes, "refuses_to_share", lambda: True)
+    computed: list[int] = []
+    monkeypatch.setattr(cuda, "can_compute", lambda: computed.append(1))
+    assert of_nodes._smallest() is None  # so that each trial gets a whole one
+    assert computed == []

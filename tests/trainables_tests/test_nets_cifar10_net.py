@@ -117,7 +117,7 @@ def test_products_of_matrices_change_nothing_but_rounding(
     assert len(made) == 2  # of the last convolution alone, forwards and back
     model.conv3.__class__ = nn.Conv2d
     for one, other in zip(ours, gradients(), strict=True):
-        assert (one - other).norm() < 0.01 * other.norm()
+        assert (one - other).norm() < 0.05 * other.norm()
     assert len(made) == 2
 
 

@@ -155,12 +155,40 @@ def test_other_images_are_torchs() -> None:
             assert not by_products(layer(), other.requires_grad_())
 
 
-def test_patches_take_32_mib_at_most() -> None:
-    # 16 pixels of 128 x 3 x 3 numbers of 2 bytes: 36,864 bytes an image, 910.2 images.
-    of = layer(out_channels=1)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert by_products(of, images(910, 128, 6, 6))
-        assert not by_products(of, images(911, 128, 6, 6))
+@pytest.mark.parametrize("channels", [128, 256])
+@pytest.mark.parametrize("images_at_once", [1, 2, 3])
+def test_parts_of_a_batch_give_what_the_whole_gives(
+    channels: int, images_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of, x = layer(in_channels=channels, kernel_size=5, padding=1), images(3, channels, 6, 6)
+    given = whole(3, 3, 24, 4, 4).bfloat16()
+    wanted = of(x)
+    gradients = torch.autograd.grad(wanted, [x, *of.parameters()], given)
+    # 16 pixels of as many channels of 5 x 5 numbers of 2 bytes, and half of one more.
+    monkeypatch.setattr(products, "_AT_ONCE", int(16 * channels * 25 * 2 * (images_at_once + 0.5)))
+    made: list[int] = []
+    patches = products._patches
+
+    def counted(some: Tensor, *others: Any) -> Tensor:
+        made.append(len(some))
+        return patches(some, *others)
+
+    monkeypatch.setattr(products, "_patches", counted)
+    found = of(x)
+    assert torch.equal(found, wanted)
+    again = torch.autograd.grad(found, [x, *of.parameters()], given)
+    for one, other in zip(again, gradients, strict=True):
+        assert torch.equal(one, other)
+    assert made == 2 * {1: [1, 1, 1], 2: [2, 1], 3: [3]}[images_at_once]
+
+
+def test_patches_of_one_image_are_made_whatever_they_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    of, x = layer(), images(2, 128, 6, 6)
+    wanted = of(x)
+    monkeypatch.setattr(products, "_AT_ONCE", 1)
+    assert torch.equal(of(x), wanted)
 
 
 @pytest.mark.parametrize(("side", "kernels"), [(6, 0), (7, 1)])

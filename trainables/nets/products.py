@@ -21,9 +21,9 @@ _MANY_CHANNELS = 128
 _VERY_MANY_CHANNELS = 256
 # A result of at most so many pixels has a faster product than convolution forwards, too.
 _FEW_PIXELS = 16
-# Patches of a larger batch stay a convolution: they would take kernel height x width times the
-# memory of the images. In bytes.
-_LARGEST = 32 * 2**20
+# Patches take kernel height x width times the memory of the images: so many bytes at a time, or
+# those of one image.
+_AT_ONCE = 32 * 2**20
 
 
 class ProductConv2d(nn.Conv2d):
@@ -44,9 +44,7 @@ class ProductConv2d(nn.Conv2d):
         plain = self.stride == self.dilation == (1, 1) and self.groups == 1
         if not plain or self.padding_mode != "zeros" or isinstance(self.padding, str):
             return False
-        height, width = _result_size(x, self.weight, self.padding)
-        patches = len(x) * height * width * self.weight[0].numel() * x.itemsize
-        return patches <= _LARGEST and x.is_contiguous(memory_format=torch.channels_last)
+        return x.is_contiguous(memory_format=torch.channels_last)
 
 
 class _Convolved(torch.autograd.Function):
@@ -61,8 +59,9 @@ class _Convolved(torch.autograd.Function):
         height, width = _result_size(x, weight, padding)
         if height * width > _FEW_PIXELS:
             return functional.conv2d(x, weight, bias, padding=padding)
-        rows = functional.linear(_patches(x, weight, padding), _as_matrix(weight), bias)
-        result: Tensor = rows.unflatten(0, (len(x), height, width))
+        matrix, parts = _as_matrix(weight), x.split(_images_at_once(x, weight, padding))
+        rows = [functional.linear(_patches(p, weight, padding), matrix, bias) for p in parts]
+        result: Tensor = _joined(rows).unflatten(0, (len(x), height, width))
         return result.permute(0, 3, 1, 2)
 
     @staticmethod
@@ -72,17 +71,28 @@ class _Convolved(torch.autograd.Function):
         given = given.contiguous(memory_format=torch.channels_last)
         of_images, of_kernel, of_bias = ctx.needs_input_grad[:3]
         to_images = _to_images(given, x, weight, ctx.padding) if of_images else None
-        rows, to_kernel = _rows(given), None
-        if of_kernel:
-            to_kernel = _as_kernel(rows.t() @ _patches(x, weight, ctx.padding), weight)
-        return to_images, to_kernel, rows.sum(0) if of_bias else None, None
+        to_kernel = _to_kernel(given, x, weight, ctx.padding) if of_kernel else None
+        return to_images, to_kernel, _rows(given).sum(0) if of_bias else None, None
+
+
+def _to_kernel(given: Tensor, x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+    """Return the gradient of the kernel; several parts are summed in float32."""
+    size = _images_at_once(x, weight, padding)
+    parts = zip(given.split(size), x.split(size), strict=True)
+    products = (_rows(some).t() @ _patches(images, weight, padding) for some, images in parts)
+    total = next(products)
+    for product in products:
+        total = total.float().add_(product)
+    return _as_kernel(total.to(weight.dtype), weight)
 
 
 def _to_images(given: Tensor, x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
     """Return the gradient of the images."""
     few = given.shape[2] * given.shape[3] <= _FEW_PIXELS
     if few and weight.shape[1] >= _VERY_MANY_CHANNELS:
-        return _image_of(_rows(given) @ _as_matrix(weight), x, weight, padding)
+        size, matrix = _images_at_once(x, weight, padding), _as_matrix(weight)
+        parts = zip(given.split(size), x.split(size), strict=True)
+        return _joined([_image_of(_rows(g) @ matrix, of, weight, padding) for g, of in parts])
     ones, wanted = [1, 1], [True, False, False]
     found = torch.ops.aten.convolution_backward(
         given, x, weight, None, ones, padding, ones, False, [0, 0], 1, wanted
@@ -97,6 +107,17 @@ def _result_size(x: Tensor, weight: Tensor, padding: Sequence[int]) -> tuple[int
         for side, more, kernel in zip(x.shape[2:], padding, weight.shape[2:], strict=True)
     )
     return height, width
+
+
+def _images_at_once(x: Tensor, weight: Tensor, padding: Sequence[int]) -> int:
+    """Return of how many images patches are made at a time."""
+    height, width = _result_size(x, weight, padding)
+    return max(1, _AT_ONCE // (height * width * weight[0].numel() * x.itemsize))
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Return the parts as one, without a copy of a single one."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _rows(x: Tensor) -> Tensor:
