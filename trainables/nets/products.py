@@ -23,7 +23,7 @@ _VERY_MANY_CHANNELS = 256
 _FEW_PIXELS = 16
 # Patches take kernel height x width times the memory of the images: so many bytes at a time, or
 # those of one image.
-_AT_ONCE = 32 * 2**20
+_AT_ONCE = 16 * 2**20
 
 
 class ProductConv2d(nn.Conv2d):
@@ -44,7 +44,8 @@ class ProductConv2d(nn.Conv2d):
         plain = self.stride == self.dilation == (1, 1) and self.groups == 1
         if not plain or self.padding_mode != "zeros" or isinstance(self.padding, str):
             return False
-        return x.is_contiguous(memory_format=torch.channels_last)
+        # Convolutions of the meta device forget how their images lay.
+        return x.is_meta or x.is_contiguous(memory_format=torch.channels_last)
 
 
 class _Convolved(torch.autograd.Function):
@@ -54,6 +55,7 @@ class _Convolved(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]
     ) -> Tensor:
+        x = _channels_last(x)
         ctx.save_for_backward(x, weight)
         ctx.padding = padding
         height, width = _result_size(x, weight, padding)
@@ -68,7 +70,7 @@ class _Convolved(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        given = given.contiguous(memory_format=torch.channels_last)
+        given = _channels_last(given)
         of_images, of_kernel, of_bias = ctx.needs_input_grad[:3]
         to_images = _to_images(given, x, weight, ctx.padding) if of_images else None
         to_kernel = _to_kernel(given, x, weight, ctx.padding) if of_kernel else None
@@ -107,6 +109,14 @@ def _result_size(x: Tensor, weight: Tensor, padding: Sequence[int]) -> tuple[int
         for side, more, kernel in zip(x.shape[2:], padding, weight.shape[2:], strict=True)
     )
     return height, width
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """Return x with channels last in memory; on the meta device a view that lies so."""
+    if not x.is_meta:
+        return x.contiguous(memory_format=torch.channels_last)
+    _, channels, height, width = x.shape
+    return x.as_strided(x.shape, (height * width * channels, 1, width * channels, channels))
 
 
 def _images_at_once(x: Tensor, weight: Tensor, padding: Sequence[int]) -> int:
