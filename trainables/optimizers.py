@@ -6,7 +6,7 @@ for nothing; and one that lies in another order than its weights changes the wro
 error, as does a moment that was loaded so. Here all of them are seen in the weights' own order.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,15 +22,14 @@ KERAS_EPSILON = 1e-7
 class _InMemoryOrder(torch.optim.Optimizer):
     """What both have in common: their state, by weight and by name, and whose turn it is."""
 
-    def _learning(self, group: Mapping[str, Any], *names: str) -> list[list[Tensor]]:
-        """Return weights that have gradients, those, and the state of each name: views of them.
+    def _columns(self, weights: Sequence[Tensor], *names: str) -> list[list[Tensor]]:
+        """Return weights, their gradients, and the state of each name: views of them.
 
         State that is not there begins with zeros, as torch has it; such as lies in another order
         than its weights, loaded so, is laid out anew.
         """
-        weights = [each for each in group["params"] if each.grad is not None]
         orders = [_order(each) for each in weights]
-        columns = [weights, [each.grad for each in weights]]
+        columns: list[Sequence[Any]] = [weights, [each.grad for each in weights]]
         for name in names:
             for each, order in zip(weights, orders, strict=True):
                 held = self.state[each].get(name)
@@ -59,8 +58,9 @@ class Adam(_InMemoryOrder, torch.optim.Adam):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Change the weights that have gradients once."""
         for group in self.param_groups:
-            steps = [self._steps(each) for each in group["params"] if each.grad is not None]
-            weights, gradients, first, second = self._learning(group, "exp_avg", "exp_avg_sq")
+            learning = _learning(group)
+            steps = [self._steps(each) for each in learning]
+            weights, gradients, first, second = self._columns(learning, "exp_avg", "exp_avg_sq")
             beta1, beta2 = group["betas"]
             adam(
                 weights, gradients, first, second, [], steps,
@@ -89,13 +89,18 @@ class SGD(_InMemoryOrder, torch.optim.SGD):
         """Change the weights that have gradients once."""
         for group in self.param_groups:
             names = ["momentum_buffer"] if group["momentum"] else []
-            weights, gradients, *held = self._learning(group, *names)
+            weights, gradients, *held = self._columns(_learning(group), *names)
             buffers: list[Tensor | None] = [*held[0]] if held else [None] * len(weights)
             sgd(
                 weights, gradients, buffers,
                 fused=True, weight_decay=0.0, momentum=group["momentum"], lr=group["lr"],
                 dampening=0.0, nesterov=False, maximize=False,
             )  # fmt: skip
+
+
+def _learning(group: Mapping[str, Any]) -> list[Tensor]:
+    """Return the weights of a group that have gradients."""
+    return [each for each in group["params"] if each.grad is not None]
 
 
 def _order(weights: Tensor) -> Order | None:

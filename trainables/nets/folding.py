@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.nets.parts import on_cpu
+from trainables.nets.parts import is_plain, on_cpu
 
 # Twice as many still fit into one vector.
 _FEW_CHANNELS = 8
@@ -29,8 +29,7 @@ def convolved(layer: nn.Module, x: Tensor) -> Tensor:
 
 def _gains(layer: nn.Conv2d, x: Tensor) -> bool:
     """Tell whether the way above fits the layer, and is the faster one."""
-    plain = layer.stride == layer.dilation == (1, 1) and layer.groups == 1
-    fits = plain and layer.padding == (0, 0) and layer.kernel_size[1] % 2 == 1
+    fits = is_plain(layer) and layer.padding == (0, 0) and layer.kernel_size[1] % 2 == 1
     few = layer.out_channels <= _FEW_CHANNELS and x.dtype in (torch.float32, torch.bfloat16)
     wide = x.shape[3] > layer.kernel_size[1]
     return fits and few and wide and x.is_contiguous(memory_format=torch.channels_last)

@@ -57,6 +57,11 @@ def flatten(features: Tensor) -> Tensor:
     return features.permute(0, 2, 3, 1).flatten(1)
 
 
+def is_plain(layer: nn.Conv2d) -> bool:
+    """Tell whether a kernel stops at every pixel, sees neighbours and has all channels."""
+    return layer.stride == layer.dilation == (1, 1) and layer.groups == 1
+
+
 _as_on_cpu: ContextVar[bool] = ContextVar("_as_on_cpu", default=False)
 
 

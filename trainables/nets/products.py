@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.nets.parts import on_cpu
+from trainables.nets.parts import flatten, is_plain, on_cpu
 
 # From here on the product is the faster way to the kernel's gradient.
 _MANY_CHANNELS = 128
@@ -41,8 +41,7 @@ class ProductConv2d(nn.Conv2d):
         """Tell whether products fit the layer, and are the faster way somewhere."""
         if self.in_channels < _MANY_CHANNELS or x.dtype != torch.bfloat16:
             return False
-        plain = self.stride == self.dilation == (1, 1) and self.groups == 1
-        if not plain or self.padding_mode != "zeros" or isinstance(self.padding, str):
+        if not is_plain(self) or self.padding_mode != "zeros" or isinstance(self.padding, str):
             return False
         # Convolutions of the meta device forget how their images lay.
         return x.is_meta or x.is_contiguous(memory_format=torch.channels_last)
@@ -61,7 +60,7 @@ class _Convolved(torch.autograd.Function):
         height, width = _result_size(x, weight, padding)
         if height * width > _FEW_PIXELS:
             return functional.conv2d(x, weight, bias, padding=padding)
-        matrix, parts = _as_matrix(weight), x.split(_images_at_once(x, weight, padding))
+        matrix, parts = flatten(weight), x.split(_images_at_once(x, weight, padding))
         rows = [functional.linear(_patches(p, weight, padding), matrix, bias) for p in parts]
         result: Tensor = _joined(rows).unflatten(0, (len(x), height, width))
         return result.permute(0, 3, 1, 2)
@@ -92,7 +91,7 @@ def _to_images(given: Tensor, x: Tensor, weight: Tensor, padding: tuple[int, int
     """Return the gradient of the images."""
     few = given.shape[2] * given.shape[3] <= _FEW_PIXELS
     if few and weight.shape[1] >= _VERY_MANY_CHANNELS:
-        size, matrix = _images_at_once(x, weight, padding), _as_matrix(weight)
+        size, matrix = _images_at_once(x, weight, padding), flatten(weight)
         parts = zip(given.split(size), x.split(size), strict=True)
         return _joined([_image_of(_rows(g) @ matrix, of, weight, padding) for g, of in parts])
     ones, wanted = [1, 1], [True, False, False]
@@ -135,11 +134,6 @@ def _rows(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).flatten(0, 2)
 
 
-def _as_matrix(weight: Tensor) -> Tensor:
-    """[out, in, height, width] -> [out, height width in], a view if channels are last."""
-    return weight.permute(0, 2, 3, 1).flatten(1)
-
-
 def _as_kernel(matrix: Tensor, weight: Tensor) -> Tensor:
     """[out, height width in] -> the shape of `weight`, a view with channels last."""
     out, channels, height, width = weight.shape
@@ -147,10 +141,8 @@ def _as_kernel(matrix: Tensor, weight: Tensor) -> Tensor:
 
 
 def _patches(x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
-    """Return what the kernel sees at each pixel of the result: [n height width, _as_matrix's]."""
+    """Return what the kernel sees at each pixel of the result: [n height width, flatten's]."""
     height, width = weight.shape[2:]
-    if height == width == 1 and padding == (0, 0):
-        return _rows(x)
     down, right = padding
     images = functional.pad(x.permute(0, 2, 3, 1), (0, 0, right, right, down, down))
     seen = images.unfold(1, height, 1).unfold(2, width, 1)  # [n, rows, columns, channels, h, w]
