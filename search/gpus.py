@@ -31,7 +31,7 @@ def usable_gpus() -> int:
 
 
 def unused() -> str | None:
-    """Return why the GPUs of this machine are not used; None if they are, or there are none."""
+    """Return why trials cannot use the GPUs that are there; None if they can, or there are none."""
     if not _visible() or usable_gpus():
         return None
     import torch
@@ -53,7 +53,7 @@ def unused() -> str | None:
             f"torch {torch.__version__} has no code for one of {', '.join(names)}; "
             "CUDA_VISIBLE_DEVICES can leave it out"
         )
-    return f"there is a GPU, and trials run on CPUs: {why}"
+    return why
 
 
 def _visible() -> int:

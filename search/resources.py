@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from search.gpus import smallest_gpu_mb, usable_gpus
+from search.gpus import smallest_gpu_mb, unused, usable_gpus
 from search.room import GPU_HOST_MB, LEAST_MB, Memory, gpu_room_mb, memory, trials_per_gpu
 from trainables.cpu import usable_cpus
 
@@ -27,6 +27,7 @@ class Machine:
     name: str = "this machine"
     memory: Memory | None = None
     gpu_mb: float | None = None
+    unused_gpus: str | None = None  # why some are there and none is counted
 
 
 class Asked(NamedTuple):
@@ -65,7 +66,13 @@ class Resources:
 def this_machine() -> Machine:
     """Count CPUs, GPUs and memory without starting anything."""
     gpus = usable_gpus()
-    return Machine(usable_cpus(), gpus, memory=memory(), gpu_mb=smallest_gpu_mb(gpus))
+    return Machine(
+        usable_cpus(),
+        gpus,
+        memory=memory(),
+        gpu_mb=smallest_gpu_mb(gpus),
+        unused_gpus=None if gpus else unused(),
+    )
 
 
 def mistakes(
@@ -82,8 +89,11 @@ def mistakes(
             f"ask for fewer, or give --address of a cluster that has them"
         )
     if gpus_per_trial is not None and gpus_per_trial > machine.gpus:
+        has = f"{machine.name} has {machine.gpus} GPUs"
+        if machine.unused_gpus:
+            has = f"no GPU of {machine.name} can be used: {machine.unused_gpus}"
         found.append(
-            f"--gpus-per-trial {gpus_per_trial:g}: {machine.name} has {machine.gpus} GPUs; "
+            f"--gpus-per-trial {gpus_per_trial:g}: {has}; "
             f"ask for fewer, or give --address of a cluster that has them"
         )
     if gpus_per_trial and machine.gpu_mb and not _fits_share(machine.gpu_mb, gpus_per_trial):

@@ -23,7 +23,7 @@ def say_resources(request: Request, resources: Resources) -> None:
     cut = cut_note(request.asked, resources)
     say(describe(resources) + (f" ({cut})" if cut else ""))
     if request.address == "local" and request.asked.gpus_per_trial is None and (why := unused()):
-        say(f"note: {why}")
+        say(f"note: there is a GPU, and trials run on CPUs: {why}")
 
 
 def announce(request: Request, data: Data) -> None:

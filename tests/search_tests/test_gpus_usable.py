@@ -103,8 +103,6 @@ def test_torch_is_not_asked_where_there_is_no_gpu(
 
 # --- why they are not used
 
-WHY = "there is a GPU, and trials run on CPUs: "
-
 
 def test_gpus_that_are_used_have_no_reason_not_to_be(dev: Path) -> None:
     add(dev, "nvidia0")
@@ -121,8 +119,7 @@ def test_none_is_used_that_one_program_has_alone(
     assert usable_gpus() == 0
     assert computed == []  # a context of the driver would shut out every trial
     assert unused() == (
-        f"{WHY}its compute mode lets one program use it at most; "
-        "nvidia-smi -c 0 (as root) ends that"
+        "its compute mode lets one program use it at most; nvidia-smi -c 0 (as root) ends that"
     )
 
 
@@ -130,7 +127,7 @@ def test_a_build_of_torch_for_cpus(dev: Path, monkeypatch: pytest.MonkeyPatch) -
     add(dev, "nvidia0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert unused() == f"{WHY}torch {torch.__version__} is a CPU build"
+    assert unused() == f"torch {torch.__version__} is a CPU build"
 
 
 def test_a_driver_that_is_too_old(dev: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +136,7 @@ def test_a_driver_that_is_too_old(dev: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(cuda, "can_compute", lambda _: False)
     torch_is = f"of torch {torch.__version__}"
-    assert unused() == f"{WHY}its driver does not do for CUDA 13.0, {torch_is}"
+    assert unused() == f"its driver does not do for CUDA 13.0, {torch_is}"
 
 
 def test_a_gpu_for_which_torch_has_no_code(dev: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +147,7 @@ def test_a_gpu_for_which_torch_has_no_code(dev: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda n: ["NVIDIA L4", "Tesla K80"][n])
     monkeypatch.setattr(cuda, "can_compute", lambda number: number == 0)
     assert unused() == (
-        f"{WHY}torch {torch.__version__} has no code for one of NVIDIA L4, Tesla K80; "
+        f"torch {torch.__version__} has no code for one of NVIDIA L4, Tesla K80; "
         "CUDA_VISIBLE_DEVICES can leave it out"
     )
 

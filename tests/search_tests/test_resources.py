@@ -67,6 +67,15 @@ def test_mistakes_by_hand() -> None:
     ]
 
 
+def test_gpus_that_cannot_be_used_are_refused_with_the_reason() -> None:
+    machine = replace(TWO, unused_gpus="torch 2.13.0 is a CPU build")
+    assert mistakes(machine, None, 1.0) == [
+        "--gpus-per-trial 1: no GPU of this machine can be used: torch 2.13.0 is a CPU build; "
+        "ask for fewer, or give --address of a cluster that has them"
+    ]
+    assert mistakes(machine, None, None) == mistakes(machine, None, 0.0) == []
+
+
 def test_a_gpu_that_others_fill_is_a_mistake_and_none_that_no_trial_wants() -> None:
     # 1,024 MiB stay free, and a context takes 600: of 1,626 a trial has 1 MiB.
     full = replace(TWO, gpus=1, gpu_mb=1_625.0)
@@ -111,6 +120,14 @@ def test_this_machine_has_the_memory_of_its_smallest_gpu(monkeypatch: pytest.Mon
         monkeypatch.setattr(resources, "usable_gpus", lambda count=count: count)
         found = this_machine()
         assert (found.cpus, found.gpus, found.gpu_mb) == (3, count, smallest)
+
+
+def test_this_machine_knows_why_its_gpus_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "unused", lambda: "it is old")
+    monkeypatch.setattr(resources, "smallest_gpu_mb", lambda _: None)
+    for count, why in ((0, "it is old"), (1, None)):
+        monkeypatch.setattr(resources, "usable_gpus", lambda count=count: count)
+        assert this_machine().unused_gpus == why
 
 
 @pytest.mark.parametrize(
