@@ -31,7 +31,7 @@ def usable_gpus() -> int:
 
 
 def unused() -> str | None:
-    """Return why trials cannot use the GPUs that are there; None if they can, or there are none."""
+    """Return why trials cannot use the GPUs here; None if they can, or there are none."""
     if not _visible() or usable_gpus():
         return None
     import torch
