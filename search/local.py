@@ -4,7 +4,6 @@ Ray itself starts a dashboard first, waits until that answers, and gives every t
 begins when the trial does. Here all that no trial waits for comes when the trials have begun.
 """
 
-import importlib
 import os
 import socket
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 from search import access
 from search.dashboard import start_dashboard
 from search.errors import StudyFailed
+from search.light_tune import import_tune
 from search.progress import say
 from search.replaced import replaced
 
@@ -65,7 +65,7 @@ class Local:
         def while_waiting(node: Any, *given: Any, **named: Any) -> None:
             raylet(node, *given, **named)
             # Takes a second, as do the agents that the raylet now waits for.
-            importlib.import_module("ray.tune")
+            import_tune()
 
         def keep(node: Any, **named: Any) -> None:
             asked.append(named)
