@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from search.additive import STARTUP
 from search.plan import Plan
 from tests.chaos.conftest import SEED, times
 from tests.chaos.killing import (
@@ -24,11 +25,12 @@ from tests.chaos.killing import (
 )
 
 pytestmark = pytest.mark.slow
-SAMPLERS = ("random", "tpe", "gp")
+SAMPLERS = ("random", "tpe", "gp", "additive")
 
 
 def plan_of(seed: int, sampler: str = "random") -> Plan:
-    return Plan(trials=8, max_epochs=4, seed=seed, sampler=sampler, stopper="asha")
+    trials = STARTUP + 6 if sampler == "additive" else 8  # before, it draws at random
+    return Plan(trials, max_epochs=4, seed=seed, sampler=sampler, stopper="asha")
 
 
 def undisturbed(plan: Plan, root: Path) -> Path:
