@@ -112,7 +112,7 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
     folder, store = place
     if other:
         raise ResumeRefused(f"study {folder.name} was made with other settings:\n{other}")
-    asked = Asked(cpus, gpus, concurrent, memory, arguments.at_once)
+    asked = Asked(cpus, gpus, concurrent, memory, arguments.at_once, plan.trials)
     return Request(
         experiment,
         plan,

@@ -33,7 +33,8 @@ class Machine:
 class Asked(NamedTuple):
     """What the command line asks for; None is left to us.
 
-    `at_once` is how many trials had this memory each when an earlier driver began the study.
+    `at_once` is how many trials had this memory each when an earlier driver began the study;
+    `trials`, how many the study has.
     """
 
     cpus_per_trial: int | None = None
@@ -41,6 +42,7 @@ class Asked(NamedTuple):
     concurrent: int | None = None
     memory_per_trial: float | None = None  # MiB
     at_once: int | None = None
+    trials: int | None = None
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,9 @@ def check_nodes(nodes: Sequence[Machine], resources: Resources) -> list[str]:
 
 
 def cut_note(asked: Asked, resources: Resources) -> str | None:
-    """Return a line if fewer trials run at once than --concurrent asks for."""
-    if asked.concurrent is None or asked.concurrent <= resources.concurrent:
+    """Return a line if fewer trials run at once than --concurrent asks for, and there are."""
+    wanted = min(asked.concurrent or 0, asked.trials or _UNLIMITED)
+    if wanted <= resources.concurrent:
         return None
     return f"--concurrent {asked.concurrent}: only {resources.concurrent} fit at once"
 
@@ -155,13 +158,15 @@ def allot(
     concurrent: int | None,
     memory_per_trial: float | None = None,
     at_once: int | None = None,
+    trials: int | None = None,
 ) -> Resources:
     """Return the resources of a study; what is None is chosen.
 
     One CPU per trial (two trials side by side train 1.15 times as many images per second as one
     trial on two CPUs: benchmarks/README.md), and as many trials at once as fit. Where there are
     GPUs, each trial gets the share that its predicted memory needs. On CPUs the room for trials
-    is divided by how many run at once: at most so many that each has `LEAST_MB`.
+    is divided by how many run at once: at most so many that each has `LEAST_MB`, and no more than
+    there are.
     """
     cpus = cpus_per_trial or 1
     gpus = float(machine.gpus > 0) if gpus_per_trial is None else gpus_per_trial
@@ -173,7 +178,7 @@ def allot(
         by_memory = _fits_beside_gpus(machine) if concurrent is None else _UNLIMITED
     else:
         by_memory = _fits_memory(machine, memory_per_trial, at_once)
-    fits = max(1, min(machine.cpus // cpus, by_gpu, by_memory))
+    fits = max(1, min(machine.cpus // cpus, by_gpu, by_memory, trials or _UNLIMITED))
     found = Resources(
         cpus, gpus, fits if concurrent is None else min(concurrent, fits), memory_per_trial, gpu_mb
     )

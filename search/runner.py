@@ -122,9 +122,7 @@ def _tuner(
             num_samples=-1,  # until the searcher says that it is finished
             metric="val_accuracy",
             mode="max",
-            search_alg=StudySearcher(
-                book, shared, deaths, Shares(resources, shared, book.plan.trials)
-            ),
+            search_alg=StudySearcher(book, shared, deaths, Shares(resources, shared)),
             scheduler=StudyStopper(book, deaths, Kills(count_elsewhere)),
             max_concurrent_trials=resources.concurrent,
             reuse_actors=True,

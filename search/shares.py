@@ -22,15 +22,9 @@ class Share(NamedTuple):
 class Shares:
     """Gives every configuration of a study its share."""
 
-    def __init__(
-        self, resources: Resources, job: Mapping[str, Any], trials: int | None = None
-    ) -> None:
-        """`job` is what `search.runner.job` returns: experiment, data, precision, weights.
-
-        `trials` are those of the study: no more of them run at once.
-        """
+    def __init__(self, resources: Resources, job: Mapping[str, Any]) -> None:
+        """`job` is what `search.runner.job` returns: experiment, data, precision, weights."""
         self._resources = resources
-        self._at_once = min(resources.concurrent, trials or resources.concurrent)
         self._job = job
         self._known: dict[str, float | None] = {}
 
@@ -42,7 +36,7 @@ class Shares:
         need = self._need_mb(config)
         if need is None:
             return Share(1.0, asked)
-        most = most_on_a_gpu(self._at_once, self._resources.gpus)
+        most = most_on_a_gpu(self._resources.concurrent, self._resources.gpus)
         share = share_for(gpu_mb, need if asked is None else min(need, asked), most)
         room = gpu_room_mb(gpu_mb, share)
         return Share(share, room if asked is None else min(room, asked))

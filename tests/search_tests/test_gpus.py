@@ -95,7 +95,7 @@ def test_shares_follow_the_predicted_memory(bench: Bench) -> None:
     bench.let_go("auto")
     output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, output
-    assert "16 trials at once, each with 1 CPU and the share of a GPU that its" in output
+    assert "6 trials at once, each with 1 CPU and the share of a GPU that its" in output
     given = told(bench, "auto")
     begun = [each for each in given if each["what"] == "begin"]
     assert len(begun) == len(given) / 2 == 6

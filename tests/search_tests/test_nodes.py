@@ -32,6 +32,11 @@ def test_a_trial_may_use_what_the_poorest_node_has_for_it() -> None:
     )
 
 
+def test_trials_that_there_are_not_take_no_memory() -> None:
+    # The smaller node's 8 GiB, whole: see above.
+    assert divided([node(4, 32), node(2, 8)], Asked(trials=1)) == given(1, 6582.0)
+
+
 def test_a_node_that_is_too_small_for_a_trial_does_not_count() -> None:
     nodes = [node(4, 32), node(1, 4)]
     assert divided(nodes, Asked(2)) == Resources(2, 0.0, 2, 14964.0, reserved_mb=14964.0)

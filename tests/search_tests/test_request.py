@@ -308,7 +308,7 @@ def test_a_cluster_may_have_more_than_this_machine(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
     asked = ask("lenet_beans --address 10.0.0.1:6379 --cpus-per-trial 64 --gpus-per-trial 8")
     assert asked.address == "10.0.0.1:6379"
-    assert asked.asked == (64, 8.0, None, None, None)
+    assert asked.asked == (64, 8.0, None, None, None, 24)
     assert asked.resources is None  # known once the cluster has been joined
 
 

@@ -185,3 +185,10 @@ def test_a_trial_that_no_node_holds(
 def test_fewer_at_once_than_asked_for_is_told(asked: int | None, note: str | None) -> None:
     given = allot(TWO, None, None, asked)
     assert cut_note(Asked(concurrent=asked), given) == note
+
+
+def test_fewer_at_once_since_there_are_no_more_is_not_told() -> None:
+    asked = Asked(concurrent=8, trials=1)
+    assert cut_note(asked, allot(TWO, *asked)) is None
+    asked = Asked(concurrent=8, trials=3)
+    assert cut_note(asked, allot(TWO, *asked)) == "--concurrent 8: only 2 fit at once"

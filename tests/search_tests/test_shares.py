@@ -78,11 +78,10 @@ def test_several_gpus_share_the_trials(
 def test_a_few_trials_are_spread_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """64 could run at once, but there are 12, three for each of 4 GPUs."""
     monkeypatch.setattr(memory, "predict", lambda *_: SimpleNamespace(mb=500.0))
-    resources = Resources(1, 1.0, 64, None, 24_576.0, gpus=4)
-    assert Shares(resources, job("lenet_beans"), trials=12).of({}).gpus == 0.3333
-    assert (
-        Shares(resources, job("lenet_beans"), trials=64).of({}).gpus == 0.0833
-    )  # as memory has it
+    machine = Machine(64, 4, gpu_mb=24_576.0)
+    few, many = (allot(machine, None, None, None, trials=n) for n in (12, 64))
+    assert Shares(few, job("lenet_beans")).of({}).gpus == 0.3333
+    assert Shares(many, job("lenet_beans")).of({}).gpus == 0.0833  # as memory has it
 
 
 def test_a_configuration_is_predicted_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +132,9 @@ EIGHT_GIB = Memory(8192, 6144)  # room for 6144 - 409.6 - 1200 = 4534 MiB
         (16, {}, Resources(1, 0.0, 4, 1133.0)),  # 1,024 for each at least
         (16, {"concurrent": 3}, Resources(1, 0.0, 3, 1511.0)),
         (16, {"memory_per_trial": 2000.0}, Resources(1, 0.0, 3, 2000.0)),  # of 6,582 in all
+        (16, {"trials": 1}, Resources(1, 0.0, 1, 4534.0)),  # no other will ever run
+        (16, {"trials": 3, "concurrent": 8}, Resources(1, 0.0, 3, 1511.0)),
+        (16, {"trials": 9}, Resources(1, 0.0, 4, 1133.0)),
         (2, {"memory_per_trial": 300.0}, Resources(1, 0.0, 2, 300.0)),
         (2, {"memory_per_trial": 9999.0}, Resources(1, 0.0, 1, 9999.0)),  # the user's own risk
     ],
