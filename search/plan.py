@@ -107,6 +107,12 @@ def rungs_in_reach(experiment: Experiment, plan: Plan) -> tuple[int, ...]:
     return tuple(rung for rung in plan.rungs if rung < most)
 
 
+def most_epochs(experiment: Experiment, plan: Plan) -> int:
+    """Return how many epochs a configuration may ask for by its stages; 0 without stages."""
+    known = domains(experiment.space(), experiment.defaults())
+    return sum(max(_held_or_all(plan, known[name])) for name in experiment.stage_epochs)
+
+
 def _held_or_all(plan: Plan, domain: Domain) -> list[Any]:
     return [plan.fixed[domain.name]] if domain.name in plan.fixed else domain.sweep()
 

@@ -1,8 +1,9 @@
 """From the words of a command line to a plan: budget, sampler, what is held and what is swept."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 from search import options
@@ -68,6 +69,8 @@ def read_plan(
     except ValueError as error:
         wrong.append(str(error))
     _check_stages(experiment, plan, wrong)
+    if experiment.stage_epochs:
+        _check_cut(experiment, plan, fixed, arguments.sweep or (), wrong)
     _check_first_rung(arguments.first_rung, experiment, plan, wrong)
     return plan
 
@@ -87,9 +90,35 @@ def _check_stages(experiment: Experiment, plan: Plan, wrong: Mistakes) -> None:
     before = sum(config[name] for name in earlier)
     if last in config and before >= plan.max_epochs:
         held = " ".join(f"{name}={config[name]}" for name in earlier)
+        swept = {word.partition("=")[0] for word in plan.sweep}
+        fewer = "" if swept.intersection(earlier) else f", or hold fewer by --fix {earlier[0]}=..."
         wrong.append(
             f"--max-epochs {plan.max_epochs}: {held} leaves no epoch for {last}; give more than "
-            f"{before}, or hold fewer by --fix {earlier[0]}=..."
+            f"{before}{fewer}"
+        )
+
+
+def _check_cut(
+    experiment: Experiment,
+    plan: Plan,
+    fixed: Mapping[str, Any],
+    sweep: Sequence[str],
+    wrong: Mistakes,
+) -> None:
+    """Refuse epochs of a stage that are asked for, held or swept, and would not all be trained."""
+    stages = experiment.stage_epochs
+    named = {word.partition("=")[0] for word in sweep}.intersection(stages)
+    configs = listed(experiment, plan) if named else [published(experiment, plan)]
+    asked = named or fixed.keys() & set(stages)
+    most = 0
+    for config in configs:
+        ends = list(accumulate(config.get(name, 0) for name in stages))
+        counted = (end for name, end in zip(stages, ends, strict=True) if name in asked)
+        most = max(most, ends[-1] if named else max(counted, default=0))
+    if most > plan.max_epochs:
+        wrong.append(
+            f"--max-epochs {plan.max_epochs}: {' and '.join(sorted(asked))} would be cut short, "
+            f"for with all stages before there are up to {most} epochs; give --max-epochs {most}"
         )
 
 
@@ -174,7 +203,8 @@ def _sweep(
         elif equals and not texts:
             wrong.append(f"--sweep {word}: a value is missing; {name} is {known[name].describe()}")
         elif (count := _count(word, space, values, known, wrong)) is not None and count < 2:
-            wrong.append(f"--sweep {word}: has no effect{_why(word, space, values, known)}")
+            why = _why(word, space, values, known, fixed)
+            wrong.append(f"--sweep {word}: has no effect{why}")
     return tuple(dict.fromkeys(words))
 
 
@@ -192,7 +222,13 @@ def _count(
         return None
 
 
-def _why(word: str, space: Space, values: Mapping[str, Any], known: Mapping[str, Domain]) -> str:
+def _why(
+    word: str,
+    space: Space,
+    values: Mapping[str, Any],
+    known: Mapping[str, Domain],
+    fixed: Mapping[str, Any],
+) -> str:
     """Return why a sweep changes nothing, and what brings a hyperparameter into force."""
     name, equals, _ = word.partition("=")
     config = configuration(space, values)
@@ -203,7 +239,8 @@ def _why(word: str, space: Space, values: Mapping[str, Any], known: Mapping[str,
     for other, domain in known.items():
         for choice in domain.choices:
             if name in configuration(space, {**values, other: choice}):
-                return f" at {other}={values[other]}; add --fix {other}={choice}"
+                held = " instead" if other in fixed else ""
+                return f" at {other}={values[other]}; give --fix {other}={choice}{held}"
     return ""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from search.book import Book
 from search.errors import EXIT_DONE, StudyFailed
 from search.gpus import unused
-from search.plan import not_as_published, published, rungs_in_reach
+from search.plan import is_listed, most_epochs, not_as_published, published, rungs_in_reach
 from search.planned import trials_of
 from search.progress import clock, say, settings
 from search.records import Record
@@ -43,6 +43,10 @@ def announce(request: Request, data: Data) -> None:
     total = trials_of(request.experiment, plan.as_json(), request.experiment.defaults())
     if total < plan.trials:
         say(f"note: there are {total} configurations; the study ends when it has them all")
+    most = most_epochs(request.experiment, plan)
+    if most > plan.max_epochs and not is_listed(plan):
+        stages = " and ".join(request.experiment.stage_epochs)
+        say(f"note: where {stages} ask for more than {plan.max_epochs} epochs, the last are cut")
     if plan.fixed:
         say(f"held: {settings(plan.fixed)}")
     if not plan.configurations:

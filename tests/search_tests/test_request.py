@@ -131,7 +131,7 @@ BAD = [
     ),
     (
         "lenet_beans --sweep strength",
-        "--sweep strength: has no effect at regularizer=none; add --fix regularizer=l1",
+        "--sweep strength: has no effect at regularizer=none; give --fix regularizer=l1",
     ),
     ("lenet_beans --sweep dropout=2", "--sweep dropout=2: dropout must be one of "),
     ("lenet_beans --sweep dropout=", "--sweep dropout=: a value is missing; dropout is "),
@@ -332,6 +332,46 @@ def test_a_budget_must_reach_the_last_stage(words: str, wrong: bool) -> None:
         ask(command)
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("--preset quick --fix finetune_epochs=4", "7: finetune_epochs would be cut short, 9"),
+        ("--max-epochs 21 --fix finetune_epochs=12", "21: finetune_epochs would be cut short, 32"),
+        ("--max-epochs 31 --sweep finetune_epochs", "31: finetune_epochs would be cut short, 32"),
+        ("--max-epochs 25 --sweep head_epochs", "25: head_epochs would be cut short, 26"),
+        ("--max-epochs 9 --fix head_epochs=10 --fix unfreeze_blocks=0",
+         "9: head_epochs would be cut short, 10"),
+        ("--max-epochs 32 --sweep finetune_epochs", ""),
+        ("--max-epochs 26 --sweep head_epochs", ""),
+        ("--preset quick --sweep unfreeze_blocks", ""),  # all are cut alike
+    ],
+)  # fmt: skip
+def test_epochs_that_are_asked_for_are_trained(words: str, line: str) -> None:
+    command = f"inception_beans --weights random {words}"
+    if not line:
+        assert ask(command).plan.max_epochs > 0
+        return
+    with pytest.raises(UsageError) as error:
+        ask(command)
+    (told,) = error.value.mistakes
+    begin, _, most = line.rpartition(" ")
+    assert told.startswith(f"--max-epochs {begin}")
+    assert told.endswith(f"up to {most} epochs; give --max-epochs {most}")
+
+
+def test_a_swept_head_is_not_to_be_held() -> None:
+    with pytest.raises(UsageError) as error:
+        ask("inception_beans --weights random --preset quick --sweep head_epochs")
+    assert "leaves no epoch for finetune_epochs; give more than 20" in str(error.value)
+    assert "--fix head_epochs" not in str(error.value)
+
+
+def test_what_brings_a_held_hyperparameter_into_force_replaces_it() -> None:
+    with pytest.raises(UsageError) as error:
+        ask("cifar10_net --fix optimizer=adam --sweep momentum")
+    assert "at optimizer=adam; give --fix optimizer=sgd instead" in str(error.value)
+
+
 def test_a_cluster_is_not_joined_without_a_token(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -444,7 +484,7 @@ def test_a_space_with_names_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request, "find", lambda _: toy.EXPERIMENT)
     assert ask("toy --fix depth=3").plan.fixed == {"depth": 3}
     (line,) = wrong("toy --sweep depth")
-    assert line == "--sweep depth: has no effect at kind=a; add --fix kind=b"
+    assert line == "--sweep depth: has no effect at kind=a; give --fix kind=b"
     (line,) = wrong("toy --fix depth=3.0")
     assert line == (
         "--fix depth=3.0: depth must be one of whole numbers 1 to 3 in steps of 1; got '3.0'"

@@ -92,6 +92,30 @@ def test_the_classes_of_a_folder_are_told(
 
 
 @pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--max-epochs 21", True),
+        ("--max-epochs 31", True),
+        ("", False),  # 32
+        ("--max-epochs 21 --fix head_epochs=5", False),  # and 12
+        ("--max-epochs 27 --sweep unfreeze_blocks", False),  # 26 at most
+    ],
+)
+def test_stages_that_are_cut_are_told(
+    words: str,
+    told: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["inception_beans", "--weights", "random", *words.split()]
+    announce(check(build_parser().parse_args(command)), DATA)
+    note = "note: where head_epochs and finetune_epochs ask for more than"
+    assert (note in capsys.readouterr().err) is told
+
+
+@pytest.mark.parametrize(
     ("words", "address", "why", "told"),
     [
         ([], "local", "its driver", True),
