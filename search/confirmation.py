@@ -5,7 +5,8 @@ The training is a study of its own in `<study>/confirm`, run and resumed as any 
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -73,10 +74,11 @@ def _confirm_sweep(
     budget = manifest["budget"]
     left = unfinished(records, budget["trials"])
     if left and not arguments.partial:
+        words = ["python", "-m", "search.run", experiment.name, "--study", root.name, "--resume"]
+        words += ["--results-dir", str(root.parent)]
         raise StudyFailed(
             f"{left} of {budget['trials']} trials of {root.name} are still to come: finish it by "
-            f"search.run {experiment.name} --study {root.name} --resume "
-            f"--results-dir {root.parent}, or give --partial"
+            f"{shlex.join(words)}, or give --partial"
         )
     request, interrupts = _request(arguments, root.parent, root.name, manifest, resume=True)
     chosen = listed_contenders(experiment, budget["fixed"], [r.config for r in records])
@@ -110,7 +112,7 @@ def _confirm_search(
         plan = training_plan(budget, chosen, seeds or _SEEDS)
         old = {**manifest, "budget": json.loads(json.dumps(plan.as_json()))}
     request, interrupts = _request(arguments, root, FOLDER_NAME, old, resume)
-    request = replace(request, again=_again(arguments))
+    request = replace(request, again=_again(arguments, top or _TOP))
     with interrupts.caught():
         code = Session(request, interrupts, old).run()
         if code != EXIT_DONE or not (nested / "study.json").is_file():  # time was up before that
@@ -124,9 +126,9 @@ def _confirm_search(
         return judged(request, root, nested, manifest, chosen, interrupts)
 
 
-def _again(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """Return the command that goes on; study.json has the rest."""
-    words = ["python", "-m", "search.confirm", str(arguments.study)]
+def _again(arguments: argparse.Namespace, top: int) -> tuple[str, ...]:
+    """Return the command that goes on; study.json keeps it, and has the rest."""
+    words = ["python", "-m", "search.confirm", str(arguments.study), "--top", str(top)]
     if arguments.results_dir != "results":
         words += ["--results-dir", arguments.results_dir]
     given = _passed_on(arguments)
@@ -157,9 +159,7 @@ def _as_begun(
         raise ResumeRefused(
             f"--seeds {seeds}: it was begun with {old['budget']['seeds']} seeds; {anew}"
         )
-    # The best K, and the published one where it is not among them.
-    published = any(each.published and config_key(each.config) in had for each in now)
-    if top is not None and len(had) - top not in ((0, 1) if published else (0,)):
+    if top is not None and not _begun_with(old, top, now, had):
         raise ResumeRefused(f"--top {top}: it was begun with {len(had)} configurations; {anew}")
     every = best_contenders(experiment, old["budget"]["fixed"], records, len(records))
     searched = {config_key(each.config): each for each in every}
@@ -174,6 +174,24 @@ def _as_begun(
         replace(searched[config_key(config)], number=number)
         for number, config in enumerate(configs, 1)
     ]
+
+
+def _begun_with(
+    old: Mapping[str, Any], top: int, now: Sequence[Contender], had: Collection[str]
+) -> bool:
+    """Tell whether a confirmation of the configurations `had` is one of the best `top`.
+
+    So it is where it was begun with that number, or with one that chooses the same; a search that
+    had fewer has them all. Of older ones, which do not say, their number is all there is.
+    """
+    command = list(old.get("command", ()))
+    if had == {config_key(each.config) for each in now}:
+        return True
+    if "--top" in command:
+        return bool(command[command.index("--top") + 1] == str(top))
+    # The best K, and the published one where it is not among them.
+    published = any(each.published and config_key(each.config) in had for each in now)
+    return len(had) - top in ((0, 1) if published else (0,))
 
 
 def _request(

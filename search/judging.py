@@ -99,9 +99,9 @@ def judge(
     numbers = {config_key(each.config): each for each in contenders}
     done_already = {int(row["trial"]): row for row in read_rows(court.csv)}
     judged = [r for r in records if r.status == "completed" and config_key(r.config) in numbers]
-    # A row of another confirmation, whose folder was removed, is not one of these trials.
+    # A row of another confirmation, whose folder was removed, is mostly not one of these trials.
     rows = {
-        r.number: done_already[r.number]
+        r.number: done_already[r.number] | _place(numbers[config_key(r.config)])
         for r in judged
         if r.number in done_already and _is_of(done_already[r.number], r)
     }
@@ -119,6 +119,11 @@ def judge(
     if todo:
         progress("judging on the test split", len(todo), len(todo))
     return _in_order(rows.values())
+
+
+def _place(contender: Contender) -> dict[str, str]:
+    """Return what a row says of its contender: another confirmation may have numbered it else."""
+    return {"configuration": str(contender.number), "published": str(contender.published)}
 
 
 def _in_order(rows: Iterable[dict[str, str]]) -> list[dict[str, str]]:
@@ -201,7 +206,8 @@ def _as_text(
 
 def _write(path: Path, rows: Iterable[Mapping[str, str]], names: Sequence[str]) -> None:
     header = [*FIELDS, *(f"config.{name}" for name in names)]
-    lines = [[row[name] for name in header] for row in rows]
+    # Rows of before may lack a column: a hyperparameter that none had, or what is newer.
+    lines = [[row.get(name, "") for name in header] for row in rows]
     replace_text(path, as_csv([header, *lines]))
 
 

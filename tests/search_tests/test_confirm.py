@@ -155,8 +155,8 @@ def test_an_unfinished_sweep_is_told_how_to_finish(
     code, (line,) = wrong(capsys, "s", "--results-dir", str(tmp_path))
     assert code == 1
     assert line == (
-        "search.confirm: 4 of 4 trials of s are still to come: finish it by search.run toy "
-        f"--study s --resume --results-dir {tmp_path}, or give --partial"
+        "search.confirm: 4 of 4 trials of s are still to come: finish it by python -m search.run "
+        f"toy --study s --resume --results-dir {tmp_path}, or give --partial"
     )
 
 
@@ -176,11 +176,11 @@ def test_a_search_without_a_finished_trial(
 
 def test_the_way_on_names_another_ray_and_place() -> None:
     def way(*words: str) -> str:
-        return " ".join(confirmation._again(build_parser().parse_args(["mine", *words])))
+        return " ".join(confirmation._again(build_parser().parse_args(["mine", *words]), 4))
 
-    assert way() == "python -m search.confirm mine"
+    assert way() == "python -m search.confirm mine --top 4"
     assert way("--results-dir", "r", "--address", "auto", "--concurrent", "2") == (
-        "python -m search.confirm mine --results-dir r --concurrent 2 --address auto"
+        "python -m search.confirm mine --top 4 --results-dir r --concurrent 2 --address auto"
     )
 
 
@@ -258,6 +258,35 @@ def test_the_same_top_goes_on_though_the_search_has_gone_on(tmp_path: Path) -> N
             ResumeRefused, match=f"--top {top}: it was begun with 3 configurations"
         ):
             goes_on(top, *others[-2:], published)
+
+
+def test_a_search_of_few_goes_on_with_the_same_top(tmp_path: Path) -> None:
+    opened = begin(Plan(6, 4, seed=3, sampler="random", stopper="none"), tmp_path / "s")
+    drive(opened.book)
+    opened.close()
+    records = read_records(tmp_path / "s")
+
+    def best(top: int) -> list[Any]:
+        return [each.config for each in best_contenders(EXPERIMENT, {}, records, top)]
+
+    def goes_on(top: int, begun_with: int, *begun: Any) -> int:
+        budget = {"configurations": list(begun), "seeds": 2, "fixed": {}}
+        command = ["python", "-m", "search.confirm", "s", "--top", str(begun_with)]
+        old = {"budget": budget, "command": command}
+        now = best_contenders(EXPERIMENT, {}, records, top)
+        nested = tmp_path / "confirm"
+        return len(confirmation._as_begun(old, now, top, None, EXPERIMENT, records, nested))
+
+    assert len(best(9)) == 3  # of five that are asked for
+    assert goes_on(5, 5, *best(5)) == 3
+    assert goes_on(9, 5, *best(5)) == 3  # the same three
+    assert goes_on(1, 1, *best(1)) == goes_on(2, 1, *best(1)) == 2  # the second is published
+    with pytest.raises(ResumeRefused, match="--top 3: it was begun with"):
+        goes_on(3, 1, *best(1))
+    # Begun when the search had found others: the number that was asked for counts.
+    assert goes_on(1, 1, *best(9)[1:]) == 2
+    with pytest.raises(ResumeRefused, match="--top 2: it was begun with 2"):
+        goes_on(2, 1, *best(9)[1:])
 
 
 def test_configurations_that_were_infeasible_on_a_seed_are_told(

@@ -12,7 +12,14 @@ from search import judging
 from search.contenders import Contender
 from search.errors import StudyFailed
 from search.folder import chosen
-from search.judging import Court, discard_weights, judge, keep_recommended, openings
+from search.judging import (
+    Court,
+    discard_weights,
+    judge,
+    keep_recommended,
+    openings,
+    read_rows,
+)
 from search.records import Record
 from tests.search_tests.toy import DATA, EXPERIMENT, row
 from trainables.data.source import silent
@@ -79,6 +86,25 @@ def test_rows_of_another_confirmation_are_not_taken_for_these(court: Court) -> N
     changed = [replace(record, config=other[record.number % 2]) for record in fresh]
     contenders = [replace(each, config=other[each.number - 1]) for each in CONTENDERS]
     assert {r["config.drop"] for r in judge(court, contenders, changed, silent)} == {"0.2"}
+
+
+def test_rows_that_are_kept_get_the_number_that_their_configuration_has_now(court: Court) -> None:
+    judge(court, CONTENDERS, RECORDS, silent)
+    one, two = CONTENDERS
+    turned = [replace(two, number=1, published=False), replace(one, number=2, published=True)]
+    rows = judge(court, turned, RECORDS, silent)
+    assert accuracies(rows) == [("1", "1", 0.1), ("1", "3", 0.3), ("2", "0", 0.0), ("2", "2", 0.2)]
+    assert [row["published"] for row in rows] == ["False", "False", "True", "True"]
+    assert len(openings(court.opened)) == 1
+
+
+def test_a_hyperparameter_that_came_into_force_later_is_a_column_of_all_rows(court: Court) -> None:
+    judge(court, CONTENDERS[:1], RECORDS[:1], silent)
+    deeper = {**CONFIGS[1], "depth": 2}
+    contenders = [CONTENDERS[0], replace(CONTENDERS[1], config=deeper)]
+    rows = judge(court, contenders, [RECORDS[0], replace(RECORDS[1], config=deeper)], silent)
+    assert [row.get("config.depth", "") for row in rows] == ["", "2"]
+    assert [row["config.depth"] for row in read_rows(court.csv)] == ["", "2"]
 
 
 def test_nothing_is_opened_where_nothing_is_to_be_judged(court: Court) -> None:
