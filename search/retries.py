@@ -59,7 +59,7 @@ class Retries:
         """
         if death.hung:
             self._book.end(number, "failed", death.cause)
-        elif death.memory and not others:
+        elif death.memory and self._was_alone(number, others):
             self._book.end(number, "infeasible", f"out of memory: {death.cause}")
         elif death.memory:
             self._for_memory.add(number)
@@ -69,6 +69,13 @@ class Retries:
             return self._once_more(number, death)
         self.ended(number)
         return None
+
+    def _was_alone(self, number: int, others: int) -> bool:
+        """Tell whether no other trial took memory: none beside it, nor one that died just before.
+
+        One that is tried for the second time for that has had nobody beside it.
+        """
+        return not others and (number in self._for_memory or not self._for_memory)
 
     def _once_more(self, number: int, death: Death) -> str | None:
         epochs = len(self._book.records[number].rows)

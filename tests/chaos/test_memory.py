@@ -98,7 +98,7 @@ def test_what_takes_too_much_even_alone_is_infeasible(
     assert done.returncode == 1
     assert "none of 2 trials finished; the last error: out of memory" in done.stderr
     again = done.stderr.count("it is tried once more with no other beside it")
-    assert 1 <= again <= 3  # the third where the study was gone on with
+    assert 1 <= again <= 4  # more than two where the study was gone on with
     tally[f"trials killed for memory by {name}"] += 2
     tally["deaths of them"] += 2 + again
 

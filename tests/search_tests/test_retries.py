@@ -105,6 +105,23 @@ def test_a_trial_that_memory_killed_beside_others_is_tried_once_more_alone(book:
     assert not retries.alone
 
 
+def test_of_two_that_memory_killed_together_each_is_tried_alone(book: Book) -> None:
+    retries = Retries(book)
+    assert [handed(book), handed(book)] == [0, 1]
+    assert "with no other beside it" in str(retries.died(0, MEMORY, others=1))
+    assert "with no other beside it" in str(retries.died(1, MEMORY, others=0))  # 0 is out already
+    assert {book.records[n].status for n in (0, 1)} == {"running"}
+    first = handed(book)
+    assert retries.died(first, MEMORY, others=0) is None
+    assert book.records[first].status == "infeasible"
+    assert retries.alone  # the other's turn
+    second = handed(book)
+    assert {first, second} == {0, 1}
+    assert retries.died(second, MEMORY, others=0) is None
+    assert book.records[second].status == "infeasible"
+    assert not retries.alone
+
+
 def test_a_trial_that_ends_well_when_alone_lets_the_others_in_again(book: Book) -> None:
     retries = Retries(book)
     handed(book), handed(book)
