@@ -1,6 +1,7 @@
 """What all commands share: a command line that is told its mistakes in one line."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -100,6 +101,8 @@ def printed(prog: str, work: Callable[[], int]) -> int:
     code is 1. A reader that has had enough (`| head`) is not told of.
     """
     stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper):  # the name of a folder may be in any letters
+        stream.reconfigure(errors="backslashreplace")
     sys.stdout = _Watched(stream)
     try:
         code = work()

@@ -147,13 +147,16 @@ def check(arguments: argparse.Namespace, words: Sequence[str]) -> Submission:
     gpus = wrong.parse("--cluster-gpus", arguments.cluster_gpus, whole)
     if wrong:
         raise UsageError(wrong)
+    passed = _ours().parse_known_args(list(words))[1]
+    # First, for without an option of ours it may stand behind one that takes several words.
+    passed.remove(arguments.experiment)
     stamp, token = time.strftime("%Y%m%d-%H%M%S"), secrets.token_hex(2)
     study = arguments.study or f"{arguments.experiment}-{stamp}-{token}"
     return Submission(
         job=f"{study}-{token}" if arguments.study else study,
         study=study,
         experiment=arguments.experiment,
-        words=tuple(_ours().parse_known_args(list(words))[1]),
+        words=(arguments.experiment, *passed),
         cluster=cluster,
         results=None
         if is_remote(arguments.results_dir)

@@ -165,8 +165,8 @@ def _stop(cluster: "Cluster", asked: argparse.Namespace) -> int:
         return EXIT_DONE
     _say(f"stopping job {asked.job} ...")
     cluster.wait(asked.job)
-    _say(f"stopped; what is finished is kept. Submit it again with --study {study} --resume"
-         " (and --cluster-cpus or --cluster-gpus, where it scales from none)")  # fmt: skip
+    _say(f"stopped; what is finished is kept. Submit it again in the same words, places and "
+         f"--cluster-cpus or --cluster-gpus too, with --study {study} --resume")  # fmt: skip
     return EXIT_DONE
 
 

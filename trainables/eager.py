@@ -20,8 +20,8 @@ def spare_compiler() -> None:
     StandIn(_NAME, disable=_as_it_is, graph_break=_nothing).put()
 
 
-def _as_it_is(function: Callable[..., Any], *_: Any, **__: Any) -> Callable[..., Any]:
-    return function
+def _as_it_is(function: Callable[..., Any] | None = None, *_: Any, **__: Any) -> Any:
+    return _as_it_is if function is None else function
 
 
 def _nothing(*_: Any, **__: Any) -> None:

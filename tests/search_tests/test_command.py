@@ -1,5 +1,6 @@
 """Commands whose stdout cannot take what they print: one line, never a traceback."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,27 @@ def test_a_table_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
 def test_a_reader_that_has_gone_is_no_mistake_to_tell_of() -> None:
     done = into("pipe", "search.run", "--list")
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("utf-8:strict", "пусть".encode()), ("latin-1", rb"\u043f\u0443")]
+)
+def test_a_folder_in_letters_that_a_terminal_has_not(
+    encoding: str, shown: bytes, tmp_path: Path
+) -> None:
+    folder = tmp_path / "пусть"
+    opened = begin(Plan(trials=2, max_epochs=2), folder / "mine")
+    drive(opened.book)
+    opened.close()
+    done = subprocess.run(
+        [sys.executable, "-m", "search.studies", "show", "mine", "--results-dir", str(folder)],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert shown in done.stdout
 
 
 def test_an_error_of_another_file_is_not_taken_for_one_of_stdout() -> None:

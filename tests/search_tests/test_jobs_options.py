@@ -102,6 +102,14 @@ def test_a_study_that_is_here_already_is_not_run_again(tmp_path: Path) -> None:
     assert "--study mine: exists already" in refused(*words)[0]
 
 
+def test_the_experiment_comes_first_for_what_takes_several_words() -> None:
+    words = ("--warm-start", "a", "b", "--study", "x", "lenet_beans", "--cluster", URL)
+    asked = checked(*words, "--trials", "3")
+    assert asked.words == ("lenet_beans", "--warm-start", "a", "b", "--trials", "3")
+    read = submit_parser().parse_args(asked.words)
+    assert (read.experiment, read.warm_start) == ("lenet_beans", ["a", "b"])
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

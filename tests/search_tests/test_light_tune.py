@@ -46,10 +46,37 @@ print(ray.data.range.__name__, loaded("ray.data.dataset"))
 
 def test_tune_itself_has_pandas_when_it_asks() -> None:
     code = """
-from ray.tune import progress_reporter
+from ray.tune import progress_reporter, result_grid
+from ray.tune.analysis import experiment_analysis
 print(progress_reporter.pd.isnull(float("nan")), loaded("pandas"))
+import pandas
+print(result_grid.pd.DataFrame is pandas.DataFrame, result_grid.pd.__version__[0].isdigit())
+print(experiment_analysis.DataFrame([{"x": 1}]).x.tolist())
 """
-    assert run(IMPORT + code) == ["True True"]
+    assert run(IMPORT + code) == ["True True", "True True", "[1]"]
+
+
+def test_data_sets_are_pickled_as_ever_where_ray_data_is_there() -> None:
+    code = """
+import ray
+from ray.tune.execution import experiment_state
+from ray.tune.impl import out_of_band_serialize_dataset as stood_in
+asked = []
+class Context:
+    _register_cloudpickle_reducer = lambda self, kind, _: asked.append(kind)
+    _unregister_cloudpickle_reducer = lambda self, kind: asked.append(kind)
+ray._private.worker.global_worker.get_serialization_context = Context
+with experiment_state.out_of_band_serialize_dataset():
+    print(asked, loaded("ray.data"))
+from ray.data.context import DataContext
+print(DataContext is ray.data.DataContext)
+for _ in range(2):
+    with experiment_state.out_of_band_serialize_dataset():
+        print(asked == [ray.data.Dataset])
+    print(asked == [ray.data.Dataset] * 2)
+    asked.clear()
+"""
+    assert run(IMPORT + code) == ["[] False", "True", *["True"] * 4]
 
 
 def test_what_is_there_before_is_left_alone() -> None:

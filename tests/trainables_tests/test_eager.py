@@ -44,10 +44,16 @@ torch.testing.assert_close(torch.ones(1), torch.ones(1))
 """
 COMPILE = """
 device.set_up(budget)
+@torch.compiler.disable(recursive=False)
+def one():
+    return 1
+assert one() == 1
 double = torch.compile(lambda x: 2 * x, backend="eager")
 print(double(torch.ones(2)).tolist())
 import torch._dynamo.config
 print(torch._dynamo.config.__name__, torch._dynamo is sys.modules["torch._dynamo"])
+import torch._dynamo.convert_frame as user
+assert user.config is torch._dynamo.config
 """
 
 

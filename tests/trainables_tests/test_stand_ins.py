@@ -5,6 +5,7 @@ import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -22,15 +23,16 @@ def costly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (part / "__init__.py").write_text("number = 7\nanswered = 'really'\n")
     (part / "deep.py").write_text("number = 8\n")
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     yield tmp_path
     for name in NAMES:
         sys.modules.pop(name, None)
 
 
-def put(**answers: object) -> StandIn:
+def put(flat: bool = False, **answers: object) -> StandIn:
     importlib.import_module("costly")
     stand_in = StandIn("costly.part", **answers)
-    stand_in.put()
+    stand_in.put(flat)
     return stand_in
 
 
@@ -69,10 +71,36 @@ def test_an_import_of_a_part_brings_the_module() -> None:
 
 
 @pytest.mark.usefixtures("costly")
-def test_one_that_was_told_it_is_no_package_stays_when_a_name_is_imported_from_it() -> None:
-    put(answered="here", __path__=None)
+def test_a_part_that_comes_with_the_module_is_executed_once(costly: Path) -> None:
+    (costly / "costly" / "part" / "__init__.py").write_text("from costly.part import deep\n")
+    (costly / "costly" / "part" / "deep.py").write_text("class Wrong(Exception): ...\n")
+    put()
+    from costly.part.deep import Wrong  # type: ignore[import-not-found]
+
+    deep = sys.modules["costly.part.deep"]
+    assert sys.modules["costly.part"].deep is deep
+    assert deep.Wrong is Wrong
+    assert deep.__spec__ is not None
+    assert deep.__spec__.loader is deep.__loader__
+    assert importlib.reload(deep).Wrong is not Wrong  # asked for, it is executed again
+
+
+@pytest.mark.usefixtures("costly")
+def test_a_flat_one_stays_when_a_name_is_imported_from_it() -> None:
+    put(flat=True, answered="here")
     exec("from costly.part import answered", {})
     assert not real()
+
+
+@pytest.mark.usefixtures("costly")
+def test_for_other_threads_a_flat_one_is_a_package() -> None:
+    put(flat=True)
+    found: list[int] = []
+    other = Thread(target=lambda: found.append(importlib.import_module("costly.part.deep").number))
+    other.start()
+    other.join()
+    assert found == [8]
+    assert real()
 
 
 @pytest.mark.usefixtures("costly")
@@ -84,8 +112,21 @@ def test_who_looks_at_all_modules_does_not_bring_it() -> None:
 
 
 @pytest.mark.usefixtures("costly")
-def test_taken_away_it_still_answers_by_the_module() -> None:
-    stand_in = put()
-    del sys.modules["costly.part"]
+def test_taken_away_it_answers_by_the_module_alone() -> None:
+    stand_in = put(flat=True, answered="here")
+    stand_in.take_away()
+    assert "costly.part" not in sys.modules
+    assert not hasattr(sys.modules["costly"], "part")
+    assert stand_in.answered == "really"
     assert stand_in.number == 7
+    assert sys.modules["costly"].part is sys.modules["costly.part"]
+    assert stand_in.__path__ == sys.modules["costly.part"].__path__
+
+
+@pytest.mark.usefixtures("costly")
+def test_taken_away_it_leaves_the_module_that_has_come() -> None:
+    stand_in = put()
+    assert stand_in.number == 7
+    stand_in.take_away()
     assert real()
+    assert sys.modules["costly"].part.number == 7
