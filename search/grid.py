@@ -96,10 +96,15 @@ def grid_sample(
         draws.shuffle(every)
         return [dict(point) for point in every[:count]]
     chosen: dict[str, dict[str, Any]] = {}
-    while len(chosen) < min(count, _WHOLE):
+    again = 0  # draws in a row of what was drawn before
+    while len(chosen) < count and again < _WHOLE:
         config = space(_DrawnTrial(fixed, draws))
+        again = again + 1 if repr(config) in chosen else 0
         chosen.setdefault(repr(config), config)
-    return list(chosen.values())
+    if len(chosen) < count:  # hardly any is left
+        for config in grid(space, fixed):
+            chosen.setdefault(repr(config), config)
+    return list(chosen.values())[:count]
 
 
 @lru_cache(maxsize=1)

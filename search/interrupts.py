@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -37,6 +37,17 @@ class Interrupts:
             raise EndEarly(self._reason, asked_for=False)
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise EndEarly("time budget reached", asked_for=True)
+
+    def checked(
+        self, progress: Callable[[str, int, int | None], None]
+    ) -> Callable[[str, int, int | None], None]:
+        """Return what shows progress as `progress` does, and looks first whether to end."""
+
+        def shown(what: str, done: int, total: int | None) -> None:
+            self.check()
+            progress(what, done, total)
+
+        return shown
 
     def end(self, reason: str) -> None:
         """Let the next `check` end the search; may be called from another thread."""

@@ -72,15 +72,10 @@ def _judge_rest(
     before = openings(court.opened)
     if before:
         say(f"note: the test split was opened before: {', '.join(before)}")
-    shown = DataProgress()
-
-    def progress(what: str, done: int, total: int | None) -> None:
-        interrupts.check()
-        shown(what, done, total)
-
+    progress = interrupts.checked(DataProgress())
     if len(read_rows(court.csv)) < sum(record.status == "completed" for record in records):
         sizes = {c.config.get("image_size", request.experiment.image_size) for c in chosen}
-        prepare(court.data, sorted(sizes, key=str), splits=("test",), progress=shown)
+        prepare(court.data, sorted(sizes, key=str), splits=("test",), progress=progress)
     rows = judge(court, chosen, records, progress)
     if not rows:
         raise StudyFailed(

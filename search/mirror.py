@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from search.errors import StudyFailed
+from search.interrupts import EndEarly
 from search.lease import Lease
 from search.remote import Remote, StoreFailed
 from search.snapshot import JOURNAL, Stamp, snapshot, stamp_of, upload, whole_lines
@@ -116,19 +117,24 @@ class Mirror:
         self._over.set()
         if self._thread.ident is None:  # nothing has begun
             return self._lease.release()
-        self._thread.join()
-        self.changed()
         try:
+            self._thread.join()
+            self.changed()
             patiently(self._last_round)
             patiently(self._lease.release)
         except StoreFailed as error:
             self._lease.stop()
-            now = snapshot(self.folder, trials=False) | snapshot(self.folder, trials=True)
-            left = sum(self._known.get(name) != stamp for name, stamp in now.items())
-            raise StudyFailed(
-                f"{error}; {left} files of the study are in {self.folder} alone: --resume on "
-                "this machine puts them there"
-            ) from error
+            raise StudyFailed(f"{error}; {self._left()}") from error
+        except (EndEarly, KeyboardInterrupt):  # whoever cannot wait
+            self._lease.stop()
+            self._say(self._left())
+            raise
+
+    def _left(self) -> str:
+        now = snapshot(self.folder, trials=False) | snapshot(self.folder, trials=True)
+        left = sum(self._known.get(name) != stamp for name, stamp in now.items())
+        alone = f"{left} files of the study are in {self.folder} alone"
+        return f"{alone}: --resume on this machine puts them there"
 
     def _work(self) -> None:
         failing = False

@@ -105,7 +105,7 @@ class Session:
         store.limit_bytes()  # a mistake in its setting is told before hours of work
         # First, since they are told to be missing in seconds; data may take minutes to come.
         self._weights = find_weights_of(self._request.experiment, self._request.weights)
-        data = open_data(self._request.data, DataProgress())
+        data = open_data(self._request.data, self._interrupts.checked(DataProgress()))
         if self._old is not None and not self._request.resume:
             # The first training of search.confirm, in a folder of the study's.
             name = self._request.folder.parent.name
@@ -177,7 +177,7 @@ class Session:
             self._open(study.go_on, content)
             if not self._book.unfinished:
                 return
-        _prepare(request, data)
+        _prepare(request, data, self._interrupts)
         if request.experiment.image_size is None and data.spec.kind == "folder":
             check_fits(request.experiment, published(request.experiment, request.plan), data)
         self._interrupts.check()
@@ -288,8 +288,9 @@ def _check_classes(request: Request, data: Data) -> None:
         raise UsageError([str(error)]) from None
 
 
-def _prepare(request: Request, data: Data) -> None:
-    done = prepare(data, image_sizes(request.experiment, request.plan), progress=DataProgress())
+def _prepare(request: Request, data: Data, interrupts: Interrupts) -> None:
+    sizes = image_sizes(request.experiment, request.plan)
+    done = prepare(data, sizes, progress=interrupts.checked(DataProgress()))
     say(
         f"data: {done.bytes / 1e6:.0f} MB in arrays shared by all trials, {done.built} made and "
         f"{done.reused} reused, {done.seconds:.1f} s"

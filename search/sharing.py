@@ -37,19 +37,13 @@ def share(
     Raises:
         EndEarly: interrupted; a half-made part is removed.
     """
-    shown = DataProgress()
-
-    def progress(what: str, done: int, total: int | None) -> None:
-        interrupts.check()
-        shown(what, done, total)
-
     budget = Budget(
         epochs=request.plan.max_epochs,
         threads=usable_cpus(),
         device="cuda" if resources.gpus_per_trial else "cpu",
         precision=precision,
         weights=weights,
-        progress=progress,
+        progress=interrupts.checked(DataProgress()),
     )
     experiment, plan = request.experiment, request.plan
     names = experiment.defaults()

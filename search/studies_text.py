@@ -64,7 +64,8 @@ def show_text(folder: Path, uri: str | None = None) -> str:
 
 
 def _way_on(seen: Overview, uri: str | None) -> str:
-    place, name = (str(seen.folder.parent), seen.folder.name) if uri is None else above(uri)
+    folder = seen.folder if seen.folder.name not in ("", "..") else seen.folder.resolve()
+    place, name = (str(folder.parent), folder.name) if uri is None else above(uri)
     words = ["python", "-m", "search.run", seen.experiment, "--study", name]
     words += [] if place == "results" else ["--results-dir", place]
     return shlex.join([*words, "--resume"])

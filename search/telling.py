@@ -8,6 +8,7 @@ from search.book import Book
 from search.errors import EXIT_DONE, StudyFailed
 from search.gpus import unused
 from search.plan import is_listed, most_epochs, not_as_published, published, rungs_in_reach
+from search.plan import listed as listed_trials
 from search.planned import trials_of
 from search.progress import clock, say, settings
 from search.records import Record
@@ -36,7 +37,8 @@ def announce(request: Request, data: Data) -> None:
         say(f"{len(data.classes)} classes: {listed(data.classes)}")
     for note in data.notes:
         say(f"note: {note}")
-    how = f"sampler {plan.sampler}, stopper {stops(request)}, seed {plan.seed}"
+    by = f"a sweep of {', '.join(plan.sweep)}" if plan.sweep else f"sampler {plan.sampler}"
+    how = f"{by}, stopper {stops(request)}, seed {plan.seed}"
     if plan.repeats:
         how = f"{plan.trials // plan.seeds} configurations, each on {plan.seeds} seeds"
     say(f"{plan.trials} trials of at most {plan.max_epochs} epochs; {how}")
@@ -49,6 +51,10 @@ def announce(request: Request, data: Data) -> None:
         say(f"note: where {stages} ask for more than {plan.max_epochs} epochs, the last are cut")
     if plan.fixed:
         say(f"held: {settings(plan.fixed)}")
+    if plan.sweep:
+        trained = {name for config in listed_trials(request.experiment, plan) for name in config}
+        if idle := ", ".join(name for name in plan.fixed if name not in trained):
+            say(f"note: {idle} is in force in no trial")
     if not plan.configurations:
         first = settings(published(request.experiment, plan))
         others = ", ".join(not_as_published(request.experiment, plan))

@@ -4,6 +4,7 @@ import importlib
 import sys
 import threading
 from collections.abc import Sequence
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -84,7 +85,7 @@ class _Parts:
         return ModuleSpec(name, _There(here, spec), origin=spec.origin)
 
 
-class _There:
+class _There(Loader):
     """Loads a module that is there."""
 
     def __init__(self, module: ModuleType, spec: ModuleSpec) -> None:

@@ -70,6 +70,13 @@ def test_sample_larger_than_the_grid_is_the_grid() -> None:
     assert len(sample) == COUNT
 
 
+def test_a_large_grid_may_be_asked_for_whole() -> None:
+    sample = grid_sample(wide, {}, 20_000, seed=5)
+    assert len(sample) == len({repr(point) for point in sample}) == 5**6
+    assert len(grid_sample(wide, {}, 12_000, seed=5)) == 12_000
+    assert sample[:50] == grid_sample(wide, {}, 50, seed=5)
+
+
 def test_sample_of_a_large_grid_is_distinct_fair_and_repeatable() -> None:
     sample = grid_sample(wide, {}, 2000, seed=5)
     assert len({repr(point) for point in sample}) == 2000

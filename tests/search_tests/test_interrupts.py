@@ -28,6 +28,17 @@ def test_nothing_happened() -> None:
         interrupts.check()
 
 
+def test_progress_that_is_shown_ends_what_takes_too_long() -> None:
+    shown: list[tuple[str, int, int | None]] = []
+    calm = Interrupts().checked(lambda *given: shown.append(given))
+    calm("preparing", 1, 2)
+    assert shown == [("preparing", 1, 2)]
+    late = Interrupts(time_budget_s=0).checked(lambda *given: shown.append(given))
+    with pytest.raises(EndEarly, match="time budget reached"):
+        late("preparing", 2, 2)
+    assert len(shown) == 1
+
+
 @pytest.mark.parametrize(("number", "reason"), SIGNALS.items())
 def test_a_signal_acts_at_once_where_nothing_is_written(number: int, reason: str) -> None:
     interrupts = Interrupts()

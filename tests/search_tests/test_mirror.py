@@ -15,6 +15,7 @@ from search import study, trial_files
 from search.book import Book
 from search.errors import StudyFailed
 from search.fetched import fetched, studies
+from search.interrupts import EndEarly
 from search.lease import Lease
 from search.mirror import Mirror
 from search.plan import Plan
@@ -336,6 +337,31 @@ def test_an_end_without_the_store_says_what_is_here_alone(
         ):
             mirror.close()
     assert (tmp_path / "mine" / "best.pt").exists()
+
+
+@pytest.mark.parametrize(
+    "end", [KeyboardInterrupt(), EndEarly("terminated", asked_for=False)], ids=type
+)
+def test_who_does_not_wait_for_the_store_is_told_what_is_here_alone(
+    end: BaseException,
+    remote: Remote,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    mirror, opened = begun(remote, tmp_path / "mine", said=said)
+    mirror.start()
+
+    def impatient(*_: object) -> None:
+        raise end
+
+    monkeypatch.setattr(mirrors, "patiently", impatient)
+    drive(opened.book)
+    opened.close()
+    with pytest.raises(type(end)):
+        mirror.close()
+    assert f"files of the study are in {tmp_path / 'mine'} alone" in said[-1]
+    mirror.close()  # it was: nothing more is tried
 
 
 def test_a_driver_whose_study_was_taken_over_stops_and_puts_nothing(

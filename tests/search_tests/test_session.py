@@ -9,7 +9,7 @@ import pytest
 
 from search import session
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, ResumeRefused
-from search.interrupts import EndEarly
+from search.interrupts import EndEarly, Interrupts
 from search.plan import Plan
 from search.resources import Resources
 from search.session import Session
@@ -68,7 +68,7 @@ def test_a_confirmation_on_other_data_or_weights_is_refused_before_it_trains(
         experiment=EXPERIMENT, weights=None, data=None, resume=False, folder=Path("mine/confirm")
     )
     old = manifest(PLAN) | {"weights": {"fingerprint": "w"}}
-    made.__dict__.update(_request=request, _old=old)
+    made.__dict__.update(_request=request, _old=old, _interrupts=Interrupts())
     with pytest.raises(ResumeRefused, match=told):
         made._run()
 

@@ -210,6 +210,16 @@ def test_show_tells_what_a_study_is(results: Path, capsys: pytest.CaptureFixture
     assert f"search.run toy --study left --results-dir {results} --resume" in out
 
 
+def test_the_way_on_from_inside_a_study(
+    results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(results / "left")
+    code = studies.main(["show", "."])
+    assert code == 0
+    way = f"search.run toy --study left --results-dir {results} --resume"
+    assert way in capsys.readouterr().out
+
+
 def test_a_copy_of_a_store_is_shown_as_what_it_is_a_copy_of(results: Path) -> None:
     text = show_text(results / "left", "s3://bucket/all/left?region=x")
     assert "study       s3://bucket/all/left?region=x\n" in text
