@@ -87,6 +87,7 @@ class Pool:
         if foreign:
             self.left_out[folder.name, foreign] += sum(len(trials) for _, trials, _ in tables)
             return
+        before = self._counted()
         self.data[name] = manifest.get("data", {})
         self.transfers += _transfer(folder, name)
         for place, trials, curves in tables:
@@ -98,6 +99,11 @@ class Pool:
                 for row, config in _rows(confirmed)
                 if _reason(name, {**row, "status": "completed"}, config) is None
             ]
+        if self._counted() > before:  # only then are others to be of the same data
+            self._origin.setdefault(name, (folder.name, _origin_of(manifest)))
+
+    def _counted(self) -> int:
+        return len(self.runs) + len(self.tested) + len(self.transfers)
 
     def _foreign(self, folder: Path, name: str, manifest: Mapping[str, Any]) -> str | None:
         """Return why nothing of a study can be compared with the published numbers."""
@@ -108,8 +114,8 @@ class Pool:
             return f"{what}, not the real {data.get('dataset')}"
         if weights.get("source") == "random":
             return "weights: random, not pretrained"
-        origin = (data.get("fingerprint"), weights.get("fingerprint"))
-        first, known = self._origin.setdefault(name, (folder.name, origin))
+        origin = _origin_of(manifest)
+        first, known = self._origin.get(name, (folder.name, origin))
         return None if origin == known else f"other data or weights than {first}"
 
     def _take(self, name: str, label: str, trials: pd.DataFrame, curves: pd.DataFrame) -> None:
@@ -127,6 +133,11 @@ class Pool:
                 self.left_out[label, "the same configuration and seed once more"] += 1
                 continue
             self.runs.append(run)
+
+
+def _origin_of(manifest: Mapping[str, Any]) -> tuple[Any, Any]:
+    data, weights = manifest.get("data", {}), manifest.get("weights") or {}
+    return data.get("fingerprint"), weights.get("fingerprint")
 
 
 def _transfer(folder: Path, name: str) -> list[Mapping[str, Any]]:

@@ -98,10 +98,15 @@ def _values(row: Reference, pool: Pool, config: Mapping[str, Any]) -> tuple[list
 
 
 def _of_test(metric: str, rows: Sequence[Mapping[str, Any]]) -> tuple[list[float], str]:
-    last = bool(rows) and f"last_{metric}" in rows[0]
+    # Rows of an earlier version have it of the best epoch alone: then so are all.
+    last = bool(rows) and all(_has(row, f"last_{metric}") for row in rows)
     name = f"last_{metric}" if last or metric == "test_accuracy" else metric
     of = "last epoch" if name != metric else "best epoch"
     return [float(row[name]) for row in rows], of
+
+
+def _has(row: Mapping[str, Any], name: str) -> bool:
+    return str(row.get(name, "")) not in ("", "nan")
 
 
 def _of_transfer(row: Reference, pool: Pool) -> tuple[list[float], str]:

@@ -112,7 +112,7 @@ def _searched(study: ReportedStudy, gallery: Gallery, top: int) -> list[Html]:
     published = None if study.budget.get("configurations") else 0
     cells = [
         [
-            Cell(number, "published" if number == published else ""),
+            Cell(number, study.as_published if number == published else ""),
             percents(row["val_accuracy"]),
             interval(low, high),
             percents(row["train_accuracy"]),
@@ -194,6 +194,9 @@ def judged(content: Mapping[str, Any], is_sweep: bool) -> str:
     )
     shared = content.get("common_to_seeds")
     common = f" All seeds share {shared}: its luck is in no interval." if shared else ""
+    held = ", ".join(content.get("published_but_for") or ())
+    if held and any(each.get("published") for each in content["configurations"]):
+        common += f" Published: but for {held}, which the search held."
     unsafe = (
         " Unsafe ones were infeasible or stopped on some seed; their numbers are of the others."
         if any(each.get("unsafe") for each in content["configurations"])

@@ -70,7 +70,9 @@ def _curves(study: ReportedStudy, gallery: Gallery) -> Html:
     rungs = [int(rung) for rung in study.budget.get("rungs") or ()]
     median = study.budget.get("stopper") == "median"  # which compares after every epoch from there
     rungs, named = (rungs[:1], "from epoch") if median else (rungs, "rung")
-    curves = learning_curves.data(study.trials, study.curves, rungs, study.last_stage, named)
+    curves = learning_curves.data(
+        study.trials, study.curves, rungs, study.last_stage, named, study.before_last_stage()
+    )
     if curves.rows.empty:
         return notice("No epoch has been trained yet.", kind="empty")
     caption = "Validation accuracy by epoch. Triangles: trials stopped there."
@@ -131,7 +133,7 @@ def _importance(study: ReportedStudy, gallery: Gallery) -> list[Html]:
     said = (
         f"From {found.n} completed trials alone: stopped ones tell of fewer epochs. PED-ANOVA: "
         "what it took to be among the best tenth. fANOVA: of the variance that single "
-        "hyperparameters explain, the part of each that every trial has."
+        "hyperparameters explain, the part of each that every trial has, with 13 choices at most."
     )
     said_of_n = f"{found.note[:1].upper()}{found.note[1:]}."
     warning = [notice(said_of_n, kind="warn")] if found.note else []
@@ -184,7 +186,12 @@ def saved_lines(saved: savings.Savings) -> list[str]:
             f", about {clock(saved.saved_s)} of training (each trial at its own pace)."
         ]
     done = saved.activations
-    if done is not None and done.epochs:
+    if done is not None and done.epochs and done.saved_epochs <= 0:
+        lines.append(
+            f"Stored activations: {done.images:,} images went through frozen layers, once and for "
+            f"all; the {done.epochs:,} epochs so far would have taken {done.plain_images:,}."
+        )
+    elif done is not None and done.epochs:
         took = "" if done.saved_s is None else f", about {clock(done.saved_s)}"
         lines.append(
             f"Stored activations: {done.images:,} images went through frozen layers instead of "

@@ -73,10 +73,29 @@ class ReportedStudy:
         return trials_in_all(self.manifest)
 
     @property
+    def as_published(self) -> str:
+        """How configurations marked as the published one differ from it: what the search held."""
+        defaults, fixed = self.manifest.get("defaults", {}), self.budget.get("fixed", {})
+        others = [name for name, value in fixed.items() if value != defaults.get(name)]
+        return f"published, but for {', '.join(others)}" if others else "published"
+
+    @property
     def last_stage(self) -> str | None:
         """The stage whose epochs rungs count; None where trials have one stage."""
         stages = self.experiment.stage_epochs if self.experiment else ()
         return stages[-1].removesuffix("_epochs") if len(stages) > 1 else None
+
+    def before_last_stage(self) -> dict[int, int]:
+        """Return how many epochs each trial has before its last stage, done or not."""
+        if self.experiment is None or self.last_stage is None:
+            return {}
+        earlier = self.experiment.stage_epochs[:-1]
+        configs = {int(row["trial"]): configuration(row) for _, row in self.trials.iterrows()}
+        return {
+            number: sum(config[name] for name in earlier)
+            for number, config in configs.items()
+            if set(earlier) <= config.keys()  # another version's may have other stages
+        }
 
     @property
     def validation_images(self) -> int | None:

@@ -155,14 +155,19 @@ def _swept_alone(folder: Path, trials: pd.DataFrame, by: str) -> pd.DataFrame:
 def _show(arguments: argparse.Namespace) -> None:
     folder = resolve_study(arguments.study, arguments.results_dir, weights=False)
     trials, by, top = read_finished(folder), arguments.by, arguments.top
+    left: list[Section] = []
     if by:
-        trials = _swept_alone(folder, trials, by)
+        every, trials = len(trials), _swept_alone(folder, trials, by)
+        if len(trials) < every:
+            left = [f"of {every} trials, those of the sweep of {by.removeprefix(CONFIG)} alone"]
     if arguments.csv:
+        if left:
+            print(left[0], file=sys.stderr)
         return _print_csv(folder, marginal(trials, by) if by else best(trials, top))
     terminal = sys.stdout.isatty()
     width = get_terminal_size().columns if terminal else WIDTH
     body = _marginal_sections(trials, by, width) if by else _best_sections(trials, top, width)
-    sections = [*_heading(folder), *body, *_warm(folder, trials)]
+    sections = [*_heading(folder), *left, *body, *_warm(folder, trials)]
     if terminal:
         return show_on_terminal(sections)
     print(plain(sections), end="")

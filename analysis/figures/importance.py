@@ -6,6 +6,7 @@ others, IJCAI 2023) says what it took to be among the best tenth; fANOVA (Hutter
 as a share of what all of them explain so: interactions are left out.
 """
 
+import random
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ LEAST = 5
 # PED-ANOVA looks at the best tenth, and needs five trials in it: so Optuna's own advice.
 ENOUGH = 50
 _SEED = 0  # of the forest: the same study gives the same numbers
+# fANOVA's time grows with trees, with trials, and with 2 to the number of a hyperparameter's
+# choices: with 13 and within these bounds it takes some seconds.
+_TREES, _MANY_TREES, _FEW_TRIALS = 16, 64, 60
+_TRIALS = 120
+_CHOICES = 13
 
 
 @dataclass(frozen=True)
@@ -105,14 +111,34 @@ def _fanova(study: "Study") -> "pd.Series[float]":
     """Return fANOVA of what all trials have: the forest takes no missing values."""
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-    common = set.intersection(*(set(trial.params) for trial in study.get_trials(deepcopy=False)))
+    study = _sampled(study)
+    trials = study.get_trials(deepcopy=False)
+    common = set.intersection(*(set(_few_choices(trial)) for trial in trials))
     if not common:
         return pd.Series(dtype="float64")
-    evaluator = FanovaImportanceEvaluator(seed=_SEED)
+    trees = _MANY_TREES if len(trials) <= _FEW_TRIALS else _TREES
+    evaluator = FanovaImportanceEvaluator(n_trees=trees, seed=_SEED)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is experimental
         found = get_param_importances(study, evaluator=evaluator, params=sorted(common))
     return _shares(found)
+
+
+def _few_choices(trial: "FrozenTrial") -> list[str]:
+    kinds = trial.distributions.items()
+    return [name for name, kind in kinds if len(getattr(kind, "choices", ())) <= _CHOICES]
+
+
+def _sampled(study: "Study") -> "Study":
+    """Return a study of at most `_TRIALS` of the trials, drawn at random."""
+    import optuna
+
+    trials = study.get_trials(deepcopy=False)
+    if len(trials) <= _TRIALS:
+        return study
+    fewer = optuna.create_study(direction="maximize")
+    fewer.add_trials(random.Random(_SEED).sample(trials, _TRIALS))
+    return fewer
 
 
 def _shares(found: Mapping[str, float]) -> "pd.Series[float]":

@@ -4,7 +4,7 @@ Where trials have stages, epochs are counted from the begin of the last one, as 
 comes before it has numbers up to 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ def data(
     rungs: Sequence[int],
     last_stage: str | None,
     named: str = "rung",
+    planned: Mapping[int, int] | None = None,
 ) -> Curves:
     """Return what is drawn.
 
@@ -51,12 +52,14 @@ def data(
         rungs: Epoch counts at which trials are compared.
         last_stage: The stage whose epochs rungs count; None where a trial is one stage.
         named: What a rung is called, before its epoch.
+        planned: By trial, how many epochs it was to have before the last stage; of one that did
+            not come to that stage, what is done does not tell.
     """
     top = best(trials, TOP)
     ranks = dict(zip(top["trial"], top["rank"], strict=True))
     status = dict(zip(trials["trial"], trials["status"], strict=True))
     rows = curves[curves["trial"].isin(list(status))].copy()
-    before = _epochs_before(rows, last_stage)
+    before = _epochs_before(rows, last_stage) | dict(planned or {})
     rows["x"] = rows["epoch"] - rows["trial"].map(before).fillna(0).astype("int64")
     rows["status"] = rows["trial"].map(status)
     rows["rank"] = rows["trial"].map(ranks).fillna(0).astype("int64")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TICKS = 5
+_FEW = 8  # whole numbers that all get a tick
 _MOST_NAMED = 8  # choices that are named in the drawing; all are in the chart
 _MISSING = "none"
 
@@ -71,6 +72,9 @@ def _coordinate(axis: ParameterAxis, numbers: list[int]) -> Coordinate:
 def _ticks(axis: ParameterAxis, places: NDArray[np.float64]) -> tuple[tuple[float, str], ...]:
     if axis.scale == "choices":
         return tuple((float(i), choice) for i, choice in enumerate(axis.choices))
+    known = np.unique(places[~np.isnan(places)])
+    if axis.scale != "log" and len(known) <= _FEW and (known == known.round()).all():
+        return tuple((float(place), f"{place:.0f}") for place in known)
     ends = np.linspace(np.nanmin(places), np.nanmax(places), _TICKS).tolist()
     return tuple(
         (place, f"{10**place if axis.scale == 'log' else place:.2g}")

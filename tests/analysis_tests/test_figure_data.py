@@ -2,11 +2,13 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import FrozenTrial, create_trial
 
 from analysis.figures import (
@@ -75,6 +77,19 @@ def test_curves_of_stages_count_from_the_begin_of_the_last(tmp_path: Path) -> No
     found = learning_curves.data(*frames(tmp_path, told), rungs=[2], last_stage="finetune")
     assert found.rows["x"].tolist() == [-1, 0, 1, 0, 1, 0]
     assert found.staged
+
+
+def test_a_trial_that_did_not_come_to_the_last_stage_stands_in_its_first(tmp_path: Path) -> None:
+    told = [
+        (0, 1, "head", 0.5, 0.6, 1.0),
+        (0, 2, "head", 0.5, 0.6, 1.0),
+        (0, 3, "finetune", 0.5, 0.7, 9.0),
+        (2, 1, "head", 0.5, 0.8, 1.0),
+    ]
+    planned = {0: 2, 2: 5}  # epochs of the head
+    given = frames(tmp_path, told)
+    found = learning_curves.data(*given, rungs=[2], last_stage="finetune", planned=planned)
+    assert found.rows["x"].tolist() == [-1, 0, 1, -4]
 
 
 def test_axes_know_ranges_from_choices(tmp_path: Path) -> None:
@@ -165,6 +180,40 @@ def test_importance_is_of_the_trials_that_are_given_alone() -> None:
     assert not found.rows.empty
 
 
+def test_importance_of_many_trials_and_choices_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 20 choices fANOVA's trees would walk a million boxes each."""
+    asked: dict[str, Any] = {}
+
+    class Evaluator(FanovaImportanceEvaluator):
+        def __init__(self, **words: Any) -> None:
+            asked.update(words)
+            super().__init__(**words)
+
+        def evaluate(self, study: Any, params: Any = None, *, target: Any = None) -> Any:
+            asked.update(params=params, trials=len(study.get_trials()))
+            return super().evaluate(study, params, target=target)
+
+    monkeypatch.setattr("optuna.importance.FanovaImportanceEvaluator", Evaluator)
+    kinds = {
+        "a": FloatDistribution(0, 1),
+        "b": CategoricalDistribution([str(i) for i in range(20)]),
+    }
+    made = []
+    for n in range(130):
+        each = create_trial(
+            params={"a": n / 129, "b": str(n % 20)}, distributions=dict(kinds), value=0.0
+        )
+        each.number = n
+        made.append(each)
+    found = importance.data(made, {n: n / 129 for n in range(130)})
+    assert asked == {"n_trees": 16, "seed": 0, "params": ["a"], "trials": 120}
+    table = found.rows.set_index("name")
+    assert table["fanova"]["a"] == 1.0
+    assert math.isnan(table["fanova"]["b"])
+    assert not math.isnan(table["ped_anova"]["b"])  # which costs nothing
+    assert found.n == 130
+
+
 @pytest.mark.parametrize(
     ("count", "accuracy", "a", "note"),
     [
@@ -203,6 +252,13 @@ def test_parallel_coordinates(tmp_path: Path) -> None:
     assert [name for _, name in rate.ticks[1:]] == ["0.001", "0.0032", "0.01", "0.032", "0.1"]
     assert filters.ticks == ((0.0, "3/8"), (1.0, "12/32"))
     assert accuracy.places.tolist() == [0.5, 0.6, 0.7, 0.8]
+
+
+def test_whole_numbers_have_their_own_ticks() -> None:
+    rows = pd.DataFrame({"trial": range(4), "place": [5.0, 20.0, 10.0, 10.0]})
+    axis = axes.ParameterAxis("head_epochs", "linear", rows)
+    found = parallel._coordinate(axis, [0, 1, 2, 3])
+    assert found.ticks == ((5.0, "5"), (10.0, "10"), (20.0, "20"))
 
 
 def test_long_names_stay_different() -> None:

@@ -12,7 +12,7 @@ import pytest
 from analysis.facts import layer_table, worked_convolution
 from analysis.pool import pool
 from analysis.published import main
-from analysis.published_rows import Line, lines
+from analysis.published_rows import Line, _of_test, lines
 from analysis.reference import PATH, arm_config, commands, published_epochs, read_reference
 from search.catalog import EXPERIMENTS, find
 from search.errors import StudyFailed
@@ -302,6 +302,22 @@ def test_other_data_is_not_pooled(tmp_path: Path) -> None:
     counted = pool(folders, strict=True)
     assert len(counted.runs) == 3
     assert dict(counted.left_out) == {("s2", "other data or weights than s1"): 3}
+
+
+def test_a_study_of_which_nothing_counts_does_not_choose_the_data(tmp_path: Path) -> None:
+    trials, curves = [{"epochs": 1, "best_epoch": 1}], [{"epoch": 1}]
+    other = study(tmp_path / "a", trials=trials, curves=curves, fingerprint="other")
+    counted = pool([other, three_seeds(tmp_path)], strict=True)
+    assert len(counted.runs) == 3
+    assert not any("other data" in reason for _, reason in counted.left_out)
+
+
+def test_rows_that_do_not_know_the_last_epoch_are_compared_by_the_best_one() -> None:
+    new, old = {"f1_weighted": "0.8", "last_f1_weighted": "0.7"}, {"f1_weighted": "0.9"}
+    assert _of_test("f1_weighted", [new, new]) == ([0.7, 0.7], "last epoch")
+    assert _of_test("f1_weighted", [new, old]) == ([0.8, 0.9], "best epoch")
+    empty = {**old, "last_f1_weighted": ""}
+    assert _of_test("f1_weighted", [empty, new]) == ([0.9, 0.8], "best epoch")
 
 
 def transfer(folder: Path, seconds: float, epochs: int = 10) -> Path:

@@ -228,3 +228,9 @@ def test_the_first_trial_of_a_list_is_not_the_published_one(
     budget = {"trials": 1, "max_epochs": 4, "configurations": configurations}
     text = state(tmp_path, TRIALS[:1], budget=budget)
     assert ('<span class="mark">published</span>' in text) is not bool(configurations)
+
+
+def test_the_published_trial_says_what_the_search_held(tmp_path: Path) -> None:
+    budget = {"trials": 1, "max_epochs": 4, "fixed": {"rate": 0.5}}
+    text = state(tmp_path, TRIALS[:1], budget=budget)
+    assert '<span class="mark">published, but for rate</span>' in text

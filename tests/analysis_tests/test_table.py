@@ -205,6 +205,10 @@ def test_by_of_a_sweep_leaves_out_the_trials_of_its_other_hyperparameters(
     assert table["kernel_size"].tolist() == [3, 5, 7]
     assert table["n"].tolist() == [1, 1, 1]
     assert table["mean"].tolist() == [0.79, 0.80, 0.78]
+    assert command(tmp_path, "s1", "--by", "kernel_size") == 0
+    out = capsys.readouterr().out
+    assert "\nof 4 trials, those of the sweep of kernel_size alone\n" in out
+    assert "\n3 trials: 3 completed\n" in out
     assert command(tmp_path, "s1", "--by", "filters", "--csv") == 0
     table = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert dict(zip(table["filters"], table["n"], strict=True)) == {"3/8/60": 1, "6/16/120": 1}
