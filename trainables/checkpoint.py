@@ -6,7 +6,7 @@ Tensors and plain values only, so that `torch.load(weights_only=True)` reads the
 import logging
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,15 @@ class Checkpoint:
     """A trial as it stood after an epoch.
 
     `models` holds a state dict for each stage that had begun: those of stages that had ended as
-    they ended, so that a later stage that builds on them finds what it found before.
+    they ended, so that a later stage that builds on them finds what it found before. `passes` are
+    the most images that the network saw at once, by stage (None: a batch), within `memory_mb`.
     """
 
     history: list[EpochResult]
     models: list[dict[str, Tensor]]
     optimizer: dict[str, Any]
+    passes: list[int | None] | None = None  # an older version's has none
+    memory_mb: float | None = None
 
 
 def read_checkpoint(budget: Budget, identity: str) -> Checkpoint | None:
@@ -78,15 +81,23 @@ def _read(path: Path, budget: Budget, identity: str) -> Checkpoint:
     history = [EpochResult(**row) for row in state["history"]]
     if len(history) > budget.epochs:
         raise ValueError(f"it has {len(history)} epochs, the budget {budget.epochs}")
-    return Checkpoint(history, state["models"], state["optimizer"])
+    parts = state.get("passes"), state.get("memory_mb")
+    return Checkpoint(history, state["models"], state["optimizer"], *parts)
 
 
 class Keeper:
     """Writes the checkpoint and the best weights of one trial, within its budget."""
 
-    def __init__(self, budget: Budget, identity: str, history: list[EpochResult]) -> None:
-        """Keep `history`, which the caller appends to, in every checkpoint."""
+    def __init__(
+        self,
+        budget: Budget,
+        identity: str,
+        history: list[EpochResult],
+        passes: Sequence[int | None] = (),
+    ) -> None:
+        """Keep `history`, which the caller appends to, and `passes` in every checkpoint."""
         self._budget = budget
+        self._passes = list(passes)
         self._identity = identity
         self._history = history
         self._ended: list[dict[str, Tensor]] = []
@@ -136,6 +147,8 @@ class Keeper:
             "models": [*self._ended, model.state_dict()],
             "optimizer": optimizer.state_dict(),
             "history": [asdict(result) for result in self._history],
+            "passes": self._passes,
+            "memory_mb": self._budget.memory_mb,
         }
         replace_file(path, lambda aside: torch.save(state, aside))
 

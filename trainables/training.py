@@ -86,8 +86,11 @@ def run_stages(
     passes = _passes(builders, budget, device)
     saved = read_checkpoint(budget, identity)
     history = list(saved.history) if saved else []
+    if saved and saved.passes and saved.memory_mb == budget.memory_mb:
+        # What the process itself takes differs from one to the next, by little.
+        passes = saved.passes
     yield from list(history)
-    keeper = Keeper(budget, identity, history)
+    keeper = Keeper(budget, identity, history, passes)
     end = 0
     for number, build in enumerate(builders):
         if end == budget.epochs:

@@ -1,8 +1,13 @@
 """What is trained: a published configuration on drawn images, and the operations that it takes."""
 
+import contextlib
 import importlib
+import os
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -135,10 +140,21 @@ def _room_mb(work: Work) -> float | None:
     return gpu_room_mb(whole, work.share)
 
 
+@contextlib.contextmanager
+def _cache_of_its_own() -> Iterator[None]:
+    """Keep what frozen layers give of drawn images out of the user's cache."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.dict(os.environ, TRELLIS_CACHE=folder),
+    ):
+        yield
+
+
 def epoch_operations(work: Work) -> int:
     """Return floating-point operations of one epoch of training: 2 per multiply-add.
 
-    Counted on one batch of the last stage, on the CPU in float32; evaluation is left out.
+    Counted on one batch of the last stage by torch's own layers: on the meta device, which takes
+    none of the ways made for CPUs, whose zeros would count. Evaluation is left out.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -146,12 +162,13 @@ def epoch_operations(work: Work) -> int:
     one = replace(work, images=work.config["batch_size"])
     module = importlib.import_module(f"trainables.{work.experiment}")
     budget = replace(budget_of(one), device="cpu", precision="float32", memory_mb=None)
-    for build in module.stages(one.config, drawn(one), budget):
-        stage = build(torch.device("cpu"))
-    stage.model.train()
+    with _cache_of_its_own():
+        for build in module.stages(one.config, drawn(one), budget):
+            stage = build(torch.device("cpu"))
+        inputs = stage.prepare(stage.train.inputs).to("meta")
+    model, labels = stage.model.train().to("meta"), stage.train.labels.to("meta")
     with FlopCounterMode(display=False) as counter:
-        logits = stage.model(stage.prepare(stage.train.inputs))
-        stage.loss(logits, stage.train.labels).backward()
+        stage.loss(model(inputs), labels).backward()
     images = work.images or SHAPES[work.experiment][3]
     batch: int = one.config["batch_size"]
     counted: int = counter.get_total_flops()

@@ -59,6 +59,25 @@ def test_operations_of_mnist_by_hand() -> None:
     )
 
 
+def test_operations_of_lenet_by_hand() -> None:
+    # 64x64, kernel 5: 60x60, pooled to 30, 26, 13, 9. The ways made for CPUs fill kernels up.
+    first, second = 60 * 60 * 25 * 3 * 6, 26 * 26 * 25 * 6 * 16
+    third, dense = 9 * 9 * 25 * 16 * 120, 9 * 9 * 120 * 50 + 50 * 3
+    given = Work("lenet_beans", 3, images=64, image_size=64)
+    counted = work.epoch_operations(given)
+    assert counted == 2 * 64 * (2 * first + 3 * (second + third + dense))
+
+
+def test_what_is_counted_leaves_the_cache_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRELLIS_CACHE", str(tmp_path / "cache"))
+    given = Work("inception_beans", 3, images=2)
+    monkeypatch.setattr(Work, "config", given.config | {"batch_size": 2})
+    assert work.epoch_operations(given) > 0
+    assert not (tmp_path / "cache").exists()
+
+
 def test_drawn_data_has_the_published_shape() -> None:
     data = work.drawn(Work("mnist_cnn", 3, images=40))
     split = data.split("validation", None)

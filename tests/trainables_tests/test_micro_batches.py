@@ -1,12 +1,14 @@
 """Batches in parts: the same gradient, no more memory than given, or a refusal."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +65,42 @@ def gradients(of: Stage) -> list[Tensor]:
     totals = train_step(of, of.train, torch.arange(8), torch.Generator(), nullcontext())
     assert totals.shape == (2,)
     return [a - b.detach() for a, b in zip(before, of.model.parameters(), strict=True)]
+
+
+def test_a_trial_that_goes_on_splits_its_batches_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the process itself takes differs a little, and may make it another size."""
+    seen: list[int | None] = []
+    sizes = {"now": 3}
+
+    def chosen(builders: Any, *_: Any) -> Any:
+        return passes.Passes([sizes["now"]] * len(builders), tight=False)
+
+    real = run_epoch
+
+    def noted(of: Stage, *given: Any) -> Any:
+        seen.append(of.micro_batch)
+        return real(of, *given)
+
+    monkeypatch.setattr(passes, "micro_batches", chosen)
+    monkeypatch.setattr(training, "run_epoch", noted)
+    monkeypatch.setattr("trainables.checkpoint._MAX_SHARE", math.inf)
+    budget = replace(FLOAT32, epochs=3, folder=tmp_path, memory_mb=900.0)
+
+    def run(of: Budget) -> Any:
+        return training.run_stages([lambda _: lenet(None)], of, "a")
+
+    next(run(budget))
+    sizes["now"] = 2
+    assert len(list(run(budget))) == 3
+    assert seen == [3, 3, 3]
+    for path in tmp_path.iterdir():
+        path.unlink()
+    next(run(budget))
+    sizes["now"] = 1
+    assert len(list(run(replace(budget, memory_mb=500.0)))) == 3  # other memory, other parts
+    assert seen[3:] == [2, 1, 1]
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 7, 8, 100])
