@@ -17,10 +17,9 @@ from analysis.compare_text import SECONDS, cell, measures, told
 from analysis.comparison import Comparison, Side, compare
 from analysis.frames import resolve_studies
 from analysis.layout import Column, Section, plain
-from search.errors import UsageError
+from search.errors import StudyFailed, UsageError
 from search.progress import say, settings
 from search.statistics import Summary
-from trainables.errors import TrellisError
 from trainables.files import replace_text
 
 PROG = "python -m analysis.compare"
@@ -87,7 +86,7 @@ def _write(found: Comparison, path: Path) -> None:
     try:
         replace_text(path, page(found))
     except OSError as error:
-        raise TrellisError(f"cannot write {path}: {error.strerror}") from None
+        raise StudyFailed(f"cannot write {path}: {error.strerror}") from None
     say(f"with figures: {path}")
 
 

@@ -114,9 +114,12 @@ def draw_curves(found: Comparison) -> "Figure":
 
 
 def _names(found: Comparison) -> list[str]:
-    """Return the studies' names as matplotlib shows them: short, and "$" begins no formula."""
+    """Return the studies' names as matplotlib shows them: short, and "$" begins no formula.
+
+    It leaves a name out of a legend that begins with "_", but for a space without width before it.
+    """
     names = distinct([side.name for side in found.sides], 32)
-    return [name.replace("$", r"\$") for name in names]
+    return ["\u200b" * name.startswith("_") + name.replace("$", r"\$") for name in names]
 
 
 def _figure(figure: "Figure", caption: str) -> str:

@@ -6,8 +6,9 @@ study is not confirmed all are compared by validation, which is optimistic: it c
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,10 @@ def compare(folders: Sequence[Path]) -> Comparison:
         StudyFailed: no trial of one has finished.
         TrellisError: a file of one is damaged.
     """
-    closed = [folder.resolve().name for folder in folders if _recommended(folder) is None]
+    named = list(zip(_told_apart(folders), folders, strict=True))
+    closed = [name for name, folder in named if _recommended(folder) is None]
     split = "validation" if closed else "test"
-    sides = [read_side(folder, split) for folder in folders]
+    sides = [replace(read_side(folder, split), name=name) for name, folder in named]
     warnings = [f"{side.name}: {side.warning}" for side in sides if side.warning]
     if closed:
         warnings.append(
@@ -101,6 +103,16 @@ def compare(folders: Sequence[Path]) -> Comparison:
     pairs = [side for side in sides[1:] if side.images == sides[0].images]
     found = [difference(sides[0], side) for side in pairs]
     return Comparison(split, sides, found, warnings)
+
+
+def _told_apart(folders: Sequence[Path]) -> list[str]:
+    """Return the studies' names; of those that share one, the folder that they are in, too."""
+    places = [folder.resolve() for folder in folders]
+    shared = Counter(place.name for place in places)
+    return [
+        place.name if shared[place.name] == 1 else f"{place.parent.name}/{place.name}"
+        for place in places
+    ]
 
 
 def read_side(folder: Path, split: str) -> Side:

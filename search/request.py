@@ -87,7 +87,7 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
     """
     wrong = Mistakes()
     experiment = _experiment(arguments, wrong)
-    other = _other_experiment(experiment, manifest)
+    other = _other_experiment(experiment, manifest) or _other_data(arguments, manifest)
     old = {} if other or manifest is None else manifest
     machine = this_machine()
     local = arguments.address == "local"
@@ -149,6 +149,15 @@ def _other_experiment(experiment: Experiment | None, manifest: Mapping[str, Any]
     if experiment is None or had in (None, experiment.name):
         return ""
     return f"experiment: the study has {had}, now it would be {experiment.name}"
+
+
+def _other_data(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None) -> str:
+    """Return in which kind of data a study differs from what is asked for: before any comes."""
+    had = manifest["data"]["kind"] if manifest else None
+    asked = (arguments.data or had or "").partition(":")[0]
+    if had is None or asked in (had, ""):
+        return ""
+    return f"data.kind: the study has {had}, now it would be {asked}"
 
 
 def _data(

@@ -395,3 +395,32 @@ def test_a_study_is_not_compared_with_itself(
     folder = lenet(tmp_path)
     assert main([folder.name, str(folder), "--results-dir", str(folder.parent)]) == 2
     assert "every study can be named once" in capsys.readouterr().err
+
+
+def test_studies_of_one_name_are_told_apart_by_their_folders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = lenet(tmp_path / "a"), lenet(tmp_path / "b")
+    found = compare([one, two, inception(tmp_path)])
+    assert [side.name for side in found.sides] == ["a/lenet", "b/lenet", "inception"]
+    assert (found.differences[0].first, found.differences[0].other) == ("a/lenet", "b/lenet")
+    assert any("not confirmed: a/lenet, b/lenet, inception." in each for each in found.warnings)
+
+
+def test_a_name_that_begins_with_a_line_is_in_the_legend(tmp_path: Path) -> None:
+    found = compare([lenet(tmp_path, "_first"), inception(tmp_path)])
+    legend = draw_curves(found).axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["\u200b_first", "inception"]
+
+
+def test_a_page_that_cannot_be_written_is_no_mistake_of_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("analysis.compare.replace_text", full)
+    words = [str(lenet(tmp_path)), str(inception(tmp_path)), "--to", str(tmp_path / "page.html")]
+    assert main(words) == 1
+    assert "page.html: No space left on device" in capsys.readouterr().err

@@ -411,6 +411,19 @@ SEEDS = Plan(4, 8, stopper="none", sweep=("dropout=0.2",), seeds=2)
 LATER = Plan(4, 8, first_rung=3)
 
 
+@pytest.mark.parametrize(
+    ("words", "kind", "other"),
+    [("--data tfds", "embedded", "tfds"), ("--data embedded", "tfds", "embedded")],
+)
+def test_other_data_on_resume_is_refused_before_it_comes(
+    words: str, kind: str, other: str
+) -> None:
+    old = manifest(STUDY, kind=kind)
+    line = f"data.kind: the study has {kind}, now it would be {other}"
+    with pytest.raises(ResumeRefused, match=line):
+        resume(words, old)
+
+
 @pytest.mark.parametrize("plan", [STUDY, SWEEP, SEEDS, LATER])
 def test_what_is_not_given_on_resume_comes_from_the_study(plan: Plan) -> None:
     asked = resume("", manifest(plan))
