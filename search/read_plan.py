@@ -69,7 +69,7 @@ def read_plan(
     except ValueError as error:
         wrong.append(str(error))
     _check_stages(experiment, plan, wrong)
-    if experiment.stage_epochs:
+    if experiment.stage_epochs and not old:  # a study that is there goes on as it began
         _check_cut(experiment, plan, fixed, arguments.sweep or (), wrong)
     _check_first_rung(arguments.first_rung, experiment, plan, wrong)
     return plan
@@ -113,7 +113,7 @@ def _check_cut(
     most = 0
     for config in configs:
         ends = list(accumulate(config.get(name, 0) for name in stages))
-        counted = (end for name, end in zip(stages, ends, strict=True) if name in asked)
+        counted = [e for n, e in zip(stages, ends, strict=True) if n in asked and n in config]
         most = max(most, ends[-1] if named else max(counted, default=0))
     if most > plan.max_epochs:
         wrong.append(

@@ -342,6 +342,7 @@ def test_a_budget_must_reach_the_last_stage(words: str, wrong: bool) -> None:
         ("--max-epochs 9 --fix head_epochs=10 --fix unfreeze_blocks=0",
          "9: head_epochs would be cut short, 10"),
         ("--max-epochs 32 --sweep finetune_epochs", ""),
+        ("--max-epochs 9 --fix finetune_epochs=4 --fix unfreeze_blocks=0", ""),  # not in force
         ("--max-epochs 26 --sweep head_epochs", ""),
         ("--preset quick --sweep unfreeze_blocks", ""),  # all are cut alike
     ],
