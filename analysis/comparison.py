@@ -6,7 +6,6 @@ study is not confirmed all are compared by validation, which is optimistic: it c
 
 import re
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -106,13 +105,15 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
 
 def _told_apart(folders: Sequence[Path]) -> list[str]:
-    """Return the studies' names; of those that share one, the folder that they are in, too."""
-    places = [folder.resolve() for folder in folders]
-    shared = Counter(place.name for place in places)
-    return [
-        place.name if shared[place.name] == 1 else f"{place.parent.name}/{place.name}"
-        for place in places
-    ]
+    """Return the studies' names; those that share one with as much of their paths as it takes."""
+    places = [folder.resolve().parts for folder in folders]
+
+    def name(place: tuple[str, ...]) -> str:
+        ends = (place[-count:] for count in range(1, len(place) + 1))
+        own = next(end for end in ends if sum(p[-len(end) :] == end for p in places) == 1)
+        return "/".join(own)
+
+    return [name(place) for place in places]
 
 
 def read_side(folder: Path, split: str) -> Side:

@@ -12,6 +12,7 @@ from analysis.figures.savings import Activations
 from analysis.frames import CONFIG, CURVE_TYPES, config_names, read_curves, read_manifest
 from analysis.frames import read_trials as read_trial_rows
 from search.catalog import EXPERIMENTS
+from search.domains import configuration as in_force
 from search.epochs import trial_epochs
 from search.errors import StudyFailed
 from search.experiment import Experiment
@@ -76,7 +77,12 @@ class ReportedStudy:
     def as_published(self) -> str:
         """How configurations marked as the published one differ from it: what the search held."""
         defaults, fixed = self.manifest.get("defaults", {}), self.budget.get("fixed", {})
-        others = [name for name, value in fixed.items() if value != defaults.get(name)]
+        whole, held = defaults, {**defaults, **fixed}
+        if self.experiment is not None:  # only what is in force tells them apart
+            space, known = self.experiment.space(), {**self.experiment.defaults(), **defaults}
+            whole, held = in_force(space, known), in_force(space, {**known, **fixed})
+        missing = object()
+        others = [n for n in {**whole, **held} if whole.get(n, missing) != held.get(n, missing)]
         return f"published, but for {', '.join(others)}" if others else "published"
 
     @property

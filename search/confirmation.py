@@ -110,9 +110,13 @@ def _confirm_search(
         chosen = _as_begun(old, chosen, top, seeds, experiment, records, nested)
     else:
         plan = training_plan(budget, chosen, seeds or _SEEDS)
-        old = {**manifest, "budget": json.loads(json.dumps(plan.as_json()))}
+        had = manifest.get("resources", {}).items()
+        # Memory is divided anew, among other trials than those of the search.
+        kept = {name: value for name, value in had if name not in ("memory_per_trial", "at_once")}
+        content = json.loads(json.dumps(plan.as_json()))
+        old = {**manifest, "budget": content, "resources": kept}
     request, interrupts = _request(arguments, root, FOLDER_NAME, old, resume)
-    request = replace(request, again=_again(arguments, top or _TOP))
+    request = replace(request, again=_again(arguments, _top_of(old) if resume else top or _TOP))
     with interrupts.caught():
         code = Session(request, interrupts, old).run()
         if code != EXIT_DONE or not (nested / "study.json").is_file():  # time was up before that
@@ -126,9 +130,10 @@ def _confirm_search(
         return judged(request, root, nested, manifest, chosen, interrupts)
 
 
-def _again(arguments: argparse.Namespace, top: int) -> tuple[str, ...]:
+def _again(arguments: argparse.Namespace, top: int | str | None) -> tuple[str, ...]:
     """Return the command that goes on; study.json keeps it, and has the rest."""
-    words = ["python", "-m", "search.confirm", str(arguments.study), "--top", str(top)]
+    words = ["python", "-m", "search.confirm", str(arguments.study)]
+    words += [] if top is None else ["--top", str(top)]
     if arguments.results_dir != "results":
         words += ["--results-dir", arguments.results_dir]
     given = _passed_on(arguments)
@@ -176,6 +181,12 @@ def _as_begun(
     ]
 
 
+def _top_of(old: Mapping[str, Any]) -> str | None:
+    """Return the --top that a confirmation was begun with; None where it does not tell."""
+    command = [str(word) for word in old.get("command", ())]
+    return command[command.index("--top") + 1] if "--top" in command[:-1] else None
+
+
 def _begun_with(
     old: Mapping[str, Any], top: int, now: Sequence[Contender], had: Collection[str]
 ) -> bool:
@@ -184,11 +195,10 @@ def _begun_with(
     So it is where it was begun with that number, or with one that chooses the same; a search that
     had fewer has them all. Of older ones, which do not say, their number is all there is.
     """
-    command = list(old.get("command", ()))
     if had == {config_key(each.config) for each in now}:
         return True
-    if "--top" in command:
-        return bool(command[command.index("--top") + 1] == str(top))
+    if (begun := _top_of(old)) is not None:
+        return begun == str(top)
     # The best K, and the published one where it is not among them.
     published = any(each.published and config_key(each.config) in had for each in now)
     return len(had) - top in ((0, 1) if published else (0,))

@@ -12,6 +12,8 @@ from trainables.seeds import derive
 
 # Up to here a grid is walked whole before a sample is drawn (a second or less).
 _WHOLE = 10_000
+# So many draws in a row of known points tell that nearly all are known.
+_AGAIN = 200
 
 
 class GridTrial(ValueTrial):
@@ -95,16 +97,26 @@ def grid_sample(
         every = list(whole)
         draws.shuffle(every)
         return [dict(point) for point in every[:count]]
+    return [dict(point) for point in _drawn(space, tuple(fixed.items()), count, seed)]
+
+
+@lru_cache(maxsize=1)
+def _drawn(
+    space: Space, fixed: tuple[tuple[str, Any], ...], count: int, seed: int
+) -> tuple[dict[str, Any], ...]:
+    """Return distinct points of a large grid; a search asks often at its start."""
+    draws, held = random.Random(derive(seed, "grid")), dict(fixed)
     chosen: dict[str, dict[str, Any]] = {}
     again = 0  # draws in a row of what was drawn before
-    while len(chosen) < count and again < _WHOLE:
-        config = space(_DrawnTrial(fixed, draws))
+    while len(chosen) < count and again < _AGAIN:
+        config = space(_DrawnTrial(held, draws))
         again = again + 1 if repr(config) in chosen else 0
         chosen.setdefault(repr(config), config)
     if len(chosen) < count:  # hardly any is left
-        for config in grid(space, fixed):
-            chosen.setdefault(repr(config), config)
-    return list(chosen.values())[:count]
+        left = [config for config in grid(space, held) if repr(config) not in chosen]
+        draws.shuffle(left)
+        chosen |= {repr(config): config for config in left[: count - len(chosen)]}
+    return tuple(chosen.values())
 
 
 @lru_cache(maxsize=1)

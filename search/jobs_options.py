@@ -1,6 +1,8 @@
 """The command lines of search.submit, and what is wrong with them before anything is sent."""
 
 import argparse
+import contextlib
+import io
 import re
 import secrets
 import time
@@ -147,16 +149,13 @@ def check(arguments: argparse.Namespace, words: Sequence[str]) -> Submission:
     gpus = wrong.parse("--cluster-gpus", arguments.cluster_gpus, whole)
     if wrong:
         raise UsageError(wrong)
-    passed = _ours().parse_known_args(list(words))[1]
-    # First, for without an option of ours it may stand behind one that takes several words.
-    passed.remove(arguments.experiment)
     stamp, token = time.strftime("%Y%m%d-%H%M%S"), secrets.token_hex(2)
     study = arguments.study or f"{arguments.experiment}-{stamp}-{token}"
     return Submission(
         job=f"{study}-{token}" if arguments.study else study,
         study=study,
         experiment=arguments.experiment,
-        words=(arguments.experiment, *passed),
+        words=_passed_on(arguments, words),
         cluster=cluster,
         results=None
         if is_remote(arguments.results_dir)
@@ -166,6 +165,22 @@ def check(arguments: argparse.Namespace, words: Sequence[str]) -> Submission:
         cluster_gpus=gpus or 0,
         detach=arguments.detach,
     )
+
+
+def _passed_on(arguments: argparse.Namespace, words: Sequence[str]) -> tuple[str, ...]:
+    """Return the words of search.run, the experiment first.
+
+    Without our options between them it might stand behind one that takes several words.
+    """
+    passed = _ours().parse_known_args(list(words))[1]
+    read = options.build_parser()
+    for place, word in enumerate(passed):
+        if word == arguments.experiment:
+            found = (word, *passed[:place], *passed[place + 1 :])
+            with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
+                if read.parse_args(found).warm_start == arguments.warm_start:
+                    return found
+    raise AssertionError("the experiment is one of the words")
 
 
 def _cluster_place(arguments: argparse.Namespace, wrong: Mistakes) -> str | None:
@@ -193,6 +208,7 @@ def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
     What lies there (data, weights, the study to resume) is left to the job.
     """
     asked = argparse.Namespace(**vars(arguments))
+    experiment = EXPERIMENTS.get(arguments.experiment)
     asked.address, asked.resume = "auto", False
     if arguments.resume or is_remote(arguments.results_dir):
         wrong.parse("--study", arguments.study, options.study_name)
@@ -201,6 +217,10 @@ def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
         for name in _FIT_THE_STUDY:
             wrong.parse(f"--{name.replace('_', '-')}", getattr(asked, name), options.at_least(1))
             setattr(asked, name, None)
+        staged = experiment.stage_epochs if experiment else ()
+        for name in ("fix", "sweep"):  # as many epochs as that study has: not known here
+            words = getattr(asked, name) or ()
+            setattr(asked, name, [w for w in words if w.partition("=")[0] not in staged])
     if is_remote(arguments.results_dir):  # which the cluster must reach, but not this machine
         asked.results_dir = "results"
     for word in arguments.warm_start or ():
@@ -211,7 +231,6 @@ def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
         wrong.append(f"--mlflow: {mistake}")
     if re.fullmatch(r"folder:.+", arguments.data or "") and arguments.data_dir is None:
         asked.data = "embedded"
-    experiment = EXPERIMENTS.get(arguments.experiment)
     if experiment is not None and experiment.pretrained and arguments.weights is not None:
         asked.weights = "random"
     try:

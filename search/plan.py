@@ -109,8 +109,10 @@ def rungs_in_reach(experiment: Experiment, plan: Plan) -> tuple[int, ...]:
 
 def most_epochs(experiment: Experiment, plan: Plan) -> int:
     """Return how many epochs a configuration may ask for by its stages; 0 without stages."""
+    *earlier, last = experiment.stage_epochs or ("",)
     known = domains(experiment.space(), experiment.defaults())
-    return sum(max(_held_or_all(plan, known[name])) for name in experiment.stage_epochs)
+    stages = [*earlier, last] if last in published(experiment, plan) else earlier
+    return sum(max(_held_or_all(plan, known[name])) for name in stages)
 
 
 def _held_or_all(plan: Plan, domain: Domain) -> list[Any]:

@@ -68,8 +68,10 @@ def read_plan(
         experiment.check(published(experiment, plan))
     except ValueError as error:
         wrong.append(str(error))
+    found = len(wrong)
     _check_stages(experiment, plan, wrong)
-    if experiment.stage_epochs and not old:  # a study that is there goes on as it began
+    # A study that is there goes on as it began.
+    if experiment.stage_epochs and not old and len(wrong) == found:
         _check_cut(experiment, plan, fixed, arguments.sweep or (), wrong)
     _check_first_rung(arguments.first_rung, experiment, plan, wrong)
     return plan

@@ -87,7 +87,7 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
     """
     wrong = Mistakes()
     experiment = _experiment(arguments, wrong)
-    other = _other_experiment(experiment, manifest) or _other_data(arguments, manifest)
+    other, other_data = _other_experiment(experiment, manifest), _other_data(arguments, manifest)
     old = {} if other or manifest is None else manifest
     machine = this_machine()
     local = arguments.address == "local"
@@ -103,14 +103,14 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
     timeout_s = wrong.parse("--trial-timeout", arguments.trial_timeout, options.duration_s)
     for line in beside_mistakes(arguments.tensorboard, arguments.mlflow):
         wrong.append(line)  # not +=, which escapes nothing
-    data = _data(arguments, old.get("data", {}), experiment, wrong)
+    data = _data(arguments, {} if other_data else old.get("data", {}), experiment, wrong)
     plan = read_plan(arguments, old.get("budget", {}), experiment, wrong)
     weights = read_weights(arguments.weights, old.get("weights"), experiment, wrong)
     place = _folder(arguments, experiment, wrong)
     if wrong or experiment is None or plan is None or data is None or place is None:
         raise UsageError(wrong)
     folder, store = place
-    if other:
+    if other := other or other_data:
         raise ResumeRefused(f"study {folder.name} was made with other settings:\n{other}")
     asked = Asked(cpus, gpus, concurrent, memory, arguments.at_once, plan.trials)
     return Request(

@@ -38,14 +38,15 @@ class Checkpoint:
 
     `models` holds a state dict for each stage that had begun: those of stages that had ended as
     they ended, so that a later stage that builds on them finds what it found before. `passes` are
-    the most images that the network saw at once, by stage (None: a batch), within `memory_mb`.
+    the most images that the network saw at once, by stage (None: a batch), as they fit into
+    `room`: memory, device and precision.
     """
 
     history: list[EpochResult]
     models: list[dict[str, Tensor]]
     optimizer: dict[str, Any]
     passes: list[int | None] | None = None  # an older version's has none
-    memory_mb: float | None = None
+    room: list[Any] | None = None
 
 
 def read_checkpoint(budget: Budget, identity: str) -> Checkpoint | None:
@@ -81,7 +82,7 @@ def _read(path: Path, budget: Budget, identity: str) -> Checkpoint:
     history = [EpochResult(**row) for row in state["history"]]
     if len(history) > budget.epochs:
         raise ValueError(f"it has {len(history)} epochs, the budget {budget.epochs}")
-    parts = state.get("passes"), state.get("memory_mb")
+    parts = state.get("passes"), state.get("room")
     return Checkpoint(history, state["models"], state["optimizer"], *parts)
 
 
@@ -94,10 +95,11 @@ class Keeper:
         identity: str,
         history: list[EpochResult],
         passes: Sequence[int | None] = (),
+        room: Sequence[Any] = (),
     ) -> None:
-        """Keep `history`, which the caller appends to, and `passes` in every checkpoint."""
+        """Keep `history`, which the caller appends to, `passes` and `room` in every checkpoint."""
         self._budget = budget
-        self._passes = list(passes)
+        self._passes, self._room = list(passes), list(room)
         self._identity = identity
         self._history = history
         self._ended: list[dict[str, Tensor]] = []
@@ -148,7 +150,7 @@ class Keeper:
             "optimizer": optimizer.state_dict(),
             "history": [asdict(result) for result in self._history],
             "passes": self._passes,
-            "memory_mb": self._budget.memory_mb,
+            "room": self._room,
         }
         replace_file(path, lambda aside: torch.save(state, aside))
 

@@ -86,11 +86,12 @@ def run_stages(
     passes = _passes(builders, budget, device)
     saved = read_checkpoint(budget, identity)
     history = list(saved.history) if saved else []
-    if saved and saved.passes and saved.memory_mb == budget.memory_mb:
+    room = [budget.memory_mb, device.type, machine.precision(budget, device)]
+    if saved and saved.passes and saved.room == room:
         # What the process itself takes differs from one to the next, by little.
         passes = saved.passes
     yield from list(history)
-    keeper = Keeper(budget, identity, history, passes)
+    keeper = Keeper(budget, identity, history, passes, room)
     end = 0
     for number, build in enumerate(builders):
         if end == budget.epochs:

@@ -114,7 +114,7 @@ def _fanova(study: "Study") -> "pd.Series[float]":
     study = _sampled(study)
     trials = study.get_trials(deepcopy=False)
     common = set.intersection(*(set(_few_choices(trial)) for trial in trials))
-    if not common:
+    if not common or len({trial.value for trial in trials}) == 1:
         return pd.Series(dtype="float64")
     trees = _MANY_TREES if len(trials) <= _FEW_TRIALS else _TREES
     evaluator = FanovaImportanceEvaluator(n_trees=trees, seed=_SEED)

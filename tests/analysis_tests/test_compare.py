@@ -403,6 +403,9 @@ def test_studies_of_one_name_are_told_apart_by_their_folders(
     one, two = lenet(tmp_path / "a"), lenet(tmp_path / "b")
     found = compare([one, two, inception(tmp_path)])
     assert [side.name for side in found.sides] == ["a/lenet", "b/lenet", "inception"]
+    three = [lenet(tmp_path / each / "results") for each in ("one", "two")]
+    sides = compare([*three, one]).sides
+    assert [side.name for side in sides] == ["one/results/lenet", "two/results/lenet", "a/lenet"]
     assert (found.differences[0].first, found.differences[0].other) == ("a/lenet", "b/lenet")
     assert any("not confirmed: a/lenet, b/lenet, inception." in each for each in found.warnings)
 

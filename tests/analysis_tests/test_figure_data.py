@@ -1,6 +1,7 @@
 """The data behind every figure of a report, on studies whose answers are worked out by hand."""
 
 import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,16 @@ def test_importance_of_many_trials_and_choices_is_bounded(monkeypatch: pytest.Mo
     assert math.isnan(table["fanova"]["b"])
     assert not math.isnan(table["ped_anova"]["b"])  # which costs nothing
     assert found.n == 130
+
+
+def test_trials_of_a_sample_may_all_be_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importance, "_TRIALS", 6)
+    made = [trial(n, a=n / 59) for n in range(60)]
+    chosen = random.Random(0).sample(range(60), 6)
+    other = next(n for n in range(60) if n not in chosen)
+    found = importance.data(made, {n: 0.9 if n == other else 0.3 for n in range(60)})
+    assert found.rows["fanova"].isna().all()
+    assert found.n == 60
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from analysis.report import write_report
 from analysis.report_best import interval
-from analysis.report_study import read_study
+from analysis.report_study import ReportedStudy, read_study
 from search.catalog import find
 from search.errors import StudyFailed
 from tests.analysis_tests.written import (
@@ -231,6 +231,15 @@ def test_the_first_trial_of_a_list_is_not_the_published_one(
 
 
 def test_the_published_trial_says_what_the_search_held(tmp_path: Path) -> None:
-    budget = {"trials": 1, "max_epochs": 4, "fixed": {"rate": 0.5}}
+    budget = {"trials": 1, "max_epochs": 4, "fixed": {"image_size": 64}}
     text = state(tmp_path, TRIALS[:1], budget=budget)
-    assert '<span class="mark">published, but for rate</span>' in text
+    assert '<span class="mark">published, but for image_size</span>' in text
+
+
+def test_what_is_not_in_force_is_no_difference() -> None:
+    defaults = find("lenet_beans").defaults()
+    budget = {"fixed": {"strength": 0.001, "image_size": 64}}
+    manifest = {"experiment": "lenet_beans", "defaults": defaults, "budget": budget}
+    nothing: Any = None
+    made = ReportedStudy(nothing, manifest, nothing, nothing, (), None, ())
+    assert made.as_published == "published, but for image_size"

@@ -179,6 +179,10 @@ def test_the_way_on_names_another_ray_and_place() -> None:
         return " ".join(confirmation._again(build_parser().parse_args(["mine", *words]), 4))
 
     assert way() == "python -m search.confirm mine --top 4"
+    old = {"command": ["python", "-m", "search.confirm", "mine", "--top", "3"]}
+    assert (confirmation._top_of(old), confirmation._top_of({"command": ["x"]})) == ("3", None)
+    unknown = confirmation._again(build_parser().parse_args(["mine"]), None)
+    assert " ".join(unknown) == "python -m search.confirm mine"
     assert way("--results-dir", "r", "--address", "auto", "--concurrent", "2") == (
         "python -m search.confirm mine --top 4 --results-dir r --concurrent 2 --address auto"
     )

@@ -110,6 +110,25 @@ def test_the_experiment_comes_first_for_what_takes_several_words() -> None:
     assert (read.experiment, read.warm_start) == ("lenet_beans", ["a", "b"])
 
 
+def test_a_study_named_like_the_experiment_stays_a_study() -> None:
+    words = ("--warm-start", "lenet_beans", "--trials", "3", "lenet_beans", "--cluster", URL)
+    asked = checked(*words)
+    assert asked.words == ("lenet_beans", "--warm-start", "lenet_beans", "--trials", "3")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--preset", "quick", "--max-epochs", "17", "--sweep", "finetune_epochs"),
+        ("--preset", "quick", "--max-epochs", "20", "--fix", "finetune_epochs=12"),
+        ("--preset", "quick", "--sweep", "finetune_epochs"),  # begun by an earlier version
+    ],
+)
+def test_epochs_of_stages_are_the_study_s_own_on_resume(words: tuple[str, ...]) -> None:
+    asked = ("inception_beans", "--cluster", URL, "--study", "s", *words, "--resume")
+    assert checked(*asked).words[0] == "inception_beans"
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

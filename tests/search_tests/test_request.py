@@ -328,8 +328,10 @@ def test_a_budget_must_reach_the_last_stage(words: str, wrong: bool) -> None:
     if not wrong:
         assert ask(command).plan.max_epochs > 0
         return
-    with pytest.raises(UsageError, match="head_epochs=20 leaves no epoch for finetune_epochs"):
+    with pytest.raises(UsageError) as error:
         ask(command)
+    (told,) = error.value.mistakes
+    assert "head_epochs=20 leaves no epoch for finetune_epochs" in told
 
 
 @pytest.mark.parametrize(
@@ -423,6 +425,13 @@ def test_other_data_on_resume_is_refused_before_it_comes(
     line = f"data.kind: the study has {kind}, now it would be {other}"
     with pytest.raises(ResumeRefused, match=line):
         resume(words, old)
+
+
+def test_other_data_of_a_sweep_is_told_as_such() -> None:
+    with pytest.raises(
+        ResumeRefused, match=r"data\.kind: the study has tfds, now it would be emb"
+    ):
+        resume("--seeds 2 --data embedded", manifest(SEEDS, kind="tfds"))
 
 
 @pytest.mark.parametrize("plan", [STUDY, SWEEP, SEEDS, LATER])

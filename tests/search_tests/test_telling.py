@@ -99,6 +99,8 @@ def test_the_classes_of_a_folder_are_told(
         ("", False),  # 32
         ("--max-epochs 21 --fix head_epochs=5", False),  # and 12
         ("--max-epochs 27 --sweep unfreeze_blocks", False),  # 26 at most
+        ("--max-epochs 20 --fix unfreeze_blocks=0", False),
+        ("--max-epochs 19 --fix unfreeze_blocks=0", True),
     ],
 )
 def test_stages_that_are_cut_are_told(
