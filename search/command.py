@@ -101,9 +101,8 @@ def printed(prog: str, work: Callable[[], int]) -> int:
     code is 1. A reader that has had enough (`| head`) is not told of.
     """
     stream = sys.stdout
-    if (
-        isinstance(stream, io.TextIOWrapper) and stream.errors == "strict"
-    ):  # the name of a folder may be in any letters
+    # The name of a folder may be in any letters.
+    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
         stream.reconfigure(errors="backslashreplace")
     sys.stdout = _Watched(stream)
     try:

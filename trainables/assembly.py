@@ -13,7 +13,7 @@ from trainables.budget import Budget, EpochResult
 from trainables.data import Data, Split
 from trainables.evaluation import Examples
 from trainables.losses import loss_of
-from trainables.nets.parts import give_memory, torch_init
+from trainables.nets.parts import give_memory, reset_others, torch_init
 from trainables.optimizers import SGD, Adam
 from trainables.seeds import generator
 from trainables.training import Stage, run_stages
@@ -74,6 +74,7 @@ def initialised(
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
     give_memory(model)
     initialise(model, generator(seed, "weights"))
+    reset_others(model, generator(seed, "other weights"))
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

@@ -67,9 +67,9 @@ def build(experiment: Experiment, config: dict[str, Any]) -> torch.nn.Module:
     return module.build(config, classes)  # type: ignore[no-any-return]
 
 
-def test_five_experiments_are_visited() -> None:
-    five = "cifar10_net cifar10_transfer inception_beans lenet_beans mnist_cnn"
-    assert " ".join(NAMES) == five
+def test_the_five_experiments_are_visited() -> None:
+    five = {"cifar10_net", "cifar10_transfer", "inception_beans", "lenet_beans", "mnist_cnn"}
+    assert five <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

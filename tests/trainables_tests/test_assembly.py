@@ -53,6 +53,44 @@ def test_weights_follow_from_the_seed_alone() -> None:
     assert not first[0].is_contiguous()
 
 
+def with_others() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.PReLU(), nn.Flatten(), nn.LSTM(16, 5)
+    )
+
+
+def test_layers_other_than_convolutions_and_dense_ones_begin_as_torch_has_them() -> None:
+    one, two, other = (initialised(with_others, torch_init, seed, CPU) for seed in (3, 3, 4))
+    state = one.state_dict()
+    assert state["1.running_var"].tolist() == state["1.weight"].tolist() == [1.0] * 4
+    assert state["1.running_mean"].tolist() == state["1.bias"].tolist() == [0.0] * 4
+    assert state["1.num_batches_tracked"] == 0
+    assert state["2.weight"].tolist() == [0.25]
+    drawn = state["4.weight_ih_l0"]
+    assert drawn.abs().max() <= 5**-0.5  # within 1 / sqrt(hidden size)
+    assert drawn.std() > 0.1
+    assert all(torch.equal(state[name], two.state_dict()[name]) for name in state)
+    assert not torch.equal(drawn, other.state_dict()["4.weight_ih_l0"])
+
+
+def test_drawing_weights_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    initialised(with_others, torch_init, 3, CPU)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_weights_that_nothing_fills_are_refused() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.empty(3))
+
+    with pytest.raises(ValueError, match="Scaled has weights or buffers, and no reset_param"):
+        initialised(Scaled, torch_init, 3, CPU)
+
+
 def test_sgd_with_momentum_by_hand() -> None:
     weight = nn.Parameter(torch.tensor([1.0]))
     model = nn.Module()

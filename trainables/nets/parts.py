@@ -24,6 +24,31 @@ def torch_init(model: nn.Module, generator: torch.Generator) -> None:
                 nn.init.uniform_(module.bias, -bound, bound, generator=generator)
 
 
+def reset_others(model: nn.Module, generator: torch.Generator) -> None:
+    """Initialise what is neither a convolution nor a dense layer, as its layers do by default.
+
+    Batch norm, for one, whose weights and running statistics are not drawn; layers that draw get
+    a seed from `generator`.
+
+    Raises:
+        ValueError: a layer has weights of its own, or buffers, and no way to reset them.
+    """
+    for module in model.modules():
+        own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        if not own or isinstance(module, nn.Conv2d | nn.Linear):
+            continue
+        reset = getattr(module, "reset_parameters", None)
+        if reset is None:
+            kind = type(module).__name__
+            raise ValueError(
+                f"{kind} has weights or buffers, and no reset_parameters to fill them"
+            )
+        seed = int(torch.randint(2**62, (), generator=generator))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            reset()
+
+
 def empty_state(model: nn.Module) -> dict[str, Tensor]:
     """Return a state dict of a network of the meta device: memory on the CPU, nothing in it."""
     return {
