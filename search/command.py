@@ -23,14 +23,18 @@ class Parser(argparse.ArgumentParser):
         """Take the settings of `argparse.ArgumentParser`."""
         super().__init__(allow_abbrev=False, **settings)
 
-    def add_results_dir(self) -> None:
-        """Add --results-dir of a command that reads studies: a Path, or the URI of a store."""
+    def add_results_dir(self, stores: bool = True) -> None:
+        """Add --results-dir of a command that reads studies: a Path, or the URI of a store.
+
+        Without `stores` a URI is still read, for the command to say that it takes none.
+        """
+        about = "where studies are looked for by name (default: results)"
         self.add_argument(
             "--results-dir",
-            metavar="DIR|URI",
+            metavar="DIR|URI" if stores else "DIR",
             type=_place,
             default=Path("results"),
-            help="where studies are looked for by name (default: results), or s3://bucket/folder",
+            help=about + (", or s3://bucket/folder" if stores else ""),
         )
 
     def add_data_dir(self) -> None:

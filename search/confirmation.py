@@ -50,7 +50,7 @@ def confirm(arguments: argparse.Namespace) -> int:
     top = wrong.parse("--top", arguments.top, options.at_least(1))
     seeds = wrong.parse("--seeds", arguments.seeds, options.at_least(1))
     if is_remote(arguments.results_dir) or is_remote(arguments.study):
-        wrong.append("STUDY: a study in a store cannot be confirmed there; copy it here")
+        wrong.append("search.confirm takes a folder: copy the study in the store to one")
     if wrong:
         raise UsageError(wrong)
     root = resolve_study(arguments.study, local_path(arguments.results_dir))

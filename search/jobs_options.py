@@ -28,7 +28,7 @@ _EPILOG = """commands for a job that was submitted (--help after each says more)
   python -m search.submit stop JOB --cluster URL        end it; --resume goes on later
 
 examples:
-  python -m search.submit lenet_beans --cluster http://127.0.0.1:8265 --preset thorough
+  python -m search.submit lenet_beans --cluster http://127.0.0.1:8265 --cluster-gpus 4
   python -m search.submit lenet_beans --cluster http://127.0.0.1:8265 --study mine --detach
   python -m search.submit lenet_beans --cluster http://127.0.0.1:8265 --study mine --resume
 
@@ -77,8 +77,16 @@ def submit_parser() -> Parser:
     parser.prog = _PROGRAM
     parser.description = "Run a study as a job on a Ray cluster, follow it, fetch the results."
     parser.epilog = _EPILOG
+    changed = {
+        "--address": argparse.SUPPRESS,
+        "--study": "default EXPERIMENT-time-and a token",
+        "--results-dir": "where the study is fetched to (results/), or a store that it stays in",
+    }
+    for action in parser._actions:
+        for name in changed.keys() & set(action.option_strings):
+            action.help = changed[name]
     add = parser.add_argument_group("the job").add_argument
-    add("--cluster", metavar="URL", help="dashboard of the cluster: http://127.0.0.1:8265")
+    add("--cluster", metavar="URL", help="its dashboard, such as http://127.0.0.1:8265 (required)")
     add(
         "--cluster-results-dir",
         metavar="DIR|URI",

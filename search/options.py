@@ -59,7 +59,12 @@ def build_parser() -> Parser:
         metavar="PATH|random",
         help="pretrained state dict; default: torchvision's ImageNet weights, downloaded",
     )
-    add("--fix", metavar="NAME=VALUE", action="append", help="hold a hyperparameter")
+    add(
+        "--fix",
+        metavar="NAME=VALUE",
+        action="append",
+        help="hold a hyperparameter at a value of its space",
+    )
     add(
         "--sweep",
         metavar="NAME[=V,...]",
@@ -103,7 +108,11 @@ def build_parser() -> Parser:
         metavar="URI",
         help="log to this MLflow tracking server; give it again with --resume",
     )
-    add("--dry-run", action="store_true", help="check everything, say what would run, and end")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="check command, data and weights, say what would run, end",
+    )
     parser.set_defaults(at_once=None)  # no option: see search.resuming
     return parser
 

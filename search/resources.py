@@ -136,6 +136,11 @@ def check_nodes(nodes: Sequence[Machine], resources: Resources) -> list[str]:
     largest = Machine(
         max(node.cpus for node in nodes), max(node.gpus for node in nodes), "the largest node"
     )
+    if not largest.cpus and not largest.gpus:
+        return [
+            "the cluster has no CPUs or GPUs now: bring some up, with search.submit by "
+            "--cluster-gpus N or --cluster-cpus N, or by min_workers of the cluster"
+        ]
     apart = (
         f"no node has {cpus} CPUs and {gpus:g} GPUs together, as a trial needs; "
         f"ask for other --cpus-per-trial and --gpus-per-trial"

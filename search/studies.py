@@ -34,13 +34,14 @@ def build_parser() -> Parser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    where = Parser(add_help=False)
+    where, here = Parser(add_help=False), Parser(add_help=False)
     where.add_results_dir()
+    here.add_results_dir(stores=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("list", parents=[where], help="a table of all studies")
+    commands.add_parser("list", parents=[here], help="a table of all studies")
     show = commands.add_parser("show", parents=[where], help="all about one study")
     show.add_argument("study", metavar="STUDY", help="its name, or a path to its folder")
-    gone = commands.add_parser("remove", parents=[where], help="remove studies; it asks first")
+    gone = commands.add_parser("remove", parents=[here], help="remove studies; it asks first")
     gone.add_argument("studies", metavar="STUDY", nargs="+")
     gone.add_argument("--yes", action="store_true", help="do not ask")
     _add_export(

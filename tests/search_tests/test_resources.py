@@ -147,7 +147,7 @@ def test_a_node_that_holds_a_trial(nodes: list[tuple[int, int]], cpus: int, gpus
     ("nodes", "cpus", "gpus", "lines"),
     [
         ([], 1, 0.0, ["the cluster has no node that is alive; start one, or give another"]),
-        ([(0, 0), (0, 0)], 1, 0.0, ["--cpus-per-trial 1: the largest node has 0 CPUs; ask for"]),
+        ([(0, 0), (0, 0)], 1, 0.0, ["the cluster has no CPUs or GPUs now: bring some up"]),
         ([(2, 0), (1, 0)], 3, 0.0, ["--cpus-per-trial 3: the largest node has 2 CPUs; ask for"]),
         (
             [(2, 1)],
@@ -176,6 +176,12 @@ def test_a_trial_that_no_node_holds(
     assert len(found) == len(lines)
     for line, begins in zip(found, lines, strict=True):
         assert line.startswith(begins)
+
+
+def test_a_cluster_that_has_nothing_yet_is_told_as_such() -> None:
+    (line,) = check_nodes([Machine(0, 0)], Resources(1, 0.0, 1))
+    assert line.startswith("the cluster has no CPUs or GPUs now: bring some up")
+    assert "--cluster-gpus N" in line
 
 
 @pytest.mark.parametrize(
