@@ -57,7 +57,7 @@ class Domain:
             ValueError: not in the domain; the message lists what is.
         """
         for choice in self.choices:
-            if str(choice) == text:
+            if str(choice) == text or _is_number(text, choice):
                 return choice
         if self.reader is not None:
             try:
@@ -180,6 +180,16 @@ def domains(
                 found[name] = replace(domain, reader=(readers or {}).get(name))
                 pending += [{**change, name: choice} for choice in domain.choices]
     return found
+
+
+def _is_number(text: str, choice: Any) -> bool:
+    """Tell whether a text is another way to write a choice that is a number, such as 1e-3."""
+    if isinstance(choice, bool) or not isinstance(choice, int | float):
+        return False
+    try:
+        return float(text) == choice
+    except ValueError:
+        return False
 
 
 def _sweep_points(word: str, known: Mapping[str, Domain]) -> list[tuple[str, Any]]:

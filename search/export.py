@@ -137,6 +137,7 @@ def preprocessing(winner: Winner) -> dict[str, Any]:
         "before": {
             "orientation": "as EXIF says",
             "transparency": "on white",
+            "colours": "converted to RGB; of 16-bit gray the high byte",
             "resize": {
                 "height": height,
                 "width": width,

@@ -5,7 +5,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,18 +54,31 @@ def image_files(words: Iterable[str]) -> list[Path]:
     In the order given, those of a folder sorted by path. A folder without images stays itself.
     """
     from trainables.data.folder_images import is_image_name
+    from trainables.data.folder_scan import listed, may_be_image
 
     found: list[Path] = []
     for word in words:
         path = Path(word)
-        below = sorted(
-            Path(folder, name)
-            for folder, _, names in (os.walk(path) if path.is_dir() else ())
-            for name in names
-            if is_image_name(name)
-        )
+        files = list(_files_below(path)) if path.is_dir() else []
+        below = sorted(each for each in files if is_image_name(each.name))
+        if unknown := sorted(str(each) for each in files if may_be_image(each.name)):
+            say(f"no known image format by its ending, left out: {listed(unknown)}")
         found += below or [path]
     return found
+
+
+def _files_below(root: Path) -> Iterator[Path]:
+    """Yield the files of a folder as training sees them; tell of what is not looked into."""
+
+    def tell(error: OSError) -> None:
+        say(f"cannot look into {error.filename}: {error.strerror}")
+
+    for folder, inner, names in os.walk(root, onerror=tell):
+        inner[:] = [each for each in inner if not each.startswith(".")]
+        for each in inner:
+            if (link := Path(folder, each)).is_symlink():
+                say(f"{link} is a link to a folder and is left out")
+        yield from (Path(folder, name) for name in names)
 
 
 def _predict(given: argparse.Namespace) -> int:

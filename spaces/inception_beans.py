@@ -55,7 +55,7 @@ def _augmentation(text: str) -> str:
     words = text.split("+")
     if text != "none" and (set(words) - set(_AUGMENTATIONS) or len(set(words)) < len(words)):
         raise ValueError(f"must be none, or joined by + any of {', '.join(_AUGMENTATIONS)}")
-    return text
+    return text if text == "none" else "+".join(w for w in _AUGMENTATIONS if w in words)
 
 
 READERS: dict[str, Callable[[str], Any]] = {"augmentation": _augmentation}

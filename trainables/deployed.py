@@ -67,6 +67,8 @@ def load_image(path: Path, shape: Shape) -> NDArray[np.uint8] | Unreadable:
             return fitted(decode(path.read_bytes()), shape)
     except UnidentifiedImageError:
         return Unreadable("no kind of image that is known")
+    except MemoryError:  # which says nothing of the image
+        raise
     except Exception as error:  # on damaged bytes Pillow raises nearly anything
         return Unreadable(f"{type(error).__name__}: {error}".splitlines()[0])
 

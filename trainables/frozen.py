@@ -96,6 +96,7 @@ def stored(
         if missing:
             _build(missing, split, count, compute, progress)
             values |= _read_all(missing, split, count)
+            store.check_there(cut.name in values for cut in cuts)
             # A trial needs both splits: one must not push out the other.
             store.trim(keep={cut.folder(each) for cut in cuts for each in SPLITS})
     return Activations(values, count if missing else 0, time.perf_counter() - began)

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,6 +163,15 @@ def _folders() -> Iterator[_Folder]:
                 yield _Folder(
                     meta.parent, meta.stat().st_mtime, sum(file.st_size for file in files)
                 )
+
+
+def check_there(found: Iterable[bool]) -> None:
+    """Raise DataError if what was made just now is not there: another process pushed it out."""
+    if not all(found):
+        raise DataError(
+            f"what was put into the cache {root()} was pushed out at once by another process; set "
+            "TRELLIS_CACHE_GB higher, or run one study after the other"
+        )
 
 
 def trim(keep: Collection[Path] = ()) -> list[Path]:

@@ -7,6 +7,7 @@ from spaces import lenet_beans
 from tests.search_tests.toy import DEFAULTS, space
 
 CHOICE = Domain("kernel", choices=(3, 5, 7))
+RATES = Domain("rate", choices=(0.0003, 0.001))
 WORDS = Domain("kind", choices=("none", "l1"))
 STEPPED = Domain("drop", low=0.0, high=0.6, step=0.2)
 LOG = Domain("rate", low=1e-5, high=1e-1, log=True)
@@ -48,6 +49,8 @@ def test_names_beneath_a_choice_beneath_a_choice_are_found() -> None:
     ("domain", "text", "value"),
     [
         (CHOICE, "5", 5),
+        (CHOICE, "5.0", 5),
+        (RATES, "1e-3", 0.001),
         (WORDS, "l1", "l1"),
         (STEPPED, "0.4", 0.4),
         (STEPPED, "0", 0.0),

@@ -155,6 +155,24 @@ def test_bad_images_are_told_and_skipped(
     assert "5 of 6 could not be read and were skipped" in err
 
 
+def test_folders_are_read_as_in_training(
+    lenet: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = (images / "kind 0" / "0.png").read_bytes()
+    for name in ("a.png", "inner/b.png", ".ipynb_checkpoints/a-checkpoint.png", "c.heic", "n.txt"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(good)
+    (tmp_path / "photos" / "link").symlink_to(images)
+    code, out, err = run(capsys, lenet, tmp_path / "photos")
+    assert code == 0
+    seen = [line.split(",")[0] for line in out.splitlines()[1:]]
+    assert seen == [str(tmp_path / "photos" / name) for name in ("a.png", "inner/b.png")]
+    assert f"left out: {tmp_path / 'photos' / 'c.heic'}\n" in err
+    assert f"{tmp_path / 'photos' / 'link'} is a link to a folder and is left out" in err
+    assert "n.txt" not in err
+
+
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8")
 def test_a_name_that_is_no_utf_8_is_printed_as_it_is(
     lenet: Path, images: Path, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]

@@ -2,6 +2,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from trainables import store
-from trainables.data import parallel
+from trainables.data import cache, parallel
 from trainables.data.cache import ensure, resize
 from trainables.data.parallel import in_order
 from trainables.errors import DataError
@@ -321,6 +322,19 @@ def test_one_split_does_not_push_out_the_other(root, monkeypatch):
     assert make(Made(), 4, split="validation").built == 1
     assert whole(root) == [f"{NAME}-4-v1", f"{PRINT[:32]}-validation-4-v1"]
     assert make(None, 4).built == 0
+
+
+def test_what_another_process_pushes_out_at_once_is_told(root, monkeypatch):
+    real = cache._build
+
+    def built(*given: object) -> None:
+        real(*given)
+        for name in whole(root):
+            shutil.rmtree(root / name)
+
+    monkeypatch.setattr(cache, "_build", built)
+    with pytest.raises(DataError, match="was pushed out at once by another process; set TRELLIS"):
+        make(Made(), 4)
 
 
 def test_a_full_disk_leaves_nothing_half_written(root):

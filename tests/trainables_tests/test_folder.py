@@ -96,6 +96,19 @@ def test_conditions_keep_their_shares(sizes, seed):
     assert [Counter(splits.values())[split] for split in SPLITS] == total
 
 
+def test_many_small_conditions_are_not_divided_in_the_order_of_their_names():
+    """100 days with an image each: 70, 15 and 15 of them, spread over the whole time."""
+    days = [f"day{number:02}" for number in range(100)]
+    strata = {f"{day}.png": ("class", day) for day in days}
+    one, two = assign(strata, 0), assign(strata, 7)
+    assert one != two
+    for splits in (one, two):
+        assert [Counter(splits.values())[split] for split in SPLITS] == [70, 15, 15]
+        for split in SPLITS:  # the mean of 15 of 0 to 99 is 49.5 with a deviation of 6.9
+            places = [days.index(path[:5]) for path, name in splits.items() if name == split]
+            assert 28 < sum(places) / len(places) < 71
+
+
 def test_every_class_is_split_70_15_15_and_every_image_is_used_once(tmp_path):
     source = opened(fill(tmp_path, b=20, a=40, c=3))
     assert source.classes == ("a", "b", "c")
@@ -237,6 +250,18 @@ def test_every_mode_becomes_rgb(tmp_path, image, ending, expected):
     assert pixels.dtype == np.uint8
     assert (pixels == expected).all()
     assert folder_images.is_image_name(path.name)
+
+
+@pytest.mark.parametrize("most", [255, 4095])
+def test_16_bit_images_that_would_be_black_are_refused(tmp_path, most):
+    fill(tmp_path, a=3, b=3)
+    for number in range(3):
+        values = np.full((4, 5), most - number, np.uint16)
+        Image.fromarray(values).save(tmp_path / "a" / f"deep{number}.png")
+    (told,) = mistakes(tmp_path)
+    assert told.startswith(f"the 16-bit images use values up to {most} of 65535 and would be nea")
+    Image.fromarray(np.full((4, 5), 4096, np.uint16)).save(tmp_path / "b" / "deep.png")
+    assert opened(tmp_path).classes == ("a", "b")  # a dark one among others
 
 
 def test_the_exif_orientation_is_applied(tmp_path):

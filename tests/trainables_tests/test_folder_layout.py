@@ -27,6 +27,9 @@ def split_folders(root: Path, *names: str) -> Path:
         ("TEST", "Train", "Val"),
         ("dev", "testing", "training"),
         ("train", "valid"),
+        ("test_set", "training_set"),
+        ("seg_test", "seg_train"),
+        ("Test Images", "train-images"),
     ],
 )
 def test_splits_are_not_taken_for_classes(names: tuple[str, ...], tmp_path: Path) -> None:
@@ -40,6 +43,11 @@ def test_a_class_may_have_the_name_of_a_split(tmp_path: Path) -> None:
     root = split_folders(tmp_path, "control", "test")
     assert opened(root).classes == ("control", "test")
     assert len(used(opened(root))) == 12
+
+
+def test_a_split_s_name_in_the_middle_of_a_word_is_none(tmp_path: Path) -> None:
+    root = split_folders(tmp_path, "latest", "trainer")
+    assert opened(root).classes == ("latest", "trainer")
 
 
 def test_classes_without_folders_inside_may_have_any_names(tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def ensure(
         if missing:
             _build(root, missing, opener(), progress)
             entries.update(_read_all(root, missing, False, []))
+            store.check_there(key.size in entries for key in keys)
             # A trial needs both splits: one must not push out the other.
             both = {replace(key, split=each) for key in keys for each in SPLITS}
             store.trim(keep={root / key.name for key in both})

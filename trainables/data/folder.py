@@ -30,6 +30,10 @@ class Entry:
     digest: bytes  # SHA-256 of the file
 
 
+# Of 12-bit values in 16 bits the high byte, which is used, has 16 levels.
+_LEAST_OF_16_BITS = 4096
+
+
 @dataclass(frozen=True)
 class FolderSource:
     """An opened folder; see `trainables.data.source.Source`. Images are RGB, of any size."""
@@ -78,12 +82,14 @@ def open_folder(spec: DataSpec, progress: Progress = silent) -> FolderSource:
     root = Path(spec.location)
     layout = scan(root)
     checked = check(root, tuple(layout.files), progress)
+    _check_levels(checked)
     usable, notes = _usable(layout, checked)
     _check_counts(layout, usable)
     strata = {p: (layout.classes[layout.files[p]], layout.conditions[p]) for p in usable}
     splits = assign(strata, spec.seed)
     entries: dict[str, list[Entry]] = {split: [] for split in SPLITS}
-    whole = hashlib.sha256(b"folder 1")
+    # The number is that of the way of splitting: by conditions there is a second one.
+    whole = hashlib.sha256(b"folder 2" if any(layout.conditions.values()) else b"folder 1")
     for path in sorted(usable):
         entries[splits[path]].append(Entry(path, layout.files[path], usable[path].file))
         words = (path, usable[path].file.hex(), splits[path], layout.conditions[path])
@@ -91,6 +97,16 @@ def open_folder(spec: DataSpec, progress: Progress = silent) -> FolderSource:
     return FolderSource(
         root, layout.classes, whole.hexdigest(), notes, {s: tuple(e) for s, e in entries.items()}
     )
+
+
+def _check_levels(checked: Mapping[str, Checked | None]) -> None:
+    """Refuse 16-bit images of which only the lowest values are in use: they would be black."""
+    deep = [each.most for each in checked.values() if each is not None and each.most is not None]
+    if deep and max(deep) < _LEAST_OF_16_BITS:
+        raise DataError(
+            f"the 16-bit images use values up to {max(deep)} of 65535 and would be nearly black; "
+            "scale them to the whole range, or save them with 8 bits"
+        )
 
 
 def _usable(

@@ -30,10 +30,14 @@ _ALPHA = {"RGBA", "LA", "PA"}
 
 @dataclass(frozen=True)
 class Checked:
-    """SHA-256 digests of a readable image: of its file, and of its size and decoded pixels."""
+    """SHA-256 digests of a readable image: of its file, and of its size and decoded pixels.
+
+    `most` is the highest value of a 16-bit one.
+    """
 
     file: bytes
     pixels: bytes
+    most: int | None = None
 
 
 @cache
@@ -71,6 +75,16 @@ def decode(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(_rgb(_turned(image)))
 
 
+def _most(data: bytes) -> int | None:
+    """Return the highest value of a 16-bit gray image; None for others."""
+    with Image.open(BytesIO(data), formats=_formats()[0]) as image:
+        return int(np.asarray(image).max()) if _is_deep(image) else None
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode == "I" or image.mode.startswith("I;16")
+
+
 def _turned(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
@@ -82,7 +96,7 @@ def _turned(image: Image.Image) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "I" or image.mode.startswith("I;16"):
+    if _is_deep(image):
         # Pillow would clip at 255, which makes nearly every 16-bit image white.
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 0xFFFF:
@@ -125,7 +139,7 @@ def _check(path: Path) -> Checked | None:
             data = path.read_bytes()
             pixels = decode(data)
             digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).digest()
-            _known[key] = Checked(hashlib.sha256(data).digest(), digest)
+            _known[key] = Checked(hashlib.sha256(data).digest(), digest, _most(data))
         return _known[key]
     except MemoryError:  # says nothing of the image: other data would come of leaving it out
         raise DataError(f"memory ran out while {path} was decoded") from None

@@ -5,6 +5,7 @@ No image is opened here. All mistakes of the layout are reported together.
 
 import csv
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,8 @@ def _scan(root: Path) -> Layout:
 
 
 def _look_like_splits(root: Path, classes: Sequence[str]) -> bool:
-    if not classes or not all(name.lower() in _SPLITS for name in classes):
+    words = [set(re.split(r"[\W_]+", name.lower())) for name in classes]
+    if not classes or not all(each & _SPLITS for each in words):
         return False
     inside = (each for name in classes for each in (root / name).iterdir())
     return any(each.is_dir() and not each.name.startswith(".") for each in inside)
@@ -140,9 +142,15 @@ def _images(root: Path, name: str, mistakes: list[str]) -> tuple[list[str], list
         for each in files:
             if is_image_name(each):
                 paths.append((here / each).as_posix())
-            elif not each.startswith(".") and Path(each).suffix.lower() not in _NO_IMAGES:
+            elif may_be_image(each):
                 others.append((here / each).as_posix())
     return sorted(paths), sorted(others)
+
+
+def may_be_image(name: str) -> bool:
+    """Tell whether a file may be an image of an unknown format: no text, table or hidden file."""
+    hidden = name.startswith(".")
+    return not hidden and not is_image_name(name) and Path(name).suffix.lower() not in _NO_IMAGES
 
 
 def _raise(error: OSError) -> None:

@@ -56,8 +56,13 @@ def assign(strata: Mapping[str, tuple[str, str]], seed: int) -> dict[str, str]:
 
 
 def _assign_class(conditions: Mapping[str, list[str]], seed: int, position: int) -> dict[str, str]:
-    """Divide one class. `position` moves rounding ties from one condition to the next."""
-    groups = [conditions[condition] for condition in sorted(conditions)]
+    """Divide one class. `position` moves rounding ties from one condition to the next.
+
+    Their order follows from the seed: many small ones, such as dates, would be divided at two
+    dates if it was that of their names.
+    """
+    order = sorted(conditions, key=lambda condition: _rank(f"condition\0{condition}", seed))
+    groups = [conditions[condition] for condition in order]
     sizes = [len(group) for group in groups]
     train, validation, _ = quotas(sum(sizes))
     trains = apportion(train, sizes, position)
