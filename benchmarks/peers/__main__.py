@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.peers.figure import draw
 from benchmarks.peers.machine import facts, gpus, missing_packages
 from benchmarks.peers.runs import TOOLS, Run, run
-from benchmarks.peers.summary import slowest, table, target, write_csv
+from benchmarks.peers.summary import table, told_target, write_csv
 from benchmarks.peers.task import Task
 from search.catalog import find
 from search.command import Parser, positive
@@ -136,8 +136,7 @@ def tell(options: argparse.Namespace, fixed: dict[str, Any], runs: Sequence[Run]
     title = f"{options.experiment}: {options.trials} trials, {options.max_epochs} epochs{held}"
     write_csv(options.to / "peers.csv", runs)
     draw(runs, title, options.to / "peers.png")
-    by = f"Target: {target(runs):.4f}, what {TOOLS[slowest(runs)]} ends with, which takes longest."
-    text = f"{title}\n\n{table(runs)}\n\n{by}\n{facts(options.cores)}\n"
+    text = f"{title}\n\n{table(runs)}\n\n{told_target(runs)}\n{facts(options.cores)}\n"
     (options.to / "peers.md").write_text(text)
 
 

@@ -21,7 +21,7 @@ from benchmarks.peers.figure import best_so_far, curves, draw
 from benchmarks.peers.images import export
 from benchmarks.peers.records import Record
 from benchmarks.peers.runs import Run
-from benchmarks.peers.summary import slowest, spread, table, target, write_csv
+from benchmarks.peers.summary import slowest, spread, table, target, told_target, write_csv
 from benchmarks.peers.task import Task, chosen
 from search.catalog import find
 from search.domains import domains
@@ -295,6 +295,13 @@ def test_time_to_an_accuracy() -> None:
 def test_target_is_what_the_slowest_ends_with() -> None:
     assert slowest(RUNS) == "optuna"
     assert target(RUNS) == 0.6
+    assert told_target(RUNS) == "Target: 0.6000, what Optuna ends with, which takes longest."
+    cut = [replace(each, timed_out=each.tool == "optuna") for each in RUNS]
+    assert told_target(cut).startswith("Target: 0.6000, what Optuna had when it was ended: in an")
+    # Trellis, ended a moment later, sets no target.
+    late = [replace(each, wall_s=1e6) if each.tool == "trellis" else each for each in RUNS]
+    assert slowest(late) == "optuna"
+    assert slowest([each for each in late if each.tool == "trellis"]) == "trellis"
 
 
 def test_csv_has_a_row_per_improvement_and_the_end(tmp_path: Path) -> None:

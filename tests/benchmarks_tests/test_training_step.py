@@ -21,13 +21,15 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_multiply_adds_and_bytes_by_hand() -> None:
     # 8 x 8 x 2 of 9, 8 x 8 x 3 of 18, then 4 x 4 x 3 to 128 to 10.
     assert training_step.multiply_adds("tiny") == 1152 + 3456 + 6144 + 1280
+    # Thrice, but for the first layer's input.
+    assert training_step.step_adds("tiny") == 2 * 1152 + 3 * (3456 + 6144 + 1280)
     stage = training_step.our_stage("tiny", torch.device("meta"), Budget(1))
     # A pass 18; SGD reads weight, momentum and gradient and writes the first two, of 4 bytes each.
     assert training_step.dense_bytes(stage) == 6144 * (18 + 20)
 
 
 def test_a_row_has_shares_and_ratios(monkeypatch: pytest.MonkeyPatch) -> None:
-    rates = {"float32": 12032 * 3 * 24 / 0.5}
+    rates = {"float32": (3 * 12032 - 1152) * 24 / 0.5}
     monkeypatch.setattr(training_step, "matrix_rate", rates.__getitem__)
     seconds = {SGD: 1.0, torch.optim.SGD: 1.5}
     monkeypatch.setattr(
