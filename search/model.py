@@ -81,14 +81,17 @@ def split_of(experiment: Experiment, config: Mapping[str, Any], data: Data, name
     return data.split(name, config.get("image_size", experiment.image_size))
 
 
-def check_fits(experiment: Experiment, config: Mapping[str, Any], data: Data) -> None:
-    """Refuse images that are too small for a network which takes them as they are.
+def check_fits(
+    experiment: Experiment, config: Mapping[str, Any], data: Data
+) -> tuple[int, int, int]:
+    """Return height, width and channels of images that a network takes as they are.
 
     Raises:
-        UsageError: they are.
+        UsageError: they are too small for it.
     """
     height, width, channels = data.split("train", experiment.image_size).images.shape[1:]
     try:
         network(experiment, config, len(data.classes), (height, width, channels))
     except ValueError as error:
         raise UsageError([f"images of {height}x{width}: {error}"]) from None
+    return height, width, channels

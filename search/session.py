@@ -179,7 +179,9 @@ class Session:
                 return
         _prepare(request, data, self._interrupts)
         if request.experiment.image_size is None and data.spec.kind == "folder":
-            check_fits(request.experiment, published(request.experiment, request.plan), data)
+            config = published(request.experiment, request.plan)
+            # For whoever uses the model later, without the folder.
+            content["data"]["image"] = list(check_fits(request.experiment, config, data))
         self._interrupts.check()
         if request.experiment.shares and request.resources is not None:
             work = self._share(data, request.resources)

@@ -1,7 +1,7 @@
 """The best model of a study, ready for use: what it was, what images it takes, its weights."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,7 +106,8 @@ def read_winner(folder: Path, data_dir: Path | None = None) -> Winner:
     manifest = read_manifest(folder / "study.json")
     experiment = find(manifest["experiment"])
     best = _read_best(chosen(folder)[0])
-    shape = _shape(experiment, spec_of(manifest["data"], data_dir), best["config"])
+    data = manifest["data"]
+    shape = _shape(experiment, spec_of(data, data_dir), best["config"], data.get("image"))
     return Winner(folder, experiment, manifest, best, shape, data_dir)
 
 
@@ -142,8 +143,13 @@ def _read_weights(path: Path) -> dict[str, Any]:
         raise StudyFailed(f"{path} is damaged: {what}") from error
 
 
-def _shape(experiment: Experiment, spec: DataSpec, config: Mapping[str, Any]) -> "Shape":
-    """Return the shape of the images that the network was trained on."""
+def _shape(
+    experiment: Experiment, spec: DataSpec, config: Mapping[str, Any], told: Sequence[int] | None
+) -> "Shape":
+    """Return the shape of the images that the network was trained on.
+
+    `told` is what study.json says of images that are taken as they are; an older one says nothing.
+    """
     from trainables import shapes
     from trainables.data.sources import open_source
     from trainables.deployed import Shape
@@ -153,6 +159,8 @@ def _shape(experiment: Experiment, spec: DataSpec, config: Mapping[str, Any]) ->
         height, width, channels = shapes.published(spec.dataset).image
     elif size is not None:
         height, width, channels = size, size, 3
+    elif told is not None:
+        height, width, channels = told
     else:  # as the images are: only they can tell
         try:
             source = open_source(spec)

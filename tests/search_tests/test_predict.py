@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import sys
 import zlib
 from pathlib import Path
@@ -274,6 +275,21 @@ def test_without_its_folder_the_size_of_images_is_not_known(
     image = next((tmp_path / "j").rglob("*.png"))
     code, out, _ = run(capsys, root, image, "--data-dir", tmp_path / "j")
     assert (code, len(out.splitlines())) == (0, 2)
+
+
+def test_a_study_that_tells_the_size_of_its_images_needs_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = DataSpec("mnist", "folder", str(make_images(tmp_path / "i", classes=2, side=12)))
+    root = make_study(tmp_path / "s", "mnist_cnn", spec, epochs=1)
+    manifest = json.loads((root / "study.json").read_text())
+    manifest["data"]["image"] = [12, 12, 3]
+    (root / "study.json").write_text(json.dumps(manifest))
+    image = next((tmp_path / "i").rglob("*.png")).rename(tmp_path / "one.png")
+    shutil.rmtree(tmp_path / "i")
+    code, out, _ = run(capsys, root, image)
+    assert code == 0
+    assert out.splitlines()[1].startswith(f"{image},")
 
 
 def test_an_unknown_study_is_a_usage_error(
