@@ -82,17 +82,23 @@ def redrawn(networks: Networks, count: int, seeds: int, rng: np.random.Generator
     """Draw networks; every seed is the table's mean and the noise of a network of like rank.
 
     So the truth is known and no seed is part of it, and there are as many seeds as wanted. A
-    residual from a mean of three has two thirds of the variance: it is scaled up.
+    residual from a mean of three has two thirds of the variance: it is scaled up. What the search
+    sees is the same whatever the number of fresh seeds.
     """
     by_rank = np.argsort(-networks.truth)
     place = rng.choice(len(by_rank), count, replace=False)
     truth = networks.truth[by_rank][place]
     residuals = (networks.accuracies - networks.truth[:, None])[by_rank] * np.sqrt(3 / 2)
-    near = place[:, None] + rng.integers(-_NEIGHBOURS, _NEIGHBOURS + 1, (count, 1 + seeds))
-    near = np.abs(near)
-    near = np.where(near < len(by_rank), near, 2 * (len(by_rank) - 1) - near)
-    values = truth[:, None] + residuals[near, rng.integers(0, 3, near.shape)]
-    return Draw(values[:, 0], values[:, 1:], truth, networks.cost[by_rank][place])
+
+    def drawn(columns: int) -> NDArray[np.float64]:
+        near = place[:, None] + rng.integers(-_NEIGHBOURS, _NEIGHBOURS + 1, (count, columns))
+        near = np.abs(near)
+        near = np.where(near < len(by_rank), near, 2 * (len(by_rank) - 1) - near)
+        values: NDArray[np.float64] = residuals[near, rng.integers(0, 3, near.shape)]
+        return truth[:, None] + values
+
+    searched = drawn(1)[:, 0]
+    return Draw(searched, drawn(seeds), truth, networks.cost[by_rank][place])
 
 
 def by_mean(fresh: NDArray[np.float64], cost: NDArray[np.float64]) -> int:

@@ -5,6 +5,7 @@ every epoch, and the frozen layers of Inception are computed anew. Where the tas
 network and batches are moved there, and processes load the images.
 """
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader
 from benchmarks.peers import transforms
 from benchmarks.peers.networks import build, penalty
 from benchmarks.peers.task import Task
+from trainables.seeds import derive
 
 BLOCKS = ("Mixed_7c", "Mixed_7b", "Mixed_7a", "Mixed_6e", "Mixed_6d", "Mixed_6c")
 EVALUATION_BATCH = 64
@@ -52,8 +54,11 @@ def loaders(task: Task, config: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def epochs(task: Task, config: Mapping[str, Any], seed: int) -> Iterator[tuple[int, float]]:
-    """Yield (epoch from 1, validation accuracy) of a trial of at most `task.epochs` epochs."""
-    torch.manual_seed(seed)
+    """Yield (epoch from 1, validation accuracy) of a trial of at most `task.epochs` epochs.
+
+    Every configuration has a seed of its own, as a trial of Trellis has.
+    """
+    torch.manual_seed(derive(seed, json.dumps(dict(config), sort_keys=True)))
     train, validation = loaders(task, config)
     shape = tuple(train.dataset[0][0].shape)
     network = build(task.experiment, config, shape, len(train.dataset.classes))

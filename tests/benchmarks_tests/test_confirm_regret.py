@@ -72,6 +72,8 @@ def test_redrawn_seeds_are_the_mean_and_the_noise_of_the_table() -> None:
     assert abs(np.corrcoef(noise[:, 0], noise[:, 1])[0, 1]) < 0.2
     assert np.abs(draw.fresh.mean(axis=1) - draw.truth).max() < 0.25  # 6 standard errors
     assert draw.searched.shape == (300,)
+    fewer = redrawn(many(), 300, 2, np.random.default_rng(4))
+    assert (fewer.searched == draw.searched).all()  # one baseline for all
 
 
 def test_the_cut_and_its_interval_by_hand() -> None:
