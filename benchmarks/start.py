@@ -28,7 +28,7 @@ _PLACE = "TRELLIS_MOMENTS"
 _NOTED = {
     "search.session": {
         "open_data": ("modules read", "data opened"),
-        "_prepare": ("", "data ready"),
+        "prepare_images": ("", "data ready"),
     },
     "search.local": {"Local.start": ("Ray asked for", "Ray up")},
     "search.searcher": {"StudySearcher.suggest": ("", "trial handed out")},

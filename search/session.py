@@ -18,8 +18,8 @@ from search.gpus import precision_of_this_gpu
 from search.interrupts import EndEarly, Interrupts
 from search.manifest import check_inputs, command_line, make_manifest
 from search.mirror import Mirror
-from search.model import check_fits
-from search.plan import image_sizes, published
+from search.plan import published
+from search.preparing import prepare_images
 from search.progress import DataProgress, say
 from search.request import Request, check
 from search.resources import Resources
@@ -32,7 +32,7 @@ from search.weights import complete_best, find_weights_of
 from trainables import store
 from trainables.budget import Weights
 from trainables.cpu import resolve_precision
-from trainables.data import Data, open_data, prepare
+from trainables.data import Data, open_data
 from trainables.errors import TrellisError
 
 
@@ -177,11 +177,7 @@ class Session:
             self._open(study.go_on, content)
             if not self._book.unfinished:
                 return
-        _prepare(request, data, self._interrupts)
-        if request.experiment.image_size is None and data.spec.kind == "folder":
-            config = published(request.experiment, request.plan)
-            # For whoever uses the model later, without the folder.
-            content["data"]["image"] = list(check_fits(request.experiment, config, data))
+        content["data"] |= prepare_images(request, data, self._interrupts)
         self._interrupts.check()
         if request.experiment.shares and request.resources is not None:
             work = self._share(data, request.resources)
@@ -288,14 +284,3 @@ def _check_classes(request: Request, data: Data) -> None:
         request.experiment.check(published(request.experiment, request.plan), len(data.classes))
     except ValueError as error:
         raise UsageError([str(error)]) from None
-
-
-def _prepare(request: Request, data: Data, interrupts: Interrupts) -> None:
-    sizes = image_sizes(request.experiment, request.plan)
-    done = prepare(data, sizes, progress=interrupts.checked(DataProgress()))
-    say(
-        f"data: {done.bytes / 1e6:.0f} MB in arrays shared by all trials, {done.built} made and "
-        f"{done.reused} reused, {done.seconds:.1f} s"
-    )
-    for note in done.notes:
-        say(f"note: {note}")
