@@ -165,7 +165,7 @@ def recommend(values: Mapping[K, Sequence[float]], cost: Mapping[K, float]) -> K
     A tie shares a letter with the best mean and lies at most half a standard error below it
     (standard deviation over seeds, pooled over configurations, over the root of their number; with
     one seed only equal means tie). Not to be told apart is not to be equal: with 5 seeds the
-    cheapest that shares a letter was 2 to 8 times as far from the best as a choice by one seed,
+    cheapest that shares a letter was 1.6 to 8 times as far from the best as a choice by one seed,
     while half a standard error costs hardly more than no ties (benchmarks/confirm_regret.py).
 
     Arguments and errors are those of `letters`.

@@ -100,8 +100,8 @@ def test_nasbench_on_cifar100_has_its_three_seeds_and_confirming_cuts_the_regret
     found = measure(
         lambda seeds, rng: redrawn(networks, 200, seeds, rng), 5, 5, Options(300, seed=0)
     )
-    # 2,000 studies gave 77 % ± 3; of 300 the interval is 8 wide to each side.
-    assert found["recommended"].cut > 0.77 - 2 * 0.08
+    # 2,000 studies gave 75 % ± 3; of 300 the interval is 8 wide to each side.
+    assert found["recommended"].cut > 0.75 - 2 * 0.08
 
 
 def test_an_unknown_data_set_is_refused(
