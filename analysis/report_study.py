@@ -11,6 +11,7 @@ from analysis.confirmed import JSON_NAME, read_confirmation
 from analysis.figures.savings import Activations
 from analysis.frames import CONFIG, CURVE_TYPES, config_names, read_curves, read_manifest
 from analysis.frames import read_trials as read_trial_rows
+from analysis.pool import differing
 from search.catalog import EXPERIMENTS
 from search.domains import configuration as in_force
 from search.epochs import trial_epochs
@@ -81,8 +82,7 @@ class ReportedStudy:
         if self.experiment is not None:  # only what is in force tells them apart
             space, known = self.experiment.space(), {**self.experiment.defaults(), **defaults}
             whole, held = in_force(space, known), in_force(space, {**known, **fixed})
-        missing = object()
-        others = [n for n in {**whole, **held} if whole.get(n, missing) != held.get(n, missing)]
+        others = differing(whole, held)
         return f"published, but for {', '.join(others)}" if others else "published"
 
     @property

@@ -20,9 +20,10 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_multiply_adds_and_bytes_by_hand() -> None:
     # 8 x 8 x 2 of 9, 8 x 8 x 3 of 18, then 4 x 4 x 3 to 128 to 10.
-    assert training_step.multiply_adds("tiny") == 1152 + 3456 + 6144 + 1280
+    forward, in_a_step = training_step.multiply_adds("tiny")
+    assert forward == 1152 + 3456 + 6144 + 1280
     # Thrice, but for the first layer's input.
-    assert training_step.step_adds("tiny") == 2 * 1152 + 3 * (3456 + 6144 + 1280)
+    assert in_a_step == 2 * 1152 + 3 * (3456 + 6144 + 1280)
     stage = training_step.our_stage("tiny", torch.device("meta"), Budget(1))
     # A pass 18; SGD reads weight, momentum and gradient and writes the first two, of 4 bytes each.
     assert training_step.dense_bytes(stage) == 6144 * (18 + 20)
