@@ -85,6 +85,11 @@ def _warm_start(
     return read_warm_start(words, results, experiment, plan.fixed, plan.trials, wrong)
 
 
+def _swept(words: Sequence[str]) -> set[str]:
+    """Return the hyperparameters that the words of a sweep name."""
+    return {word.partition("=")[0] for word in words}
+
+
 def _check_stages(experiment: Experiment, plan: Plan, wrong: Mistakes) -> None:
     """Refuse a budget in which the published trial would never reach its last stage."""
     *earlier, last = experiment.stage_epochs or ("",)
@@ -92,7 +97,7 @@ def _check_stages(experiment: Experiment, plan: Plan, wrong: Mistakes) -> None:
     before = sum(config[name] for name in earlier)
     if last in config and before >= plan.max_epochs:
         held = " ".join(f"{name}={config[name]}" for name in earlier)
-        swept = {word.partition("=")[0] for word in plan.sweep}
+        swept = _swept(plan.sweep)
         fewer = "" if swept.intersection(earlier) else f", or hold fewer by --fix {earlier[0]}=..."
         wrong.append(
             f"--max-epochs {plan.max_epochs}: {held} leaves no epoch for {last}; give more than "
@@ -109,7 +114,7 @@ def _check_cut(
 ) -> None:
     """Refuse epochs of a stage that are asked for, held or swept, and would not all be trained."""
     stages = experiment.stage_epochs
-    named = {word.partition("=")[0] for word in sweep}.intersection(stages)
+    named = _swept(sweep).intersection(stages)
     configs = listed(experiment, plan) if named else [published(experiment, plan)]
     asked = named or fixed.keys() & set(stages)
     most = 0
@@ -156,7 +161,7 @@ def _settled(
     if preset or not old:
         base |= {"trials": chosen.trials, "max_epochs": chosen.max_epochs}
         base["fixed"] = base["fixed"] | dict(chosen.fixed)
-    swept = {word.partition("=")[0] for word in sweep}
+    swept = _swept(sweep)
     base["fixed"] = {n: v for n, v in base["fixed"].items() if n not in swept} | dict(fixed)
     base |= {name: value for name, value in given.items() if value is not None}
     return Plan(**base, sweep=sweep)
