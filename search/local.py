@@ -26,6 +26,8 @@ _PORTS = range(8265, 8315)
 # Workers have read their modules by then, on a calm machine.
 _LATER_S = 5.0
 _LOWEST = 19
+# Half a start of a dashboard is over in 0.2 s on a calm machine, at the lowest priority.
+_PATIENCE_S = 30.0
 
 
 class Local:
@@ -44,6 +46,7 @@ class Local:
         self._left = threading.Event()
         self._starting: list[Any] = []
         self._lock = threading.Lock()
+        self._busy = threading.Lock()
         self._changes = ExitStack()
 
     def start(self, options: dict[str, Any]) -> str:
@@ -104,12 +107,18 @@ class Local:
         return start
 
     def over(self) -> None:
-        """Start nothing more, and end what is half started; what runs is Ray's to end."""
+        """Start nothing more, and end what is half started; what runs is Ray's to end.
+
+        Nothing asks Ray's server anything afterwards: Ray ends a process, with 1, whose question
+        has had no answer for a minute.
+        """
         with self._lock:
             self._over.set()
             for process in self._starting:
                 with suppress(OSError):
                     process.kill()
+        if self._busy.acquire(timeout=_PATIENCE_S):
+            self._busy.release()
         self._changes.close()
         self._port.close()
 
@@ -123,7 +132,7 @@ class Local:
         if sys.platform == "linux":  # where a thread has a priority, and its processes get it
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST)
         try:
-            with self._noting():
+            with self._busy, self._noting():
                 self._port.close()
                 work()
         except Exception as error:  # Ray raises anything here; no trial needs a dashboard

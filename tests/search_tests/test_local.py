@@ -5,7 +5,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from search.errors import StudyFailed
 from search.local import Local, paths
 from search.replaced import replaced
 
+ROOT = Path(__file__).parents[2]
 PRELOAD = "RAY_preload_python_modules"
 
 
@@ -108,6 +111,65 @@ def test_a_dashboard_that_does_not_start_is_told_and_ends_nothing(
     assert capsys.readouterr().err == (
         "note: there is no Ray dashboard (the study goes on): no room\n"
     )
+
+
+def test_nothing_is_asked_of_ray_any_more_when_it_is_shut_down(
+    mine: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_LATER_S", 0.0)
+    began, asked = threading.Event(), []
+
+    def work() -> None:
+        began.set()
+        mine._over.wait(120)
+        time.sleep(0.5)
+        asked.append("where the dashboard is")
+
+    later(mine, work)
+    assert began.wait(120)
+    mine.over()
+    assert asked == ["where the dashboard is"]
+
+
+# The study ends after the dashboard's process has begun, and before Ray's client for it is kept:
+# Tune asks that client at the exit of the process, which then took a minute and was 1.
+ENDS_MEANWHILE = """
+import time
+from types import SimpleNamespace as Given
+
+from search import local
+from search.connection import connected
+from search.interrupts import Interrupts
+
+local._LATER_S = 0.5
+request = Given(address="local", experiment=Given(name="lenet_beans"))
+request.resources = Given(gpus_per_trial=0, concurrent=1)
+interrupts = Interrupts(None)
+with interrupts.caught(), connected(request, interrupts):
+    from ray import tune
+    from ray._private import services
+
+    real, made = services.GcsClient, []
+
+    def slow(*given, **named):
+        made.append(real(*given, **named))
+        time.sleep(2)
+        return made[-1]
+
+    services.GcsClient = slow
+    tune.register_trainable("any", lambda config: None)
+    while not made:
+        time.sleep(0.1)
+time.sleep(3)  # the thread that was starting it, if there is one yet, goes on
+print("left")
+"""
+
+
+@pytest.mark.slow
+def test_a_study_that_ends_while_the_dashboard_starts_ends_well() -> None:
+    command = [sys.executable, "-c", ENDS_MEANWHILE]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "left\n"), done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority on Linux only")
