@@ -41,9 +41,11 @@ def grant(address: str) -> None:
 
 def dashboard_line(url: str, address: str) -> str:
     """Return what a user needs to open the dashboard, without the token itself."""
-    token = token_file() if address == "local" else token_place()
+    local = address == "local"
+    token = token_file() if local else token_place()
     how = f"cat {token}" if isinstance(token, Path) else f"in ${token}"
-    return f"Ray dashboard: http://{url} (it asks for a token: {how})"
+    when = "starts when you open it, and" if local else "it"
+    return f"Ray dashboard: http://{url} ({when} asks for a token: {how})"
 
 
 # As Ray names the longest of its sockets, and the longest path one may have (macOS; Linux: 107).

@@ -9,7 +9,7 @@ from typing import Any
 from search.errors import StudyFailed
 from search.replaced import replaced
 
-# At the lowest priority beside trials it may need minutes; Ray itself gives up after one.
+# Beside trials that take all CPUs it may need minutes; Ray itself gives up after one.
 PATIENCE_S = 600
 
 
@@ -28,6 +28,27 @@ def start_dashboard(begin: Callable[..., Any], asked: dict[str, Any], logs: str)
             begin(**{**asked, "raise_on_failure": True})
         except Exception:  # Ray raises Exception itself, with the last lines of a log
             raise StudyFailed(f"it did not start; dashboard.log in {logs} may say why") from None
+
+
+def tell_place(place: str) -> None:
+    """Tell Ray's agents that a dashboard answers at HOST:PORT.
+
+    They look for it every second, and log a traceback each time that there is none.
+    """
+    from ray._private import ray_constants
+    from ray.experimental import internal_kv
+
+    space = ray_constants.KV_NAMESPACE_DASHBOARD
+    internal_kv._internal_kv_put(ray_constants.DASHBOARD_ADDRESS, place, True, namespace=space)
+
+
+def forget_place() -> None:
+    """Take that back, which Ray takes for the sign that a dashboard has started."""
+    from ray._private import ray_constants
+    from ray.experimental import internal_kv
+
+    space = ray_constants.KV_NAMESPACE_DASHBOARD
+    internal_kv._internal_kv_del(ray_constants.DASHBOARD_ADDRESS, namespace=space)
 
 
 @contextmanager

@@ -1,33 +1,25 @@
 """A Ray of this machine alone, started in the order in which a study needs its processes.
 
 Ray itself starts a dashboard first, waits until that answers, and gives every trial a process that
-begins when the trial does. Here all that no trial waits for comes when the trials have begun.
+begins when the trial does. Here the dashboard comes when somebody opens it.
 """
 
 import os
-import socket
-import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from search import access
-from search.dashboard import start_dashboard
-from search.errors import StudyFailed
+from search.dashboard import forget_place, start_dashboard, tell_place
 from search.light_tune import import_tune
-from search.progress import say
+from search.metrics import tell_endpoint
+from search.on_request import OnRequest
 from search.replaced import replaced
 
-# Where Ray itself looks for a port for its dashboard.
-_PORTS = range(8265, 8315)
 # Workers have read their modules by then, on a calm machine.
 _LATER_S = 5.0
-_LOWEST = 19
-# Half a start of a dashboard is over in 0.2 s on a calm machine, at the lowest priority.
-_PATIENCE_S = 30.0
 
 
 class Local:
@@ -41,16 +33,11 @@ class Local:
         """
         self._workers = workers
         self._modules = f"search.worker,trainables.{experiment}"
-        self._port = _reserved()
-        self._over = threading.Event()
-        self._left = threading.Event()
-        self._starting: list[Any] = []
-        self._lock = threading.Lock()
-        self._busy = threading.Lock()
+        self._dashboard = OnRequest()
         self._changes = ExitStack()
 
     def start(self, options: dict[str, Any]) -> str:
-        """Call `ray.init(**options)`; return where the dashboard will be in some seconds."""
+        """Call `ray.init(**options)`; return where the dashboard starts when it is opened."""
         import ray
         from ray._private import services
         from ray._private.node import Node
@@ -78,20 +65,25 @@ class Local:
             "start_raylet": while_waiting,
             "start_api_server": keep,
         }
-        port = self._port.getsockname()[1]
+        place = f"{access.DASHBOARD_HOST}:{self._dashboard.port}"
         spawn = replaced(services, {"start_ray_process": self._spawn(services.start_ray_process)})
         with replaced(Node, changed), spawn, _environment(self._modules):
-            ray.init(**options, dashboard_port=port)
+            ray.init(**options, dashboard_port=self._dashboard.port)
         if self._workers:
             self._use_early_workers(options["num_cpus"])
         node: Any = ray._private.worker._global_node
 
         def work() -> None:
+            forget_place()
             start_dashboard(partial(dashboard, node), asked[0], node._logs_dir)
             node.start_monitor()
 
-        threading.Thread(target=self._later, args=[work], name="later", daemon=True).start()
-        return f"{access.DASHBOARD_HOST}:{port}"
+        def first() -> None:
+            tell_place(place)
+            tell_endpoint(Path(options["_temp_dir"]))
+
+        self._dashboard.begin(first, work, _LATER_S)
+        return place
 
     def _spawn(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """Return `original` with another number of workers that a raylet starts at once.
@@ -107,59 +99,13 @@ class Local:
         return start
 
     def over(self) -> None:
-        """Start nothing more, and end what is half started; what runs is Ray's to end.
-
-        Nothing asks Ray's server anything afterwards: Ray ends a process, with 1, whose question
-        has had no answer for a minute.
-        """
-        with self._lock:
-            self._over.set()
-            for process in self._starting:
-                with suppress(OSError):
-                    process.kill()
-        if self._busy.acquire(timeout=_PATIENCE_S):
-            self._busy.release()
+        """Start nothing more, and end what is half started; what runs is Ray's to end."""
+        self._dashboard.over()
         self._changes.close()
-        self._port.close()
 
     def left(self) -> None:
-        """Let the thread end that the kernel takes for the parent of what it started."""
-        self._left.set()
-
-    def _later(self, work: Callable[[], None]) -> None:
-        if self._over.wait(_LATER_S):
-            return
-        if sys.platform == "linux":  # where a thread has a priority, and its processes get it
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST)
-        try:
-            with self._busy, self._noting():
-                self._port.close()
-                work()
-        except Exception as error:  # Ray raises anything here; no trial needs a dashboard
-            if not self._over.is_set():
-                say(f"note: there is no Ray dashboard (the study goes on): {error}")
-        # Ray lets the kernel end its processes with their parent, which is this thread.
-        self._left.wait()
-
-    @contextmanager
-    def _noting(self) -> Iterator[None]:
-        """Keep every process that is started until Ray knows it, so that none is left behind."""
-        from ray._private import services
-
-        original = services.start_ray_process
-
-        def start(*given: Any, **named: Any) -> Any:
-            with self._lock:
-                if self._over.is_set():
-                    raise StudyFailed("the study is over")
-                info = original(*given, **named)
-                self._starting.append(info.process)
-            return info
-
-        with replaced(services, {"start_ray_process": start}):
-            yield
-        with self._lock:
-            self._starting.clear()
+        """Let go of what the kernel ends with its parent: Ray has been shut down."""
+        self._dashboard.left()
 
     def _use_early_workers(self, cpus: int) -> None:
         """Let trials run in the workers that were started early.
@@ -206,16 +152,3 @@ def paths() -> str:
     """Return the PYTHONPATH of workers: this project first."""
     mine, theirs = str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")
     return os.pathsep.join(filter(None, [mine, theirs]))
-
-
-def _reserved() -> socket.socket:
-    """Return a socket that holds a port, so that no other search takes it meanwhile."""
-    for port in _PORTS:
-        held = socket.socket()
-        try:
-            held.bind((access.DASHBOARD_HOST, port))
-        except OSError:
-            held.close()
-            continue
-        return held
-    raise StudyFailed(f"no Ray at local: no port from {_PORTS[0]} to {_PORTS[-1]} is free")

@@ -3,12 +3,15 @@
 Ray adds `ray_` in front of the names. Every metric has the tag `study`, the name of its folder.
 """
 
+import json
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
+from pathlib import Path
 
 from search.book import Book
 from search.records import Record
+from trainables.files import replace_text
 
 STATUSES = ("running", "completed", "stopped", "infeasible", "failed")
 _EVERY_S = 2.0
@@ -35,6 +38,21 @@ class Rate:
             self._seen.popleft()
         before, had = self._seen[0]
         return (done - had) / (now - before) if now > before else 0.0
+
+
+def tell_endpoint(folder: Path) -> None:
+    """Write where Prometheus finds the metrics, as Ray's dashboard does once it has started.
+
+    Args:
+        folder: of the Ray that this process started.
+    """
+    import ray
+    from ray._private.ray_constants import PROMETHEUS_SERVICE_DISCOVERY_FILE
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    places = [f"{node['NodeManagerAddress']}:{node['MetricsExportPort']}" for node in nodes]
+    found = [{"labels": {"job": "ray"}, "targets": places}]
+    replace_text(folder / PROMETHEUS_SERVICE_DISCOVERY_FILE, json.dumps(found))
 
 
 class Metrics:

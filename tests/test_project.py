@@ -28,6 +28,7 @@ RAY_FILES = {
     "search/local.py",
     "search/metrics.py",
     "search/nodes.py",
+    "search/on_request.py",
     "search/runner.py",
     "search/searcher.py",
     "search/stopper.py",

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -73,23 +72,14 @@ def running(bench: Bench) -> Iterator[Running]:
     assert "study: " in said, said
     found = Running(process, said, bench.results)
     session = found.token_file.parent / "ray" / "session_latest"
-    address = ("127.0.0.1", int(found.dashboard.rpartition(":")[2]))
-    # Ray's agent opens its ports last, and the dashboard starts after the trials. Pytest's limit
-    # ends this.
-    while not (list(session.glob("dashboard_agent_listen_port_*")) and listens(address)):
+    # Ray's agent opens its ports last. Pytest's limit ends this.
+    while not list(session.glob("dashboard_agent_listen_port_*")):
         assert process.poll() is None
         time.sleep(0.1)
+    assert ask(f"{found.dashboard}/", NONE)[0] == 200  # which starts it
     yield found
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=PATIENCE_S)
-
-
-def listens(address: tuple[str, int]) -> bool:
-    try:
-        socket.create_connection(address, timeout=60).close()
-    except OSError:
-        return False
-    return True
 
 
 def ask(url: str, token: str | None, body: dict[str, str] | None = None) -> tuple[int, str]:

@@ -4,6 +4,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from search.metrics import Rate, by_status
@@ -88,8 +89,11 @@ def test_a_study_shows_its_metrics_while_it_runs(
         time.sleep(1)
         address = endpoint(folder)
         found = gauges(address) if address else {}
+    words = [each.cmdline() for each in psutil.Process(process.pid).children(recursive=True)]
     process.terminate()
     process.communicate(timeout=PATIENCE_S)
+    assert words
+    assert not any(each.endswith("dashboard.py") for line in words for each in line)
     assert found["trials", "running"] == 1
     assert found["trials", "failed"] == found["trials", "infeasible"] == 0
     assert found["best_val_accuracy", ""] == pytest.approx(0.7 * 8 / 9)  # the published trial's
