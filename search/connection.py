@@ -34,6 +34,9 @@ _ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # snapshots of a state that is in the journal
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # tracebacks; trials.csv names the error
     "TUNE_WARN_THRESHOLD_S": "30",  # warnings of a slow searcher while TPE thinks
+    # On a busy machine, deaths that are told late: by default after a second a worker is
+    # "unavailable", and whether it died, or its node, is not said.
+    "RAY_timeout_ms_task_wait_for_death_info": "60000",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths that break in workers
     "RAY_worker_niceness": "0",  # trials that get what all other programs leave: 15 is the default
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # CPU trials that see every GPU
@@ -80,14 +83,24 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
             raise
     finally:
         server.over()
-        if local:
-            local.over()
-        if server.lost:
-            atexit.register(_leave)
-        else:
-            ray.shutdown()
+        try:
             if local:
-                local.left()
+                local.over(wait=not server.lost)
+        finally:  # which a signal may have ended
+            if server.lost:
+                atexit.register(_leave)
+            else:
+                _shut_down(local)
+
+
+def _shut_down(local: Local | None) -> None:
+    import ray
+
+    try:
+        ray.shutdown()
+    finally:
+        if local:
+            local.left()
 
 
 def _leave() -> None:

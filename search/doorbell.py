@@ -1,111 +1,188 @@
-"""The port of a server that has not been started: a request starts it, and waits for it."""
+"""The port of a server that starts when somebody asks it for something.
 
+What listens on the port stays the same to the end: whoever trusts it, with a token too, never
+meets a process that took the port in a moment when it was free.
+"""
+
+import asyncio
+import contextlib
+import re
 import socket
+import sys
 import threading
+from asyncio import StreamReader, StreamWriter
 from collections.abc import Collection, Iterable
-from contextlib import suppress
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
-from multiprocessing.connection import wait
-from socketserver import ThreadingTCPServer
-from typing import Any
 
+_REQUEST = re.compile(rb"[A-Z]+ (/\S*) HTTP/1\.[01]\r\n")
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,6})\r\n", re.IGNORECASE)
 # Browsers open connections before they have anything to say.
 _PATIENCE_S = 30.0
-_MOST_BYTES = 2**20
+_MOST_VISITORS = 100
+_CHUNK = 65536
+_OK = b"HTTP/1.1 200 OK"
+_NOT_THERE = b"HTTP/1.1 503 Service Unavailable"
+_REST = b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+Place = tuple[str, int]
 
 
 class Doorbell:
-    """Listens on a port, so that nobody else takes it, until somebody asks it for something.
+    """Listens on a port, rings for the first request, and then passes all on to the server.
 
-    One thread waits for that, hands the port over and tells who asked; others may `ring_off`.
+    One thread calls `answer`, waits until it has `rung`, and says `there` or `not_there`. Others
+    may `ring_off`. `close` ends it.
     """
 
-    def __init__(self, host: str, ports: Iterable[int], unheard: Collection[str] = ()) -> None:
+    def __init__(self, host: str, ports: Iterable[int], unheard: Collection[bytes] = ()) -> None:
         """Listen on the first port that is free. Requests for a path of `unheard` start nothing.
 
+        Those are answered with 200 and are lost, until the server is there.
+
         Raises:
-            OSError: none is free.
+            OSError: no port is free.
         """
-        self._server = _bound(host, ports)
-        self._server.bell = self
-        self.port: int = self._server.server_address[1]
+        self._listening = _bound(host, ports)
+        self.port = int(self._listening.getsockname()[1])
         self._unheard = unheard
-        self._there = False
-        self._told = threading.Event()
-        self._ear, self._button = socket.socketpair()
+        self._heard = threading.Event()
+        self._off = False
+        self._loop = asyncio.new_event_loop()
+        # A visitor that the system has no room for is not the user's concern.
+        self._loop.set_exception_handler(lambda *_: None)
+        self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
+        self._server: asyncio.Future[Place | None] = self._loop.create_future()
+        self._closed = asyncio.Event()
+        self._visitors: set[asyncio.Task[None]] = set()
+
+    def answer(self) -> None:
+        """Let visitors in, unless it was rung off; until then they wait."""
+        if not self._off:
+            self._thread.start()
 
     def rung(self) -> bool:
-        """Wait until somebody asks; return False if `ring_off` came first."""
-        while self._ear not in wait([self._server.socket, self._ear]):
-            self._server.handle_request()  # in a thread of its own
-        return bool(self._ear.recv(1))
-
-    def hand_over(self) -> None:
-        """Stop listening, so that the server can. Who has asked is kept waiting."""
-        self._server.socket.close()
-
-    def tell(self, there: bool) -> None:
-        """Send who waits to the server, which listens on the port now; or say that none does."""
-        self._there = there
-        self._told.set()
+        """Wait until somebody asks for something; False after `ring_off`."""
+        self._heard.wait()
+        return not self._off
 
     def ring_off(self) -> None:
-        """Let `rung` return, now or later."""
-        self._button.close()
+        """Let `rung` return False, now or later."""
+        self._off = True
+        self._heard.set()
+
+    def there(self, place: Place) -> None:
+        """Pass visitors on to the server at host and port, those who wait and all others."""
+        self._decide(place)
+
+    def not_there(self) -> None:
+        """Tell all visitors that there is no server: 503."""
+        self._decide(None)
 
     def close(self) -> None:
-        """Give the port back, if it is still held; nobody may be in `rung` any more."""
+        """Leave all visitors, and give the port back."""
         self.ring_off()
-        self.hand_over()
-        self._ear.close()
-        self._told.set()
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._closed.set)
+            self._thread.join()
+        self._listening.close()
+        self._loop.close()
 
-    def status_of(self, path: str) -> HTTPStatus:
-        """Ring for a request, unless it is one of the unheard, and wait for what to answer."""
-        if path in self._unheard:
-            return HTTPStatus.OK
-        with suppress(OSError):  # rung off
-            self._button.send(b"!")
-        self._told.wait()
-        return HTTPStatus.TEMPORARY_REDIRECT if self._there else HTTPStatus.SERVICE_UNAVAILABLE
+    def _decide(self, place: Place | None) -> None:
+        def decide() -> None:
+            if not self._server.done():
+                self._server.set_result(place)
+
+        with contextlib.suppress(RuntimeError):  # it was closed meanwhile
+            self._loop.call_soon_threadsafe(decide)
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._serve())
+
+    async def _serve(self) -> None:
+        server = await asyncio.start_server(self._visit, sock=self._listening, limit=_CHUNK)
+        await self._closed.wait()
+        self._loop.remove_reader(self._listening.fileno())  # nobody else comes in
+        await _turns()  # who was accepted becomes a visitor
+        server.close()
+        visitors = list(self._visitors)
+        for each in visitors:
+            each.cancel()
+        await asyncio.gather(*visitors, return_exceptions=True)
+        await _turns()  # their connections are closed
+
+    async def _visit(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """Serve one connection; a visitor that is gone, or says nothing, is nobody's concern."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._visitors.add(task)
+        try:
+            if len(self._visitors) <= _MOST_VISITORS:
+                await self._let_in(reader, writer)
+        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
+            pass
+        finally:
+            self._visitors.discard(task)
+            writer.close()
+
+    async def _let_in(self, reader: StreamReader, writer: StreamWriter) -> None:
+        async with asyncio.timeout(_PATIENCE_S):
+            head = await reader.readuntil(b"\r\n\r\n")
+            request = _REQUEST.match(head)
+            if request is None:
+                return
+            if request[1] in self._unheard and not self._server.done():
+                length = _LENGTH.search(head)
+                await reader.readexactly(int(length[1]) if length else 0)
+                writer.write(_OK + _REST)
+                await writer.drain()
+                return
+        self._heard.set()
+        place = await asyncio.shield(self._server)
+        if place is None:
+            writer.write(_NOT_THERE + _REST)
+            await writer.drain()
+        else:
+            await _relay(head, reader, writer, place)
 
 
-class _Visit(BaseHTTPRequestHandler):
-    timeout = _PATIENCE_S
-    server: "_Server"
-
-    def _visit(self) -> None:
-        # What is left unread would be answered by a reset.
-        self.rfile.read(min(_MOST_BYTES, int(self.headers.get("Content-Length", 0))))
-        status = self.server.bell.status_of(self.path)
-        self.send_response(status)
-        if status is HTTPStatus.TEMPORARY_REDIRECT:
-            # Two slashes would be the beginning of another server's address.
-            self.send_header("Location", "/" + self.path.lstrip("/"))
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _visit
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing: the terminal is the study's."""
+async def _turns() -> None:
+    """Let asyncio go on with what it has begun: a connection takes it three or four turns."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
-class _Server(ThreadingTCPServer):
-    bell: Doorbell
-    daemon_threads = True
-    allow_reuse_address = True  # what listens next finds connections that are still open
+async def _relay(head: bytes, reader: StreamReader, writer: StreamWriter, place: Place) -> None:
+    """Pass on what a visitor says to a server, and its answers, until the server is done."""
+    theirs, ours = await asyncio.open_connection(*place, limit=_CHUNK)
+    asks = asyncio.create_task(_pass_on(reader, ours))
+    try:
+        ours.write(head)
+        await _pass_on(theirs, writer)
+    finally:
+        asks.cancel()
+        ours.close()
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await asks
 
-    def handle_error(self, *_: Any) -> None:
-        """Say nothing of visitors that are gone before their answer."""
+
+async def _pass_on(reader: StreamReader, writer: StreamWriter) -> None:
+    while said := await reader.read(_CHUNK):
+        writer.write(said)
+        await writer.drain()
+    writer.write_eof()
 
 
-def _bound(host: str, ports: Iterable[int]) -> _Server:
+def _bound(host: str, ports: Iterable[int]) -> socket.socket:
     error = OSError("no port to try")
     for port in ports:
+        made = socket.socket()
+        if sys.platform == "linux":  # where it helps after another's end, and takes nobody's port
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            return _Server((host, port), _Visit)
+            made.bind((host, port))
+            made.listen()
         except OSError as why:
+            made.close()
             error = why
+        else:
+            return made
     raise error

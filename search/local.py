@@ -13,9 +13,10 @@ from typing import Any
 
 from search import access
 from search.dashboard import forget_place, start_dashboard, tell_place
+from search.doorbell import Place
 from search.light_tune import import_tune
 from search.metrics import tell_endpoint
-from search.on_request import OnRequest
+from search.on_request import OnRequest, Parts
 from search.replaced import replaced
 
 # Workers have read their modules by then, on a calm machine.
@@ -73,16 +74,18 @@ class Local:
             self._use_early_workers(options["num_cpus"])
         node: Any = ray._private.worker._global_node
 
-        def work() -> None:
-            forget_place()
-            start_dashboard(partial(dashboard, node), asked[0], node._logs_dir)
-            node.start_monitor()
-
         def first() -> None:
             tell_place(place)
             tell_endpoint(Path(options["_temp_dir"]))
 
-        self._dashboard.begin(first, work, _LATER_S)
+        def begun_later() -> Place:
+            forget_place()
+            node._ray_params.dashboard_port = 0  # any: visitors are passed on
+            start_dashboard(partial(dashboard, node), asked[0], node._logs_dir)
+            host, _, port = node._webui_url.rpartition(":")
+            return host, int(port)
+
+        self._dashboard.begin(Parts(first, begun_later, node.start_monitor), _LATER_S)
         return place
 
     def _spawn(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -98,9 +101,12 @@ class Local:
 
         return start
 
-    def over(self) -> None:
-        """Start nothing more, and end what is half started; what runs is Ray's to end."""
-        self._dashboard.over()
+    def over(self, wait: bool = True) -> None:
+        """Start nothing more, and end what is half started; what runs is Ray's to end.
+
+        Without `wait` that may go on for a moment: Ray's server does not answer any more.
+        """
+        self._dashboard.over(wait)
         self._changes.close()
 
     def left(self) -> None:

@@ -6,20 +6,31 @@ It takes 320 MiB, 3 s of a CPU and then 5 % of one (benchmarks/README.md); few l
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from search import access
-from search.doorbell import Doorbell
+from search.doorbell import Doorbell, Place
 from search.errors import StudyFailed
 from search.progress import say
 from search.replaced import replaced
 
 # Where Ray itself looks for a port for its dashboard.
 _PORTS = range(8265, 8315)
-# Where Ray's agents send what happened: no reason to start it.
-_EVENTS = "/report_events"
+# Where Ray's agents send what happened, with the token: no reason to start it.
+_EVENTS = b"/report_events"
 # Half a start is over in 0.2 s on a calm machine.
 _PATIENCE_S = 30.0
+
+
+T = TypeVar("T")
+
+
+class Parts(NamedTuple):
+    """What is done for a dashboard: `first` in any study; `start`, which tells where it is."""
+
+    first: Callable[[], None]
+    start: Callable[[], Place]
+    then: Callable[[], None]
 
 
 class OnRequest:
@@ -46,16 +57,16 @@ class OnRequest:
         self._lock = threading.Lock()
         self._busy = threading.Lock()
 
-    def begin(self, first: Callable[[], None], start: Callable[[], None], wait_s: float) -> None:
-        """Call `first` after some seconds, and `start` when somebody asks for the dashboard."""
-        work = [first, start, wait_s]
+    def begin(self, parts: Parts, wait_s: float) -> None:
+        """Do the first of the parts after some seconds, the others when somebody asks."""
+        work = [parts, wait_s]
         threading.Thread(target=self._run, args=work, name="later", daemon=True).start()
 
-    def over(self) -> None:
+    def over(self, wait: bool = True) -> None:
         """Start nothing more, and end what is half started; what runs is Ray's to end.
 
-        Nothing asks Ray's server anything afterwards: Ray ends a process, with 1, whose question
-        has had no answer for a minute.
+        After the `wait` nothing asks Ray's server anything: Ray ends a process, with 1, whose
+        question has had no answer for a minute.
         """
         with self._lock:
             self._over.set()
@@ -63,36 +74,43 @@ class OnRequest:
                 with suppress(OSError):
                     process.kill()
         self._door.ring_off()
-        if self._busy.acquire(timeout=_PATIENCE_S):
+        if wait and self._busy.acquire(timeout=_PATIENCE_S):
             self._busy.release()
-        self._door.close()
 
     def left(self) -> None:
-        """Let the thread end that the kernel takes for the parent of what it started."""
+        """Give the port back, and end the thread that Ray's processes end with."""
         self._left.set()
+        self._door.close()
 
-    def _run(self, first: Callable[[], None], start: Callable[[], None], wait_s: float) -> None:
+    def _run(self, parts: Parts, wait_s: float) -> None:
         if self._over.wait(wait_s):
             return
-        try:
-            with self._busy:
-                if not self._over.is_set():
-                    first()
-                    self._serve(start)
-        except Exception as error:  # Ray raises anything here; no trial needs a dashboard
+        with self._busy:
             if not self._over.is_set():
-                say(f"note: there is no Ray dashboard (the study goes on): {error}")
-            self._door.hand_over()
-            self._door.tell(there=False)
+                self._tried("address of Ray's metrics", parts.first)
+                self._door.answer()
+                if self._door.rung():
+                    self._serve(parts)
         # Ray lets the kernel end its processes with their parent, which is this thread.
         self._left.wait()
 
-    def _serve(self, start: Callable[[], None]) -> None:
-        if self._door.rung():
-            self._door.hand_over()
-            with self._noting():
-                start()
-            self._door.tell(there=True)
+    def _serve(self, parts: Parts) -> None:
+        with self._noting():
+            place = self._tried("Ray dashboard", parts.start)
+            if place is None:
+                self._door.not_there()
+                return
+            self._door.there(place)
+            self._tried("state of the cluster in Ray's dashboard", parts.then)
+
+    def _tried(self, what: str, work: Callable[[], T]) -> T | None:
+        """Return what `work` returns; None, and a line to the user, if it fails."""
+        try:
+            return work()
+        except Exception as error:  # Ray raises anything here; no trial needs any of it
+            if not self._over.is_set():
+                say(f"note: there is no {what} (the study goes on): {error}")
+            return None
 
     @contextmanager
     def _noting(self) -> Iterator[None]:

@@ -45,6 +45,8 @@ class ServerWatch:
         while self._server.poll() is None:
             if self._over.wait(_EVERY_S):
                 return
+        if self._over.is_set():  # it was ended on purpose
+            return
         self.lost = True
         reason = f"Ray's control server died ({_how(self._server.returncode)})"
         self._end(reason)

@@ -1,5 +1,6 @@
 """Ray Tune's TrialScheduler over the study: reports every epoch to it and asks whether to stop."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from search.retries import Death
 _NODE_LOST = Death("the node of its worker was lost", node=True)
 
 
+# What Ray says of a worker whose death it has not been told yet.
+_UNAVAILABLE = re.compile(r"[Tt]he actor \w+ is unavailable")
+
+
 def death_of(text: str) -> Death:
     """Return the last failure in the text of a trial's error file."""
     lines = text.rpartition("Failure #")[2].strip().splitlines()[1:]
@@ -23,7 +28,7 @@ def death_of(text: str) -> Death:
         return Death("killed by Ray, since its node ran low on memory", memory=True)
     if any("its node has died" in line for line in lines):
         return _NODE_LOST
-    if any("actor died" in line.lower() for line in lines):
+    if any("actor died" in line.lower() or _UNAVAILABLE.search(line) for line in lines):
         return Death("the worker process died")
     return Death(lines[-1].strip()[:300] if lines else "the worker was lost")
 

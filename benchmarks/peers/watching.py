@@ -75,6 +75,7 @@ class Family:
         for process in stubborn:
             with contextlib.suppress(psutil.Error):
                 process.kill()
+        psutil.wait_procs(stubborn, timeout=60)
 
 
 def pss(pid: int) -> int | None:

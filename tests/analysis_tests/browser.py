@@ -117,9 +117,12 @@ async def _look(
     port: str, page: Path, width: int, dark: bool, media: str, picture: int | None, ask: str
 ) -> Seen:
     async with aiohttp.ClientSession() as session:
-        async with session.get(f"http://127.0.0.1:{port}/json") as answer:
-            tabs = await answer.json()
-        address = next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")
+        pages: list[str] = []
+        while not pages:  # the browser may not have opened it yet
+            async with session.get(f"http://127.0.0.1:{port}/json") as answer:
+                tabs = await answer.json()
+            pages = [tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page"]
+        address = pages[0]
         async with session.ws_connect(address, max_msg_size=2**28) as socket:
             tab = _Tab(socket)
             for domain in ("Runtime", "Log", "Page", "Network"):

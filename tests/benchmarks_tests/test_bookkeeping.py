@@ -29,7 +29,7 @@ def test_only_suggestions_that_hand_out_a_trial_count() -> None:
 def test_sleeping_trials_end_well_beside_those_of_stock_ray_tune() -> None:
     words = ["--ray", "--trials", "4", "--cpus", "2", "--pause", "0.1"]
     command = [sys.executable, "-m", "benchmarks.bookkeeping", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1100, check=False)
     assert done.returncode == 0, done.stderr
     assert "failed" not in done.stdout + done.stderr, done.stderr
     for who in ("ours", "stock"):

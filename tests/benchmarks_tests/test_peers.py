@@ -215,7 +215,7 @@ def test_export_writes_a_folder_per_class_once(
 def test_a_command_is_watched_with_its_children(tmp_path: Path) -> None:
     child = "import time\nheld = bytearray(60_000_000)\nheld[::4096] = b'x' * len(held[::4096])\n"
     child += "end = time.process_time() + 1\nwhile time.process_time() < end: pass\n"
-    child += "time.sleep(2)\n"  # a busy machine looks less often
+    child += "time.sleep(20)\n"  # a busy machine looks less often
     parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {child!r}])"
     usage = watching.watch([sys.executable, "-c", parent], tmp_path / "log", 240)
     assert usage.exit_code == 0

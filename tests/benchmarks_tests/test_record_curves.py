@@ -113,7 +113,7 @@ def test_a_run_is_recorded_epoch_by_epoch() -> None:
     rows, parameters = record(iter([result(1), result(2)]))
     assert parameters == 10
     assert [row[:4] for row in rows] == [(1.0, 0.5, 0.75, 0.25), (1.0, 0.5, 0.75, 0.5)]
-    assert all(0 <= row[4] < 5 and 0 <= row[5] < 5 for row in rows)
+    assert all(0 <= row[4] < 600 and 0 <= row[5] < 600 for row in rows)
 
 
 def test_a_run_that_diverges_ends_with_an_epoch_of_nan() -> None:

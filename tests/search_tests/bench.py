@@ -59,6 +59,13 @@ def held(log):
     return allowed <= (len(log.read_text().splitlines()) if log.exists() else 0)
 
 
+def whole(path, text):
+    """Write a file that a kill leaves as it was, or with all of the text."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    aside.write_text(text)
+    aside.replace(path)
+
+
 def epochs(config, data, budget):
     """Yield epochs; keeps the number done in a file, as a checkpoint."""
     budget.folder.mkdir(parents=True, exist_ok=True)
@@ -74,8 +81,8 @@ def epochs(config, data, budget):
             with log.open("a") as file:
                 file.write(f"{budget.folder.name} {epoch}\\n")
             value = config["height"] * epoch / (epoch + 1)
-            (budget.folder / "best.pt").write_text(f"{budget.folder.name} {epoch}")
-            done_file.write_text(str(epoch))
+            whole(budget.folder / "best.pt", f"{budget.folder.name} {epoch}")
+            whole(done_file, str(epoch))
         value = config["height"] * epoch / (epoch + 1)
         yield EpochResult(
             epoch, "train", 1 - value, value, 1 - value, value, 0.1, 0.01, 1.0, 10, 10

@@ -90,7 +90,7 @@ def ask(url: str, token: str | None, body: dict[str, str] | None = None) -> tupl
     content = json.dumps(body).encode() if body else None
     try:
         with urllib.request.urlopen(
-            urllib.request.Request(url, content, headers), timeout=120
+            urllib.request.Request(url, content, headers), timeout=280
         ) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:

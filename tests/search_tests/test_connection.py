@@ -48,7 +48,7 @@ def test_ray_puts_no_handler_in_the_place_of_ours_while_it_starts(
 
     class Starting:
         def __init__(self, *_: object) -> None:
-            self.over = self.left = lambda: None
+            self.over, self.left = lambda wait: None, lambda: None
 
         def start(self, _options: dict[str, Any]) -> str:
             utils.set_sigterm_handler(lambda *_: None)  # as ray.init does

@@ -115,10 +115,23 @@ MACHINE = """
 def this_machine() -> Machine:
     return Machine(4, 0)
 """
+# A worker that the machine lets start late is waited for: with its first trial, and its second.
 NOTE = """    import sys
     told = {"process": os.getpid(), "modules": sorted({"ray.tune", "pandas"} & set(sys.modules))}
-    with (budget.folder.parents[1] / "workers.log").open("a") as file:
+    log = budget.folder.parents[1] / "workers.log"
+    with log.open("a") as file:
         file.write(json.dumps(told) + "\\n")
+
+    def trials():
+        lines = log.read_text().splitlines(keepends=True)
+        known = [json.loads(line)["process"] for line in lines if line.endswith("\\n")]
+        return [known.count(process) for process in set(known)], known.count(os.getpid())
+
+    while True:
+        every, mine = trials()
+        if len(every) == 4 and min(every) >= min(mine, 2):
+            break
+        time.sleep(0.02)
 """
 BEGIN = "    budget.folder.mkdir(parents=True, exist_ok=True)\n"
 

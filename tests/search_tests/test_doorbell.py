@@ -1,26 +1,55 @@
-"""A port that is held for a server: who asks for something waits for that, and is sent to it."""
+"""A port that is held for a server: who asks for something waits for it, and speaks with it."""
 
 import socket
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from search.doorbell import Doorbell
+from search import doorbell
+from search.doorbell import Doorbell, Place
 
 HOST = "127.0.0.1"
-PORTS = range(18265, 18315)
+PORTS = range(28265, 28315)
 
 
 @pytest.fixture
 def door() -> Iterator[Doorbell]:
-    made = Doorbell(HOST, PORTS, ["/events"])
+    made = Doorbell(HOST, PORTS, [b"/events"])
+    made.answer()
     yield made
     made.close()
+
+
+class Says(BaseHTTPRequestHandler):
+    """A server that says what it was asked for, and how long a body was."""
+
+    def do_GET(self) -> None:
+        said = f"{self.command} {self.path} ".encode()
+        said += str(len(self.rfile.read(int(self.headers.get("Content-Length", 0))))).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    with ThreadingHTTPServer((HOST, 0), Says) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield HOST, server.server_port
+        server.shutdown()
+        thread.join()
 
 
 def aside(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
@@ -31,89 +60,137 @@ def aside(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
     return thread, found
 
 
-def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, str]:
-    request = urllib.request.Request(f"http://{HOST}:{port}{path}", body)
+def ask(door: Doorbell, path: str, body: bytes | None = None) -> tuple[int, str]:
+    """Return status and text of an answer; 0 is none."""
+    request = urllib.request.Request(f"http://{HOST}:{door.port}{path}", body)
     try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=300) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code, error.headers.get("Location", "")
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
 
 
-def rung(door: Doorbell) -> tuple[threading.Thread, list[Any]]:
-    return aside(door.rung)
+def visitor(door: Doorbell, says: bytes = b"") -> socket.socket:
+    made = socket.create_connection((HOST, door.port), timeout=300)
+    made.sendall(says)
+    return made
 
 
-class Says(BaseHTTPRequestHandler):
-    """A server that says what it was asked for."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(self.path.encode())
-
-    def log_message(self, *_: Any) -> None:
-        pass
+def is_left(visiting: socket.socket) -> bool:
+    """Wait for the end of a connection; it ends without a word."""
+    try:
+        return visiting.recv(1) == b""
+    except ConnectionResetError:
+        return True
 
 
-def test_who_asks_waits_for_the_server_and_is_answered_by_it(door: Doorbell) -> None:
-    waits, heard = rung(door)
-    visitor, answer = aside(lambda: ask(door.port, "/api/nodes?view=summary"))
-    waits.join(120)
-    assert heard == [True]
-    door.hand_over()
-    with HTTPServer((HOST, door.port), Says) as server:  # the visitor's connection is still open
-        assert answer == []
-        door.tell(there=True)
-        server.handle_request()
-    visitor.join(120)
-    assert answer == [(200, "/api/nodes?view=summary")]
+def test_who_asks_waits_for_the_server_and_speaks_with_it(door: Doorbell, place: Place) -> None:
+    first, answer = aside(lambda: ask(door, "/api/nodes?view=summary"))
+    assert door.rung()
+    second, other = aside(lambda: ask(door, "/", bytes(5_000_000)))
+    assert not answer + other
+    door.there(place)
+    first.join()
+    second.join()
+    assert answer == [(200, "GET /api/nodes?view=summary 0")]
+    assert other == [(200, "POST / 5000000")]
+    assert ask(door, "/later") == (200, "GET /later 0")
+    assert ask(door, "/events", b"[]") == (200, "POST /events 2")  # heard, now that it can be
 
 
-def test_who_asks_is_told_if_no_server_came(door: Doorbell) -> None:
-    waits, _ = rung(door)
-    visitor, answer = aside(lambda: ask(door.port, "/", b"a body that is read before the answer"))
-    waits.join(120)
-    door.hand_over()
-    door.tell(there=False)
-    visitor.join(120)
+def test_a_connection_may_be_closed_on_one_side(door: Doorbell, place: Place) -> None:
+    door.there(place)
+    with visitor(door, b"GET /one HTTP/1.1\r\nHost: me\r\n\r\n") as visiting:
+        visiting.shutdown(socket.SHUT_WR)
+        assert visiting.makefile("rb").read().endswith(b"GET /one 0")
+
+
+def test_all_are_told_if_there_is_no_server(door: Doorbell) -> None:
+    first, answer = aside(lambda: ask(door, "/"))
+    assert door.rung()
+    door.not_there()
+    first.join()
     assert answer == [(503, "")]
+    assert ask(door, "/") == (503, "")
 
 
-def test_nobody_is_sent_to_another_machine(door: Doorbell) -> None:
-    waits, _ = rung(door)
-    with socket.create_connection((HOST, door.port), timeout=120) as visitor:
-        visitor.sendall(b"GET //example.org/x HTTP/1.1\r\nHost: me\r\n\r\n")
-        waits.join(120)
-        door.tell(there=True)
-        lines = visitor.makefile("rb").read().splitlines()
-    assert lines[0].startswith(b"HTTP/1.0 307")
-    assert [line for line in lines if line.startswith(b"Location")] == [
-        b"Location: /example.org/x"
-    ]
+def test_no_server_after_all(door: Doorbell) -> None:
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        door.there((HOST, free.getsockname()[1]))
+        assert ask(door, "/") == (0, "")
 
 
-def test_connections_without_a_request_and_unheard_ones_start_nothing(door: Doorbell) -> None:
-    waits, heard = rung(door)
-    silent = socket.create_connection((HOST, door.port))
-    with socket.create_connection((HOST, door.port)) as other:
-        other.sendall(b"\x16\x03\x01 no HTTP\r\n")
-        assert other.makefile("rb").read()  # an error of the protocol
-    assert ask(door.port, "/events", b"[]") == (200, "")
+@pytest.mark.parametrize("length", ["800000", "-1", "x", "99999999999"])
+def test_what_is_unheard_is_read_and_starts_nothing(door: Doorbell, length: str) -> None:
+    head = f"POST /events HTTP/1.1\r\nHost: me\r\ncontent-length: {length}\r\n\r\n"
+    body = bytes(800_000 if length == "800000" else 0)
+    with visitor(door, head.encode() + body) as visiting:
+        assert visiting.makefile("rb").read().startswith(b"HTTP/1.1 200 OK\r\n")
+    assert not door._heard.is_set()
+
+
+@pytest.mark.parametrize(
+    "says", [b"\x16\x03\x01 no HTTP\r\n\r\n", b"GET http://else/ HTTP/1.1\r\n\r\n", bytes(99_999)]
+)
+def test_what_is_no_request_starts_nothing(door: Doorbell, says: bytes) -> None:
+    with visitor(door, says) as visiting:
+        assert is_left(visiting)
+    assert not door._heard.is_set()
+
+
+def test_who_says_nothing_is_left(door: Doorbell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorbell, "_PATIENCE_S", 0.1)
+    with visitor(door, b"GET / HT") as visiting:
+        assert is_left(visiting)
+    assert not door._heard.is_set()
+
+
+def test_a_crowd_is_not_let_in(
+    door: Doorbell, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorbell, "_MOST_VISITORS", 1)
+    first, answer = aside(lambda: ask(door, "/"))
+    assert door.rung()
+    with visitor(door) as second:
+        assert is_left(second)
+    door.there(place)
+    first.join()
+    assert answer == [(200, "GET / 0")]
+
+
+def test_whoever_waits_is_left_when_it_is_closed(door: Doorbell) -> None:
+    first, answer = aside(lambda: ask(door, "/"))
+    assert door.rung()
+    with visitor(door) as silent:
+        door.close()
+        assert is_left(silent)
+    first.join()
+    assert answer == [(0, "")]
+    assert not door.rung()
+    door.there((HOST, 1))  # too late, and no error
+
+
+def test_ringing_off_ends_the_wait(door: Doorbell) -> None:
+    waits, heard = aside(door.rung)
     assert heard == []
     door.ring_off()
-    waits.join(120)
+    waits.join()
     assert heard == [False]
-    silent.close()
 
 
 def test_a_held_port_is_nobody_elses_until_it_is_given_back(door: Doorbell) -> None:
-    with socket.socket() as other, pytest.raises(OSError, match="in use"):
-        other.bind((HOST, door.port))
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with pytest.raises(OSError, match="in use"):
+            other.bind((HOST, door.port))
     second = Doorbell(HOST, PORTS)
-    assert second.port > door.port
-    second.close()
+    assert second.port != door.port
+    second.close()  # it never answered
     with pytest.raises(OSError, match="in use"):
         Doorbell(HOST, [door.port])
+    assert door._listening.getsockname()[0] == HOST
     door.close()
     Doorbell(HOST, [door.port]).close()

@@ -132,7 +132,7 @@ def test_lenet_alone(lenet: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # Inception alone takes minutes on a busy machine
+@pytest.mark.timeout(1800)  # Inception alone takes minutes on a busy machine
 @pytest.mark.parametrize(
     ("name", "classes"),
     [("mnist_cnn", 2), ("cifar10_net", 2), ("cifar10_transfer", 10), ("inception_beans", 2)],

@@ -94,6 +94,7 @@ def test_a_driver_killed_on_this_machine_is_known_to_be_dead_at_once(remote: Rem
 def test_one_of_another_machine_is_dead_when_its_sign_of_life_is_old(
     remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(leases, "RENEW_S", 1e6)  # by itself, that is
     lost = Lease(remote)
     lost.take()
     elsewhere(remote)

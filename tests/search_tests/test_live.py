@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from search import live
+from search import live, pulse
 from search.book import Book
 from search.live import Progress, line
 from search.plan import Plan
@@ -131,8 +131,9 @@ def test_markup_in_an_error_is_shown_as_it_is(
 
 
 def test_without_a_terminal_there_is_one_line_per_ended_trial(
-    book: Book, capfd: pytest.CaptureFixture[str]
+    book: Book, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pulse, "QUIET_S", 1e9)
     ended(book, "completed")  # before: an earlier driver told of it
     with Progress(book) as shown:
         ended(book, "infeasible", "out of memory")

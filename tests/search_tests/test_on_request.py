@@ -1,5 +1,6 @@
 """Ray's dashboard starts for a visitor, once, or not at all; nothing of it is left behind."""
 
+import socket
 import subprocess
 import sys
 import threading
@@ -7,20 +8,23 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from search import on_request
+from search.doorbell import Place
 from search.errors import StudyFailed
-from search.on_request import OnRequest
+from search.on_request import OnRequest, Parts
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def mine() -> Iterator[OnRequest]:
+def mine(monkeypatch: pytest.MonkeyPatch) -> Iterator[OnRequest]:
+    monkeypatch.setattr(on_request, "_PORTS", range(28365, 28415))  # no study of others has them
     found = OnRequest()
     yield found
     found.over()
@@ -29,6 +33,15 @@ def mine() -> Iterator[OnRequest]:
 
 def nothing() -> None:
     pass
+
+
+def parts(
+    first: Callable[[], object] = nothing,
+    start: Callable[[], object] = nothing,
+    then: Callable[[], object] = nothing,
+) -> Parts:
+    """Return parts of a study; without a `start` there is no dashboard."""
+    return Parts(*(cast(Any, each) for each in (first, start, then)))
 
 
 def visit(mine: OnRequest) -> list[int]:
@@ -40,7 +53,8 @@ def visit(mine: OnRequest) -> list[int]:
 
     def ask() -> None:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{mine.port}/", timeout=120).close()
+            with urllib.request.urlopen(f"http://127.0.0.1:{mine.port}/", timeout=300) as answer:
+                found.append(answer.status)
         except urllib.error.HTTPError as error:
             found.append(error.code)
         except OSError:
@@ -60,6 +74,26 @@ def ended() -> bool:
     return not any(thread.name == "later" for thread in threading.enumerate())
 
 
+def fail() -> None:
+    raise RuntimeError("no room")
+
+
+class Nothing(BaseHTTPRequestHandler):
+    """Has no method at all."""
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def dashboard() -> Iterator[Place]:
+    """A server that has nothing: its answer is 501."""
+    with HTTPServer(("127.0.0.1", 0), Nothing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield "127.0.0.1", server.server_port
+        server.shutdown()
+
+
 def test_no_free_port_is_told(monkeypatch: pytest.MonkeyPatch, mine: OnRequest) -> None:
     monkeypatch.setattr(on_request, "_PORTS", range(mine.port, mine.port + 1))
     with pytest.raises(StudyFailed, match=f"no port from {mine.port} to {mine.port} is free"):
@@ -68,7 +102,7 @@ def test_no_free_port_is_told(monkeypatch: pytest.MonkeyPatch, mine: OnRequest) 
 
 def test_a_study_that_is_over_soon_starts_nothing(mine: OnRequest) -> None:
     done: list[str] = []
-    mine.begin(lambda: done.append("first"), lambda: done.append("start"), 600)
+    mine.begin(parts(lambda: done.append("first"), lambda: done.append("start")), 600)
     mine.over()
     wait_until(ended)
     assert done == []
@@ -76,7 +110,7 @@ def test_a_study_that_is_over_soon_starts_nothing(mine: OnRequest) -> None:
 
 def test_without_a_visitor_nothing_is_started(mine: OnRequest) -> None:
     done: list[str] = []
-    mine.begin(lambda: done.append("first"), lambda: done.append("start"), 0)
+    mine.begin(parts(lambda: done.append("first"), lambda: done.append("start")), 0)
     wait_until(lambda: done)
     mine.over()
     mine.left()
@@ -84,22 +118,45 @@ def test_without_a_visitor_nothing_is_started(mine: OnRequest) -> None:
     assert done == ["first"]
 
 
-@pytest.mark.parametrize("when", ["first", "start"])
-def test_what_fails_is_told_and_the_visitor_too(
-    mine: OnRequest, capsys: pytest.CaptureFixture[str], when: str
-) -> None:
-    def fail() -> None:
-        raise RuntimeError("no room")
+def test_a_visitor_starts_it_and_others_find_it(mine: OnRequest, dashboard: Place) -> None:
+    done: list[str] = []
 
+    def start() -> Place:
+        done.append("start")
+        return dashboard
+
+    mine.begin(parts(lambda: done.append("first"), start, lambda: done.append("then")), 0)
+    for _ in range(2):
+        status = visit(mine)
+        wait_until(lambda found=status: found)  # type: ignore[misc]
+        assert status == [501]
+    wait_until(lambda: len(done) == 3)
+    assert done == ["first", "start", "then"]
+    mine.over()
+    # To the end nobody else gets the port.
+    with pytest.raises(OSError, match="in use"), socket.socket() as other:
+        other.bind(("127.0.0.1", mine.port))
+
+
+@pytest.mark.parametrize("which", ["first", "start", "then"])
+def test_what_fails_is_told(
+    mine: OnRequest, dashboard: Place, capsys: pytest.CaptureFixture[str], which: str
+) -> None:
+    work: dict[str, Callable[[], object]] = {"start": lambda: dashboard}
+    mine.begin(parts(**work | {which: fail}), 0)
     status = visit(mine)
-    mine.begin(*((fail, nothing) if when == "first" else (nothing, fail)), 0)
+    wait_until(lambda: status)
+    assert status == [503 if which == "start" else 501]
     mine.left()
     wait_until(ended)
+    told = {
+        "first": "address of Ray's metrics",
+        "start": "Ray dashboard",
+        "then": "state of the cluster in Ray's dashboard",
+    }
     assert capsys.readouterr().err == (
-        "note: there is no Ray dashboard (the study goes on): no room\n"
+        f"note: there is no {told[which]} (the study goes on): no room\n"
     )
-    wait_until(lambda: status)
-    assert status == [503 if when == "start" else 0]
 
 
 def test_nothing_is_asked_of_ray_any_more_when_it_is_shut_down(mine: OnRequest) -> None:
@@ -107,17 +164,17 @@ def test_nothing_is_asked_of_ray_any_more_when_it_is_shut_down(mine: OnRequest) 
 
     def start() -> None:
         began.set()
-        mine._over.wait(120)
+        mine._over.wait()
         time.sleep(0.5)
         asked.append("where the dashboard is")
 
-    mine.begin(nothing, start, 0)
+    mine.begin(parts(start=start), 0)
     status = visit(mine)
-    assert began.wait(120)
+    began.wait()
     mine.over()
     assert asked == ["where the dashboard is"]
     wait_until(lambda: status)
-    assert status == [0]  # sent to a dashboard that is none
+    assert status == [503]
 
 
 def test_what_is_half_started_is_killed_when_the_study_is_over(
@@ -140,13 +197,13 @@ def test_what_is_half_started_is_killed_when_the_study_is_over(
         process.wait()
         raise RuntimeError("it is gone")
 
-    mine.begin(nothing, start, 0)
+    mine.begin(parts(start=start), 0)
     status = visit(mine)
-    assert started.wait(120)
+    started.wait()
     mine.over()
+    wait_until(lambda: status)
     mine.left()
     wait_until(ended)
-    wait_until(lambda: status)
     (child,) = children
     assert child.returncode == -9
     assert status == [503]
@@ -184,7 +241,7 @@ with interrupts.caught(), connected(request, interrupts):
 
     services.GcsClient = slow
     tune.register_trainable("any", lambda config: None)
-    port = ray._private.worker._global_node._ray_params.dashboard_port
+    port = ray._private.worker._global_node._ray_params.dashboard_port  # the doorbell's
     place = [f"http://127.0.0.1:{port}"]
     threading.Thread(target=urllib.request.urlopen, args=place, daemon=True).start()
     while not made:

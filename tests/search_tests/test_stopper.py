@@ -32,6 +32,9 @@ The actor died unexpectedly before finishing this task.
 \tip: 10.0.0.2
 The actor died because its node has died. Node Id: 54f1, the actor's node was terminated
 """
+UNTOLD = """Failure # 1 (occurred at 2026-11-22_07-00-00)
+The actor 9ad2f4 is unavailable: The actor is temporarily unavailable: RpcError. The task may
+"""
 MEMORY = Death("killed by Ray, since its node ran low on memory", memory=True)
 
 
@@ -42,6 +45,7 @@ MEMORY = Death("killed by Ray, since its node ran low on memory", memory=True)
         (BROKEN, Death("ModuleNotFoundError: No module named 'torch'")),
         (BROKEN + DIED, Death("the worker process died")),  # the last one counts
         (DIED + BROKEN, Death("ModuleNotFoundError: No module named 'torch'")),
+        (UNTOLD, Death("the worker process died")),
         ("", Death("the worker was lost")),
         (NODE, Death("the node of its worker was lost", node=True)),
         (FULL, MEMORY),

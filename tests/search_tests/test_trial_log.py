@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from search import worker
+from search import trial_files, worker
 from search.passed import NO_ROOM
 from search.trial_files import TrialFiles
 from search.trial_log import TrialLog
@@ -112,6 +112,7 @@ def test_a_log_goes_to_a_store_at_first_and_at_last_and_not_with_every_epoch(
         put.append(len(lines(files.path)))
 
     monkeypatch.setattr(files, "_put_file", counted)
+    monkeypatch.setattr(trial_files, "_TELL_S", 1e9)
     for epoch in range(1, 6):
         TrialLog(files.path).add(f"epoch {epoch}")
         files.keep(last=epoch == 5)

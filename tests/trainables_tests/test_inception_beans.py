@@ -210,7 +210,10 @@ def test_a_resumed_trial_ends_like_the_undisturbed_one(
     assert trained == list(range(kept + 1, 5))
 
 
-def test_other_weights_take_no_checkpoint(tmp_path: Path, caplog: Any) -> None:
+def test_other_weights_take_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(checkpoint, "_MAX_SHARE", math.inf)
     part = epochs(CONFIG, data(), budget(tmp_path))
     next(part)
     part.close()

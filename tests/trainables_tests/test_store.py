@@ -56,7 +56,7 @@ def test_the_least_recently_used_go_until_the_rest_fits(
     assert store.trim() == []
 
 
-@pytest.mark.parametrize(("minutes", "warns"), [(59, True), (61, False)])
+@pytest.mark.parametrize(("minutes", "warns"), [(40, True), (80, False)])
 def test_pushing_out_what_was_used_within_an_hour_is_told(
     minutes: int,
     warns: bool,
