@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from search.errors import StudyFailed
+from search.relay import Server
 from search.replaced import replaced
 
 # Beside trials that take all CPUs it may need minutes; Ray itself gives up after one.
@@ -28,6 +29,15 @@ def start_dashboard(begin: Callable[..., Any], asked: dict[str, Any], logs: str)
             begin(**{**asked, "raise_on_failure": True})
         except Exception:  # Ray raises Exception itself, with the last lines of a log
             raise StudyFailed(f"it did not start; dashboard.log in {logs} may say why") from None
+
+
+def started(node: Any) -> Server:
+    """Return the dashboard that Ray's node has started."""
+    from ray._private import ray_constants
+
+    process = node.all_processes[ray_constants.PROCESS_TYPE_DASHBOARD][0].process
+    host, _, port = node._webui_url.rpartition(":")
+    return Server(host, int(port), lambda: process.poll() is None)
 
 
 def tell_place(place: str) -> None:

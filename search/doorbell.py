@@ -13,17 +13,17 @@ import threading
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Collection, Iterable
 
+from search.relay import CHUNK, Server, drop, relay
+
 _REQUEST = re.compile(rb"[A-Z]+ (/\S*) HTTP/1\.[01]\r\n")
-_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,6})\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})\r\n", re.IGNORECASE)
 # Browsers open connections before they have anything to say.
 _PATIENCE_S = 30.0
 _MOST_VISITORS = 100
-_CHUNK = 65536
+_LOOK_S = 1.0  # between two looks whether who waits is still there
 _OK = b"HTTP/1.1 200 OK"
 _NOT_THERE = b"HTTP/1.1 503 Service Unavailable"
 _REST = b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-Place = tuple[str, int]
 
 
 class Doorbell:
@@ -45,19 +45,20 @@ class Doorbell:
         self.port = int(self._listening.getsockname()[1])
         self._unheard = unheard
         self._heard = threading.Event()
-        self._off = False
+        self._off, self._lock = False, threading.Lock()
         self._loop = asyncio.new_event_loop()
         # A visitor that the system has no room for is not the user's concern.
         self._loop.set_exception_handler(lambda *_: None)
         self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
-        self._server: asyncio.Future[Place | None] = self._loop.create_future()
+        self._server: asyncio.Future[Server | None] = self._loop.create_future()
         self._closed = asyncio.Event()
         self._visitors: set[asyncio.Task[None]] = set()
 
     def answer(self) -> None:
         """Let visitors in, unless it was rung off; until then they wait."""
-        if not self._off:
-            self._thread.start()
+        with self._lock:
+            if not self._off:
+                self._thread.start()
 
     def rung(self) -> bool:
         """Wait until somebody asks for something; False after `ring_off`."""
@@ -66,12 +67,13 @@ class Doorbell:
 
     def ring_off(self) -> None:
         """Let `rung` return False, now or later."""
-        self._off = True
+        with self._lock:
+            self._off = True
         self._heard.set()
 
-    def there(self, place: Place) -> None:
-        """Pass visitors on to the server at host and port, those who wait and all others."""
-        self._decide(place)
+    def there(self, server: Server) -> None:
+        """Pass visitors on to the server, those who wait and all others."""
+        self._decide(server)
 
     def not_there(self) -> None:
         """Tell all visitors that there is no server: 503."""
@@ -86,10 +88,10 @@ class Doorbell:
         self._listening.close()
         self._loop.close()
 
-    def _decide(self, place: Place | None) -> None:
+    def _decide(self, server: Server | None) -> None:
         def decide() -> None:
             if not self._server.done():
-                self._server.set_result(place)
+                self._server.set_result(server)
 
         with contextlib.suppress(RuntimeError):  # it was closed meanwhile
             self._loop.call_soon_threadsafe(decide)
@@ -98,7 +100,7 @@ class Doorbell:
         self._loop.run_until_complete(self._serve())
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._visit, sock=self._listening, limit=_CHUNK)
+        server = await asyncio.start_server(self._visit, sock=self._listening, limit=CHUNK)
         await self._closed.wait()
         self._loop.remove_reader(self._listening.fileno())  # nobody else comes in
         await _turns()  # who was accepted becomes a visitor
@@ -117,11 +119,13 @@ class Doorbell:
         try:
             if len(self._visitors) <= _MOST_VISITORS:
                 await self._let_in(reader, writer)
+            writer.close()
+            await writer.wait_closed()  # who does not take the end of an answer counts, too
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
             pass
         finally:
             self._visitors.discard(task)
-            writer.close()
+            writer.transport.abort()
 
     async def _let_in(self, reader: StreamReader, writer: StreamWriter) -> None:
         async with asyncio.timeout(_PATIENCE_S):
@@ -129,46 +133,29 @@ class Doorbell:
             request = _REQUEST.match(head)
             if request is None:
                 return
-            if request[1] in self._unheard and not self._server.done():
+            if request[1] in self._unheard and not (self._server.done() and self._server.result()):
                 length = _LENGTH.search(head)
-                await reader.readexactly(int(length[1]) if length else 0)
+                await drop(reader, int(length[1]) if length else 0)
                 writer.write(_OK + _REST)
-                await writer.drain()
                 return
         self._heard.set()
-        place = await asyncio.shield(self._server)
-        if place is None:
+        server = await self._decided(reader)
+        if server is None or not await relay(head, reader, writer, server):
             writer.write(_NOT_THERE + _REST)
-            await writer.drain()
-        else:
-            await _relay(head, reader, writer, place)
+
+    async def _decided(self, reader: StreamReader) -> Server | None:
+        """Wait for the server as long as the visitor does; None if there is none."""
+        while not self._server.done():
+            await asyncio.wait([self._server], timeout=_LOOK_S)
+            if reader.at_eof() and not self._server.done():
+                raise EOFError
+        return self._server.result()
 
 
 async def _turns() -> None:
     """Let asyncio go on with what it has begun: a connection takes it three or four turns."""
     for _ in range(10):
         await asyncio.sleep(0)
-
-
-async def _relay(head: bytes, reader: StreamReader, writer: StreamWriter, place: Place) -> None:
-    """Pass on what a visitor says to a server, and its answers, until the server is done."""
-    theirs, ours = await asyncio.open_connection(*place, limit=_CHUNK)
-    asks = asyncio.create_task(_pass_on(reader, ours))
-    try:
-        ours.write(head)
-        await _pass_on(theirs, writer)
-    finally:
-        asks.cancel()
-        ours.close()
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            await asks
-
-
-async def _pass_on(reader: StreamReader, writer: StreamWriter) -> None:
-    while said := await reader.read(_CHUNK):
-        writer.write(said)
-        await writer.drain()
-    writer.write_eof()
 
 
 def _bound(host: str, ports: Iterable[int]) -> socket.socket:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from search import access
-from search.dashboard import forget_place, start_dashboard, tell_place
-from search.doorbell import Place
+from search.dashboard import forget_place, start_dashboard, started, tell_place
 from search.light_tune import import_tune
 from search.metrics import tell_endpoint
 from search.on_request import OnRequest, Parts
+from search.relay import Server
 from search.replaced import replaced
 
 # Workers have read their modules by then, on a calm machine.
@@ -74,18 +74,20 @@ class Local:
             self._use_early_workers(options["num_cpus"])
         node: Any = ray._private.worker._global_node
 
-        def first() -> None:
-            tell_place(place)
-            tell_endpoint(Path(options["_temp_dir"]))
+        # At once: agents send the token to the first place that they are told, to the end.
+        tell_place(place)
 
-        def begun_later() -> Place:
+        def start() -> Server:
             forget_place()
             node._ray_params.dashboard_port = 0  # any: visitors are passed on
-            start_dashboard(partial(dashboard, node), asked[0], node._logs_dir)
-            host, _, port = node._webui_url.rpartition(":")
-            return host, int(port)
+            try:
+                start_dashboard(partial(dashboard, node), asked[0], node._logs_dir)
+            finally:
+                tell_place(place)
+            return started(node)
 
-        self._dashboard.begin(Parts(first, begun_later, node.start_monitor), _LATER_S)
+        first = partial(tell_endpoint, Path(options["_temp_dir"]))
+        self._dashboard.begin(Parts(first, start, node.start_monitor), _LATER_S)
         return place
 
     def _spawn(self, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, TypeVar
 
 from search import access
-from search.doorbell import Doorbell, Place
+from search.doorbell import Doorbell
 from search.errors import StudyFailed
 from search.progress import say
+from search.relay import Server
 from search.replaced import replaced
 
 # Where Ray itself looks for a port for its dashboard.
@@ -26,10 +27,10 @@ T = TypeVar("T")
 
 
 class Parts(NamedTuple):
-    """What is done for a dashboard: `first` in any study; `start`, which tells where it is."""
+    """What is done for a dashboard: `first` in any study; `start`, which returns it; `then`."""
 
     first: Callable[[], None]
-    start: Callable[[], Place]
+    start: Callable[[], Server]
     then: Callable[[], None]
 
 
@@ -88,7 +89,7 @@ class OnRequest:
         with self._busy:
             if not self._over.is_set():
                 self._tried("address of Ray's metrics", parts.first)
-                self._door.answer()
+                self._tried("Ray dashboard", self._door.answer)
                 if self._door.rung():
                     self._serve(parts)
         # Ray lets the kernel end its processes with their parent, which is this thread.
@@ -96,11 +97,11 @@ class OnRequest:
 
     def _serve(self, parts: Parts) -> None:
         with self._noting():
-            place = self._tried("Ray dashboard", parts.start)
-            if place is None:
+            server = self._tried("Ray dashboard", parts.start)
+            if server is None or self._over.is_set():  # which may have killed it
                 self._door.not_there()
                 return
-            self._door.there(place)
+            self._door.there(server)
             self._tried("state of the cluster in Ray's dashboard", parts.then)
 
     def _tried(self, what: str, work: Callable[[], T]) -> T | None:

@@ -15,9 +15,9 @@ from typing import Any, cast
 import pytest
 
 from search import on_request
-from search.doorbell import Place
 from search.errors import StudyFailed
 from search.on_request import OnRequest, Parts
+from search.relay import Server
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,11 +86,11 @@ class Nothing(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def dashboard() -> Iterator[Place]:
+def dashboard() -> Iterator[Server]:
     """A server that has nothing: its answer is 501."""
     with HTTPServer(("127.0.0.1", 0), Nothing) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield "127.0.0.1", server.server_port
+        yield Server("127.0.0.1", server.server_port, lambda: True)
         server.shutdown()
 
 
@@ -118,10 +118,10 @@ def test_without_a_visitor_nothing_is_started(mine: OnRequest) -> None:
     assert done == ["first"]
 
 
-def test_a_visitor_starts_it_and_others_find_it(mine: OnRequest, dashboard: Place) -> None:
+def test_a_visitor_starts_it_and_others_find_it(mine: OnRequest, dashboard: Server) -> None:
     done: list[str] = []
 
-    def start() -> Place:
+    def start() -> Server:
         done.append("start")
         return dashboard
 
@@ -134,13 +134,15 @@ def test_a_visitor_starts_it_and_others_find_it(mine: OnRequest, dashboard: Plac
     assert done == ["first", "start", "then"]
     mine.over()
     # To the end nobody else gets the port.
-    with pytest.raises(OSError, match="in use"), socket.socket() as other:
-        other.bind(("127.0.0.1", mine.port))
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", mine.port))
 
 
 @pytest.mark.parametrize("which", ["first", "start", "then"])
 def test_what_fails_is_told(
-    mine: OnRequest, dashboard: Place, capsys: pytest.CaptureFixture[str], which: str
+    mine: OnRequest, dashboard: Server, capsys: pytest.CaptureFixture[str], which: str
 ) -> None:
     work: dict[str, Callable[[], object]] = {"start": lambda: dashboard}
     mine.begin(parts(**work | {which: fail}), 0)
@@ -157,6 +159,20 @@ def test_what_fails_is_told(
     assert capsys.readouterr().err == (
         f"note: there is no {told[which]} (the study goes on): no room\n"
     )
+
+
+def test_a_dashboard_that_was_killed_as_it_came_is_none(
+    mine: OnRequest, dashboard: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def start() -> Server:
+        mine._over.set()
+        return dashboard
+
+    mine.begin(parts(start=start), 0)
+    status = visit(mine)
+    wait_until(lambda: status)
+    assert status == [503]
+    assert not capsys.readouterr().err
 
 
 def test_nothing_is_asked_of_ray_any_more_when_it_is_shut_down(mine: OnRequest) -> None:
