@@ -81,7 +81,7 @@ def epochs(config, data, budget):
             with log.open("a") as file:
                 file.write(f"{budget.folder.name} {epoch}\\n")
             value = config["height"] * epoch / (epoch + 1)
-            whole(budget.folder / "best.pt", f"{budget.folder.name} {epoch}")
+            (budget.folder / "best.pt").write_text(f"{budget.folder.name} {epoch}")
             whole(done_file, str(epoch))
         value = config["height"] * epoch / (epoch + 1)
         yield EpochResult(
