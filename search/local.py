@@ -86,7 +86,7 @@ class Local:
                 tell_place(place)
             return started(node)
 
-        first = partial(tell_endpoint, Path(options["_temp_dir"]))
+        first = partial(tell_endpoint, Path(node.temp_dir))
         self._dashboard.begin(Parts(first, start, node.start_monitor), _LATER_S)
         return place
 
