@@ -58,7 +58,6 @@ class Mirror:
         self._ended: list[int] = []
         self._failure: StudyFailed | None = None
         self._over, self._closed = threading.Event(), False
-        self._one_at_a_time = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
 
     def start(self) -> None:
@@ -166,10 +165,6 @@ class Mirror:
 
     def _round(self) -> bool:
         """Put what has changed, then remove what has gone; return whether all of it was put."""
-        with self._one_at_a_time:
-            return self._put_all()
-
-    def _put_all(self) -> bool:
         ended = list(self._ended)
         others = snapshot(self.folder, trials=False)  # the moments matter: tables first,
         journal = whole_lines(self.folder / JOURNAL)  # then the journal that they follow from,

@@ -15,10 +15,8 @@ from search.progress import say
 from search.retries import Death
 
 _NODE_LOST = Death("the node of its worker was lost", node=True)
-
-
-# What Ray says of a worker whose death it has not been told yet.
-_UNAVAILABLE = re.compile(r"[Tt]he actor \w+ is unavailable")
+# The second is what Ray says of a worker whose death it has not been told yet.
+_DIED = re.compile(r"actor died|the actor \w+ is unavailable", re.IGNORECASE)
 
 
 def death_of(text: str) -> Death:
@@ -28,7 +26,7 @@ def death_of(text: str) -> Death:
         return Death("killed by Ray, since its node ran low on memory", memory=True)
     if any("its node has died" in line for line in lines):
         return _NODE_LOST
-    if any("actor died" in line.lower() or _UNAVAILABLE.search(line) for line in lines):
+    if any(_DIED.search(line) for line in lines):
         return Death("the worker process died")
     return Death(lines[-1].strip()[:300] if lines else "the worker was lost")
 

@@ -251,7 +251,7 @@ def test_an_opened_test_split_and_one_more_look(
     opened = json.loads((mnist / "confirm.json").read_text())["opened"]
     assert len(opened) == 2
     assert json.loads((mnist / "test_opened.json").read_text()) == opened
-    assert opened[0] == "2026-11-22T12:00:00+00:00" != opened[1]
+    assert opened[0] == "2026-11-22T12:00:00+00:00" < opened[1]
 
 
 @pytest.mark.slow

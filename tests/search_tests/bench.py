@@ -48,6 +48,7 @@ import signal
 import time
 
 from trainables.budget import Diverged, EpochResult
+from trainables.files import replace_file
 
 
 def held(log):
@@ -57,13 +58,6 @@ def held(log):
     except FileNotFoundError:
         return False
     return allowed <= (len(log.read_text().splitlines()) if log.exists() else 0)
-
-
-def whole(path, text):
-    """Write a file that a kill leaves as it was, or with all of the text."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    aside.write_text(text)
-    aside.replace(path)
 
 
 def epochs(config, data, budget):
@@ -82,7 +76,7 @@ def epochs(config, data, budget):
                 file.write(f"{budget.folder.name} {epoch}\\n")
             value = config["height"] * epoch / (epoch + 1)
             (budget.folder / "best.pt").write_text(f"{budget.folder.name} {epoch}")
-            whole(done_file, str(epoch))
+            replace_file(done_file, lambda aside: aside.write_text(str(epoch)))
         value = config["height"] * epoch / (epoch + 1)
         yield EpochResult(
             epoch, "train", 1 - value, value, 1 - value, value, 0.1, 0.01, 1.0, 10, 10

@@ -82,6 +82,18 @@ def visitor(door: Doorbell, says: bytes = b"") -> socket.socket:
     return made
 
 
+@contextlib.contextmanager
+def passed_on(door: Doorbell) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Let a visitor in; give both ends of its connection: its own, and the server's."""
+    with socket.create_server((HOST, 0)) as server:
+        door.there(Server(HOST, server.getsockname()[1], lambda: True))
+        with visitor(door, b"GET /stream HTTP/1.1\r\n\r\n") as visiting:
+            met, _ = server.accept()
+            with met:
+                met.settimeout(300)
+                yield visiting, met
+
+
 def is_left(visiting: socket.socket) -> bool:
     """Wait for the end of a connection; it ends without a word."""
     try:
@@ -148,37 +160,28 @@ def test_a_visitor_that_is_gone_is_not_waited_for(
 
 
 def test_a_server_hears_that_its_visitor_was_reset(door: Doorbell) -> None:
-    with socket.create_server((HOST, 0)) as server:
-        door.there(Server(HOST, server.getsockname()[1], lambda: True))
-        visiting = visitor(door, b"GET /stream HTTP/1.1\r\n\r\n")
-        met, _ = server.accept()
-        with met:
-            met.settimeout(300)
-            assert met.recv(100).startswith(b"GET /stream ")
-            visiting.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            visiting.close()
-            assert is_left(met)
+    with passed_on(door) as (visiting, met):
+        assert met.recv(100).startswith(b"GET /stream ")
+        visiting.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        visiting.close()
+        assert is_left(met)
     while door._visitors:
         time.sleep(0.02)
 
 
 def test_who_does_not_take_an_answer_counts_and_is_left_at_the_end(door: Doorbell) -> None:
-    with socket.create_server((HOST, 0)) as server:
-        door.there(Server(HOST, server.getsockname()[1], lambda: True))
-        visiting = visitor(door, b"GET /large HTTP/1.1\r\n\r\n")
-        met, _ = server.accept()
-        with met, visiting:
-            met.settimeout(0.5)
-            with contextlib.suppress(TimeoutError):  # no more goes in: nobody takes it
-                while True:
-                    met.sendall(bytes(100_000))
-            met.close()
-            time.sleep(0.2)
-            assert len(door._visitors) == 1
-            door.close()
-            with contextlib.suppress(ConnectionResetError):
-                while visiting.recv(1_000_000):
-                    pass
+    with passed_on(door) as (visiting, met):
+        met.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):  # no more goes in: nobody takes it
+            while True:
+                met.sendall(bytes(100_000))
+        met.close()
+        time.sleep(0.2)
+        assert len(door._visitors) == 1
+        door.close()
+        with contextlib.suppress(ConnectionResetError):
+            while visiting.recv(1_000_000):
+                pass
 
 
 @pytest.mark.parametrize("length", ["1500000", "-1", "x", "99999999999"])

@@ -56,7 +56,7 @@ def test_the_least_recently_used_go_until_the_rest_fits(
     assert store.trim() == []
 
 
-@pytest.mark.parametrize(("minutes", "warns"), [(40, True), (80, False)])
+@pytest.mark.parametrize(("minutes", "warns"), [(59, True), (61, False)])
 def test_pushing_out_what_was_used_within_an_hour_is_told(
     minutes: int,
     warns: bool,
@@ -64,6 +64,8 @@ def test_pushing_out_what_was_used_within_an_hour_is_told(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
     old = folder(place / "old", 1000, int(time.time()) - 60 * minutes)
     folder(place / "new", 1000, int(time.time()))
     monkeypatch.setenv("TRELLIS_CACHE_GB", "0.0000015")
