@@ -13,6 +13,8 @@ from collections.abc import Container
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from search.tpe import Columns, Rank, rank
+
 # Trials that have ended: how many are shown, and how many of them are the best.
 # Optuna's TPE calls a tenth of what it sees good, 25 at most: both numbers follow from that. The
 # cost of a Gaussian process grows with the cube of the trials; near the best it should know most.
@@ -49,7 +51,8 @@ class History:
         self._trials: dict[int, FrozenTrial] = {}
         self._running: set[int] = set()
         self._ended: list[int] = []  # sorted
-        self._ranked: list[tuple[tuple[float, ...], int]] = []  # best first
+        self._ranked: list[tuple[Rank, int]] = []  # best first
+        self.columns = Columns()
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -62,12 +65,13 @@ class History:
         kept = copy.copy(trial)
         kept.number = number + 1  # 0 is the one that is asked for: see `Shown`
         self._trials[number] = kept
+        self.columns.put(kept)
         self._running.discard(number)
         if not trial.state.is_finished():
             self._running.add(number)
         elif trial.state in _USED:
             bisect.insort(self._ended, number)
-            bisect.insort(self._ranked, (_rank(trial), number))
+            bisect.insort(self._ranked, (rank(trial), number))
 
     def shown(self, sampler: str, seed: int) -> list[FrozenTrial]:
         """Return the trials that `sampler` is to see, in the order of their numbers."""
@@ -85,20 +89,3 @@ class History:
             if len(chosen) < limit:
                 chosen.add(number)
         return chosen
-
-
-def _rank(trial: FrozenTrial) -> tuple[float, ...]:
-    """Return a key that sorts as TPE does: by value, then how far stopped ones came, infeasible.
-
-    From `optuna.samplers._tpe.sampler._split_trials`, for a value to be maximized.
-    """
-    excess = sum(value for value in trial.constraints.values() if value > 0)
-    if excess > 0:
-        return (2, excess)
-    if trial.state == TrialState.COMPLETE:
-        assert trial.value is not None
-        return (0, -trial.value)
-    if not trial.intermediate_values:
-        return (1, 1)
-    step, value = max(trial.intermediate_values.items())
-    return (1, -step, -value)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from search.additive import Additive
@@ -19,6 +19,7 @@ from search.domains import config_key
 from search.experiment import Space
 from search.grid import all_if_fewer
 from search.history import History, Shown
+from search.tpe import make_tpe
 from trainables.seeds import derive
 
 # Beyond this many duplicates in a row the sampler is stuck on a point: random draws go on.
@@ -29,23 +30,12 @@ _SMALL = 10_000
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:
-    """Return a fresh sampler; its whole state is its seed."""
+    """Return a fresh sampler, but for TPE (`search.tpe`); its whole state is its seed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if name == "tpe":
-            _quicken()
-            return TPESampler(seed=seed, multivariate=True, group=True)
         if name == "gp":
             return GPSampler(seed=seed, deterministic_objective=False)
         return RandomSampler(seed=seed)
-
-
-def _quicken() -> None:
-    """Give TPE scipy's log of the normal distribution: Optuna's loops in Python, half its time."""
-    from optuna.samplers._tpe import _truncnorm
-    from scipy.special import log_ndtr
-
-    _truncnorm._log_ndtr = log_ndtr  # type: ignore[assignment]  # a ufunc serves as the function
 
 
 class FixedTrial:
@@ -105,8 +95,7 @@ class Proposer:
         shown = self._view.shown(self._sampler, derive(self._seed, "history", number))
         wanted = self._repeats and given is not None
         for attempt in range(_SAMPLER_TRIES + _RANDOM_TRIES):
-            name = self._sampler if attempt < _SAMPLER_TRIES else "random"
-            sampler = make_sampler(name, derive(self._seed, "sampler", number, attempt))
+            sampler = self._fresh(shown, number, attempt)
             study = optuna.create_study(
                 storage=Shown(shown), sampler=sampler, direction="maximize"
             )
@@ -115,6 +104,13 @@ class Proposer:
             if wanted or config_key(config) not in self._known:
                 return self._taken(number, asked, config)
         return self._rest(number)
+
+    def _fresh(self, shown: list[FrozenTrial], number: int, attempt: int) -> BaseSampler:
+        seed = derive(self._seed, "sampler", number, attempt)
+        name = self._sampler if attempt < _SAMPLER_TRIES else "random"
+        if name == "tpe":
+            return make_tpe(seed, self._view.columns, [trial.number for trial in shown])
+        return make_sampler(name, seed)
 
     def _rest(self, number: int) -> FrozenTrial | None:
         """Return one of the last configurations of a small space, which draws rarely hit."""

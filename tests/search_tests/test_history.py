@@ -38,6 +38,7 @@ RANKED = [
     trial(1, PRUNED, 0.1, intermediate_values={1: 0.9, 3: 0.1}),  # further, though worse
     trial(6, PRUNED, 0.8, intermediate_values={1: 0.8}),
     trial(3, PRUNED, 0.2, intermediate_values={1: 0.2}),
+    trial(9, PRUNED, intermediate_values={1: math.nan}),
     trial(0, PRUNED),
     infeasible(8, 1.0),
     infeasible(4, 2.0),
@@ -55,13 +56,13 @@ def of(trials: list[FrozenTrial]) -> History:
     return made
 
 
-@pytest.mark.parametrize("best", range(1, 10))
+@pytest.mark.parametrize("best", range(1, 11))
 def test_the_best_are_those_that_tpe_ranks_first(
     best: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(history.BOUNDS, "tpe", (best, best))
-    assert len(RANKED) == 9
-    shown = of(random.Random(best).sample(RANKED, 9)).shown("tpe", 0)
+    assert len(RANKED) == 10
+    shown = of(random.Random(best).sample(RANKED, 10)).shown("tpe", 0)
     assert numbers(shown) == sorted(each.number for each in RANKED[:best])
 
 
@@ -74,7 +75,7 @@ def test_trials_that_run_are_shown_besides_and_failed_ones_never(
     shown = numbers(made.shown("tpe", 0))
     assert len(shown) == 7
     assert set(shown) >= {7, 2, 20, 21, 22}
-    assert len(made.trials) == 13
+    assert len(made.trials) == 14
     made.put(trial(21, FAIL))
     assert set(numbers(made.shown("tpe", 0))) & {20, 21, 22, 30} == {20, 22}
 
@@ -106,7 +107,7 @@ def test_a_storage_shows_trials_beside_its_own() -> None:
     study = optuna.create_study(storage=Shown([each for each in RANKED if each.number > 5]))
     asked = study.ask()
     assert asked.number == 0
-    assert [each.number for each in study.trials] == [7, 6, 8, 0]
+    assert [each.number for each in study.trials] == [7, 6, 9, 8, 0]
     assert [each.number for each in study.get_trials(states=(COMPLETE,))] == [7]
 
 

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.domains import domains
 from search.sampler import FixedTrial, Proposer, make_sampler
+from search.tpe import Columns, make_tpe
 from spaces import lenet_beans
 from tests.search_tests.toy import DEFAULTS, space
 
@@ -261,14 +262,14 @@ def test_proposing_and_rebuilding_warn_of_nothing() -> None:
 
 
 def test_make_sampler_knows_its_names() -> None:
-    names = {name: type(make_sampler(name, 0)).__name__ for name in ("tpe", "random", "grid")}
-    assert names == {"tpe": "TPESampler", "random": "RandomSampler", "grid": "RandomSampler"}
+    names = {name: type(make_sampler(name, 0)).__name__ for name in ("gp", "random", "grid")}
+    assert names == {"gp": "GPSampler", "random": "RandomSampler", "grid": "RandomSampler"}
 
 
 def test_tpe_uses_a_function_equal_to_optunas_own() -> None:
     from optuna.samplers._tpe import _truncnorm
 
-    make_sampler("tpe", 0)
+    make_tpe(0, Columns(), [])
     points = np.concatenate([np.linspace(-40, 12, 521), [-1e4, 1e4]])
     own = [_truncnorm._log_ndtr_single(point) for point in points.tolist()]
     assert _truncnorm._log_ndtr.__name__ == "log_ndtr"  # scipy's, and still by that name
