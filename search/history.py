@@ -8,7 +8,7 @@ a pure function of the trials and a seed.
 import bisect
 import copy
 import random
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -65,7 +65,7 @@ class History:
         kept = copy.copy(trial)
         kept.number = number + 1  # 0 is the one that is asked for: see `Shown`
         self._trials[number] = kept
-        self.columns.put(kept)
+        self.columns.put(trial)
         self._running.discard(number)
         if not trial.state.is_finished():
             self._running.add(number)
@@ -73,12 +73,15 @@ class History:
             bisect.insort(self._ended, number)
             bisect.insort(self._ranked, (rank(trial), number))
 
-    def shown(self, sampler: str, seed: int) -> list[FrozenTrial]:
-        """Return the trials that `sampler` is to see, in the order of their numbers."""
+    def chosen(self, sampler: str, seed: int) -> list[int]:
+        """Return which trials `sampler` is to see, in order: what `shown` and `columns` take."""
         if sampler not in BOUNDS:
             return []  # it draws without looking
-        numbers = self._chosen(*BOUNDS[sampler], seed) | self._running
-        return [self._trials[number] for number in sorted(numbers)]
+        return sorted(self._chosen(*BOUNDS[sampler], seed) | self._running)
+
+    def shown(self, chosen: Iterable[int]) -> list[FrozenTrial]:
+        """Return those trials as `Shown` shows them, by numbers from 1 on."""
+        return [self._trials[number] for number in chosen]
 
     def _chosen(self, limit: int, best: int, seed: int) -> set[int]:
         if len(self._ended) <= limit:

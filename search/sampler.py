@@ -19,7 +19,7 @@ from search.domains import config_key
 from search.experiment import Space
 from search.grid import all_if_fewer
 from search.history import History, Shown
-from search.tpe import make_tpe
+from search.tpe import QuickTPE, make_tpe
 from trainables.seeds import derive
 
 # Beyond this many duplicates in a row the sampler is stuck on a point: random draws go on.
@@ -92,25 +92,25 @@ class Proposer:
         `given`, which is taken as it is (a repeat of one that the study has is replaced, unless
         repeats are wanted).
         """
-        shown = self._view.shown(self._sampler, derive(self._seed, "history", number))
+        chosen = self._view.chosen(self._sampler, derive(self._seed, "history", number))
         wanted = self._repeats and given is not None
         for attempt in range(_SAMPLER_TRIES + _RANDOM_TRIES):
-            sampler = self._fresh(shown, number, attempt)
-            study = optuna.create_study(
-                storage=Shown(shown), sampler=sampler, direction="maximize"
-            )
-            first = self._modelled(shown, number, attempt) if attempt or given is None else given
+            study = self._study(chosen, number, attempt)
+            first = self._modelled(chosen, number, attempt) if attempt or given is None else given
             asked, config = self._asked(study, first)
             if wanted or config_key(config) not in self._known:
                 return self._taken(number, asked, config)
         return self._rest(number)
 
-    def _fresh(self, shown: list[FrozenTrial], number: int, attempt: int) -> BaseSampler:
+    def _study(self, chosen: list[int], number: int, attempt: int) -> optuna.Study:
+        """Return a study of its own that shows the chosen trials, where its sampler looks."""
         seed = derive(self._seed, "sampler", number, attempt)
         name = self._sampler if attempt < _SAMPLER_TRIES else "random"
+        sampler = make_sampler(name, seed)
         if name == "tpe":
-            return make_tpe(seed, self._view.columns, [trial.number for trial in shown])
-        return make_sampler(name, seed)
+            sampler = make_tpe(seed, self._view.columns, chosen)
+        shown = [] if isinstance(sampler, QuickTPE | RandomSampler) else self._view.shown(chosen)
+        return optuna.create_study(storage=Shown(shown), sampler=sampler, direction="maximize")
 
     def _rest(self, number: int) -> FrozenTrial | None:
         """Return one of the last configurations of a small space, which draws rarely hit."""
@@ -136,15 +136,14 @@ class Proposer:
         self.add(proposal)
         return proposal
 
-    def _modelled(
-        self, shown: list[FrozenTrial], number: int, attempt: int
-    ) -> dict[str, Any] | None:
+    def _modelled(self, chosen: list[int], number: int, attempt: int) -> dict[str, Any] | None:
         """Return a configuration of our own model, where that is the sampler and has one."""
         if self._sampler != "additive" or attempt >= _SAMPLER_TRIES:
             return None
         if self._additive is None:
             self._additive = Additive(self._space, self._fixed)
-        return self._additive.propose(shown, derive(self._seed, "additive", number, attempt))
+        seed = derive(self._seed, "additive", number, attempt)
+        return self._additive.propose(self._view.shown(chosen), seed)
 
 
 def _running(number: int, asked: optuna.Trial, config: dict[str, Any]) -> FrozenTrial:

@@ -27,6 +27,7 @@ Distributions = dict[str, BaseDistribution]
 Rank = tuple[float, float, float]
 # The one whose inner methods are overridden here; any other has its own sampler, slower.
 _KNOWN = "5.0."
+_AT_RANDOM = 10  # Optuna's default: trials that have ended before it looks at any
 _RUNS: Rank = (math.inf, 0.0, 0.0)  # a trial that has not ended has no rank
 
 
@@ -73,6 +74,10 @@ class Columns:
             place = self._place(name)
             self._values[number, place] = distribution.to_internal_repr(trial.params[name])
 
+    def ended(self, numbers: Sequence[int]) -> int:
+        """Return how many of the trials have ended."""
+        return int(np.sum(self._ranks[np.asarray(numbers, int), 0] != math.inf))
+
     def distributions(self, numbers: Sequence[int]) -> list[Distributions]:
         """Return those of ended trials, each kind once, in the order in which they come first."""
         rows = np.asarray(numbers, int)
@@ -90,9 +95,8 @@ class Columns:
         """
         rows = np.sort(np.asarray(numbers, int))
         kind, first, second = self._ranks[rows].T
-        ended = int(np.sum(kind != math.inf))
         chosen = np.zeros(len(rows), bool)
-        chosen[np.lexsort((second, first, kind))[: good(ended)]] = True
+        chosen[np.lexsort((second, first, kind))[: good(self.ended(numbers))]] = True
         return rows[chosen], rows[~chosen]
 
     def values(self, rows: NDArray[Any], names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -116,11 +120,12 @@ class Columns:
 
 
 class QuickTPE(TPESampler):
-    """Draws one proposal from what `columns` know of the trials `numbers`."""
+    """Draws one proposal from what `columns` know of the trials `numbers`; shown it needs none."""
 
     def __init__(self, seed: int, columns: Columns, numbers: Sequence[int]) -> None:
-        """Take the trials that the study shows, of which `columns` must know all."""
-        super().__init__(seed=seed, multivariate=True, group=True)
+        """Take the trials, of which `columns` must know all. At random until ten have ended."""
+        begin = 0 if columns.ended(numbers) >= _AT_RANDOM else _AT_RANDOM
+        super().__init__(seed=seed, multivariate=True, group=True, n_startup_trials=begin)
         self._columns = columns
         self._numbers = numbers
 

@@ -45,10 +45,6 @@ RANKED = [
 ]
 
 
-def numbers(trials: list[FrozenTrial]) -> list[int]:
-    return [each.number - 1 for each in trials]
-
-
 def of(trials: list[FrozenTrial]) -> History:
     made = History()
     for each in trials:
@@ -62,8 +58,8 @@ def test_the_best_are_those_that_tpe_ranks_first(
 ) -> None:
     monkeypatch.setitem(history.BOUNDS, "tpe", (best, best))
     assert len(RANKED) == 10
-    shown = of(random.Random(best).sample(RANKED, 10)).shown("tpe", 0)
-    assert numbers(shown) == sorted(each.number for each in RANKED[:best])
+    shown = of(random.Random(best).sample(RANKED, 10)).chosen("tpe", 0)
+    assert shown == sorted(each.number for each in RANKED[:best])
 
 
 def test_trials_that_run_are_shown_besides_and_failed_ones_never(
@@ -72,12 +68,12 @@ def test_trials_that_run_are_shown_besides_and_failed_ones_never(
     monkeypatch.setitem(history.BOUNDS, "tpe", (4, 2))
     running = [trial(number, TrialState.RUNNING) for number in (20, 21, 22)]
     made = of([*RANKED, *running, trial(30, FAIL)])
-    shown = numbers(made.shown("tpe", 0))
+    shown = made.chosen("tpe", 0)
     assert len(shown) == 7
     assert set(shown) >= {7, 2, 20, 21, 22}
     assert len(made.trials) == 14
     made.put(trial(21, FAIL))
-    assert set(numbers(made.shown("tpe", 0))) & {20, 21, 22, 30} == {20, 22}
+    assert set(made.chosen("tpe", 0)) & {20, 21, 22, 30} == {20, 22}
 
 
 def test_the_sample_is_a_pure_function_that_reaches_every_trial(
@@ -88,8 +84,8 @@ def test_the_sample_is_a_pure_function_that_reaches_every_trial(
     one, two = of(trials), of(trials[::-1])
     seen: set[int] = set()
     for seed in range(60):
-        shown = numbers(one.shown("tpe", seed))
-        assert shown == numbers(two.shown("tpe", seed)) == sorted(set(shown))
+        shown = one.chosen("tpe", seed)
+        assert shown == two.chosen("tpe", seed) == sorted(set(shown))
         assert len(shown) == 30
         assert set(shown) >= set(range(90, 100))
         seen.update(shown)
@@ -98,9 +94,10 @@ def test_the_sample_is_a_pure_function_that_reaches_every_trial(
 
 def test_within_the_bound_all_are_shown() -> None:
     trials = [trial(number, COMPLETE, 0.5) for number in range(1000)]
-    assert numbers(of(trials).shown("tpe", 0)) == list(range(1000))
-    assert len(of([*trials, trial(1000, COMPLETE, 0.5)]).shown("tpe", 0)) == 1000
-    assert of(trials).shown("random", 0) == []
+    assert of(trials).chosen("tpe", 0) == list(range(1000))
+    assert len(of([*trials, trial(1000, COMPLETE, 0.5)]).chosen("tpe", 0)) == 1000
+    assert of(trials).chosen("random", 0) == []
+    assert [each.number for each in of(trials).shown([3, 5])] == [4, 6]  # 0 is the new one
 
 
 def test_a_storage_shows_trials_beside_its_own() -> None:
