@@ -1,7 +1,8 @@
 """Ray Tune's own OptunaSearch and ASHAScheduler, for searches on recorded curves (replay.py).
 
 They get the calls that Tune's controller makes, in its order, with no process beneath: what they
-decide is theirs. All settings are the defaults, as in benchmarks/peers/with_ray_tune.py.
+decide is theirs. All settings are the defaults, as in benchmarks/peers/with_ray_tune.py; the
+sampler's arithmetic is done sooner (benchmarks/stock_sampler.py).
 """
 
 import logging
@@ -14,6 +15,7 @@ import optuna
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from benchmarks.stock_sampler import StockSampler
 from search.book import Assignment
 from search.experiment import Experiment
 from search.plan import Plan, published
@@ -40,8 +42,9 @@ class StockSearch:
         first = published(experiment, plan)
         drawn = {name: value for name, value in first.items() if name not in self._fixed}
         self._searcher = OptunaSearch(
-            self._draw, metric=METRIC, mode="max", seed=plan.seed, points_to_evaluate=[drawn]
-        )
+            self._draw, metric=METRIC, mode="max", sampler=StockSampler(plan.seed),
+            points_to_evaluate=[drawn],
+        )  # fmt: skip
         self._scheduler = ASHAScheduler(metric=METRIC, mode="max", max_t=plan.max_epochs)
         self.records: dict[int, Mapping[str, Any]] = {}  # configurations, by trial
 

@@ -11,7 +11,7 @@ several hyperparameters at once: Falkner et al., "BOHB", 2018, section 3.2.
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -144,19 +144,26 @@ class QuickTPE(TPESampler):
         self, study: Study, trial: FrozenTrial, search_space: Distributions
     ) -> dict[str, Any]:
         """Return a value for each hyperparameter, as the method of the same name does."""
-        parts = self._columns.split(self._numbers, default_gamma)
-        good, other = (
-            self._parzen_estimator_cls(
-                self._columns.values(rows, list(search_space)),
-                search_space,
-                self._parzen_estimator_parameters,
-            )
-            for rows in parts
+        return best_drawn(self, self._columns, self._numbers, search_space)
+
+
+def best_drawn(
+    sampler: TPESampler,
+    columns: Columns,
+    numbers: Sequence[int],
+    space: Mapping[str, BaseDistribution],
+) -> dict[str, Any]:
+    """Return what `TPESampler._sample` does, from trials of `columns`."""
+    good, other = (
+        sampler._parzen_estimator_cls(
+            columns.values(rows, list(space)), dict(space), sampler._parzen_estimator_parameters
         )
-        drawn = good.sample(self._rng.rng, self._n_ei_candidates)
-        gains = self._compute_acquisition_func(drawn, good, other)
-        best = self._compare(drawn, gains)
-        return {name: own.to_external_repr(best[name]) for name, own in search_space.items()}
+        for rows in columns.split(numbers, default_gamma)
+    )
+    drawn = good.sample(sampler._rng.rng, sampler._n_ei_candidates)
+    gains = sampler._compute_acquisition_func(drawn, good, other)
+    best = sampler._compare(drawn, gains)
+    return {name: own.to_external_repr(best[name]) for name, own in space.items()}
 
 
 def _quicken() -> None:
