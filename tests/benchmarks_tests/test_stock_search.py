@@ -1,10 +1,15 @@
 """Stock Ray Tune on recorded curves: its own sampler and stopper decide, and nothing of ours."""
 
 import math
+import random
 from typing import Any
 
 import optuna
+import pytest
+from optuna.samplers import TPESampler
+from ray.tune.search.optuna import OptunaSearch
 
+from benchmarks import stock_search
 from benchmarks.stock_search import StockSearch
 from search.catalog import find
 from search.plan import Plan
@@ -18,6 +23,13 @@ def begun(trials: int) -> StockSearch:
     for _ in range(trials):
         assert search.next() is not None
     return search
+
+
+def optuna_search(seed: int) -> Any:
+    def draw(trial: Any) -> None:
+        trial.suggest_float("x", 0.0, 1.0)
+
+    return OptunaSearch(draw, metric="val_accuracy", mode="max", seed=seed)
 
 
 def told(search: StockSearch, number: int, epoch: int, accuracy: float) -> bool:
@@ -65,3 +77,43 @@ def test_a_diverged_trial_fails_and_stays_out_of_the_rung() -> None:
     assert told(search, 0, 1, math.nan)
     assert state(search, 0)[0] == "FAIL"
     assert not told(search, 1, 1, 0.01)
+
+
+def searched(seed: int) -> list[Any]:
+    """Return what 150 trials are, 7 at a time, that end at random; the longest outlives many."""
+    search, draws = (
+        StockSearch(find("lenet_beans"), Plan(150, 20, fixed=FIXED)),
+        random.Random(seed),
+    )
+    epochs = dict.fromkeys(range(7), 0)
+    for _ in epochs:
+        search.next()
+    while epochs:
+        number = draws.choice([*epochs][-5:] if len(search.records) < 100 else [*epochs])
+        epochs[number] += 1
+        accuracy = math.nan if draws.random() < 0.02 else round(draws.random(), 2)
+        if told(search, number, epochs[number], accuracy):
+            del epochs[number]
+            if search.next() is not None:
+                epochs[len(search.records) - 1] = 0
+    return list(search.records.values())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_its_proposals_are_those_of_optunas_own_sampler(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = searched(seed)
+    monkeypatch.setattr(stock_search, "StockSampler", lambda seed: TPESampler(seed=seed))
+    assert ours == searched(seed)
+    assert len(ours) == 150
+
+
+def test_without_a_sampler_optuna_search_takes_the_same() -> None:
+    """A search of its own that is given a seed: what `StockSearch` would be without arrays."""
+    own = optuna_search(seed=0)
+    assert isinstance(own._ot_study.sampler, TPESampler)
+    sampler = StockSearch(find("lenet_beans"), Plan(3, 20, fixed=FIXED))._searcher._sampler
+    mine, theirs = vars(sampler), vars(own._ot_study.sampler)
+    same = ("_n_startup_trials", "_n_ei_candidates", "_multivariate", "_group", "_constant_liar")
+    assert [mine[name] for name in same] == [theirs[name] for name in same]
