@@ -65,7 +65,12 @@ class Book:
         self._judge = Judge(experiment, study, make_pruner(plan.stopper, plan.rungs))
         self._listed = listed(experiment, plan)
         self._proposer = Proposer(
-            experiment.space(), plan.fixed, plan.sampler, plan.seed, plan.repeats
+            experiment.space(),
+            plan.fixed,
+            plan.sampler,
+            plan.seed,
+            plan.repeats,
+            experiment.defaults(),
         )
         self.records: dict[int, Record] = {}
         self.table = FreshTable(folder, self.records)

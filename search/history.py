@@ -19,7 +19,7 @@ from search.tpe import Columns, Rank, rank
 # Optuna's TPE calls a tenth of what it sees good, 25 at most: both numbers follow from that. The
 # cost of a Gaussian process grows with the cube of the trials; near the best it should know most.
 # The additive model's cost grows with the trials: TPE's bound, and more of the best.
-BOUNDS = {"additive": (1000, 50), "tpe": (1000, 25), "gp": (200, 50)}
+BOUNDS = {"additive": (1000, 50), "gp": (200, 50), "prior": (1000, 25), "tpe": (1000, 25)}
 _USED = (TrialState.COMPLETE, TrialState.PRUNED)  # samplers look past failed trials
 
 

@@ -1,6 +1,6 @@
 """The words that options choose from, apart from what acts on them: cheap to import."""
 
-PROPOSING = ("tpe", "additive", "random", "gp")  # samplers that draw; a grid is listed
+PROPOSING = ("prior", "tpe", "additive", "random", "gp")  # samplers that draw; a grid is listed
 SAMPLERS = (*PROPOSING, "grid")
 STOPPERS = ("asha", "hyperband", "median", "none")
 PRESETS = ("quick", "standard", "thorough")

@@ -19,6 +19,7 @@ from search.domains import config_key
 from search.experiment import Space
 from search.grid import all_if_fewer
 from search.history import History, Shown
+from search.prior import Prior
 from search.tpe import QuickTPE, make_tpe
 from trainables.seeds import derive
 
@@ -69,8 +70,12 @@ class Proposer:
         sampler: str,
         seed: int,
         repeats: bool = False,
+        published: Mapping[str, Any] | None = None,
     ) -> None:
-        """Begin with an empty view. With `repeats` a given configuration may come again."""
+        """Begin with an empty view. With `repeats` a given configuration may come again.
+
+        The sampler `prior` goes by the `published` configuration; others do without it.
+        """
         self._space = space
         self._fixed = dict(fixed)
         self._sampler = sampler
@@ -78,11 +83,14 @@ class Proposer:
         self._repeats = repeats
         self._view = History()
         self._additive: Additive | None = None
+        base = {n: value for n, value in (published or {}).items() if n not in self._fixed}
+        self._prior = Prior(base)
         self._known: set[str] = set()
 
     def add(self, trial: FrozenTrial) -> None:
         """Take over a trial of the journal as it is now: a new one, or one that has ended."""
         self._view.put(trial)
+        self._prior.add(trial)
         self._known.add(config_key(trial.user_attrs["config"]))
 
     def propose(self, number: int, given: Mapping[str, Any] | None = None) -> FrozenTrial | None:
@@ -96,7 +104,7 @@ class Proposer:
         wanted = self._repeats and given is not None
         for attempt in range(_SAMPLER_TRIES + _RANDOM_TRIES):
             study = self._study(chosen, number, attempt)
-            first = self._modelled(chosen, number, attempt) if attempt or given is None else given
+            first = self._ours(chosen, number, attempt) if attempt or given is None else given
             asked, config = self._asked(study, first)
             if wanted or config_key(config) not in self._known:
                 return self._taken(number, asked, config)
@@ -107,7 +115,7 @@ class Proposer:
         seed = derive(self._seed, "sampler", number, attempt)
         name = self._sampler if attempt < _SAMPLER_TRIES else "random"
         sampler = make_sampler(name, seed)
-        if name == "tpe":
+        if name in ("prior", "tpe"):
             sampler = make_tpe(seed, self._view.columns, chosen)
         shown = [] if isinstance(sampler, QuickTPE | RandomSampler) else self._view.shown(chosen)
         return optuna.create_study(storage=Shown(shown), sampler=sampler, direction="maximize")
@@ -136,13 +144,15 @@ class Proposer:
         self.add(proposal)
         return proposal
 
-    def _modelled(self, chosen: list[int], number: int, attempt: int) -> dict[str, Any] | None:
-        """Return a configuration of our own model, where that is the sampler and has one."""
-        if self._sampler != "additive" or attempt >= _SAMPLER_TRIES:
+    def _ours(self, chosen: list[int], number: int, attempt: int) -> dict[str, Any] | None:
+        """Return what is not left to Optuna's sampler: all, a part or None."""
+        seed = derive(self._seed, self._sampler, number, attempt)
+        if attempt < _SAMPLER_TRIES and self._sampler == "prior":
+            return self._prior.kept(self._view.columns, chosen, seed)
+        if attempt >= _SAMPLER_TRIES or self._sampler != "additive":
             return None
         if self._additive is None:
             self._additive = Additive(self._space, self._fixed)
-        seed = derive(self._seed, "additive", number, attempt)
         return self._additive.propose(self._view.shown(chosen), seed)
 
 

@@ -74,14 +74,15 @@ class Columns:
             place = self._place(name)
             self._values[number, place] = distribution.to_internal_repr(trial.params[name])
 
-    def ended(self, numbers: Sequence[int]) -> int:
-        """Return how many of the trials have ended."""
-        return int(np.sum(self._ranks[np.asarray(numbers, int), 0] != math.inf))
+    def has_ended(self, numbers: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
+        """Tell of each trial whether it has ended."""
+        told: NDArray[Any] = self._ranks[np.asarray(numbers, int), 0] != math.inf
+        return told
 
     def distributions(self, numbers: Sequence[int]) -> list[Distributions]:
         """Return those of ended trials, each kind once, in the order in which they come first."""
         rows = np.asarray(numbers, int)
-        kinds = self._kinds[rows[self._ranks[rows, 0] != math.inf]]
+        kinds = self._kinds[rows[self.has_ended(rows)]]
         _, first = np.unique(kinds, return_index=True)
         known = [own for _, own in self._distributions.values()]
         return [known[kinds[place]] for place in np.sort(first)]
@@ -96,7 +97,7 @@ class Columns:
         rows = np.sort(np.asarray(numbers, int))
         kind, first, second = self._ranks[rows].T
         chosen = np.zeros(len(rows), bool)
-        chosen[np.lexsort((second, first, kind))[: good(self.ended(numbers))]] = True
+        chosen[np.lexsort((second, first, kind))[: good(int(np.sum(self.has_ended(rows))))]] = True
         return rows[chosen], rows[~chosen]
 
     def values(self, rows: NDArray[Any], names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -124,7 +125,7 @@ class QuickTPE(TPESampler):
 
     def __init__(self, seed: int, columns: Columns, numbers: Sequence[int]) -> None:
         """Take the trials, of which `columns` must know all. At random until ten have ended."""
-        begin = 0 if columns.ended(numbers) >= _AT_RANDOM else _AT_RANDOM
+        begin = 0 if np.sum(columns.has_ended(numbers)) >= _AT_RANDOM else _AT_RANDOM
         super().__init__(seed=seed, multivariate=True, group=True, n_startup_trials=begin)
         self._columns = columns
         self._numbers = numbers

@@ -25,7 +25,7 @@ from tests.chaos.killing import (
 )
 
 pytestmark = pytest.mark.slow
-SAMPLERS = ("random", "tpe", "gp", "additive")
+SAMPLERS = ("random", "tpe", "prior", "gp", "additive")
 
 
 def plan_of(seed: int, sampler: str = "random") -> Plan:

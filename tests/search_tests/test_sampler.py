@@ -48,6 +48,10 @@ class Journal:
         return self.trial(number)
 
 
+def begun(sampler: str) -> Proposer:
+    return Proposer(space, {}, sampler, 7, published=DEFAULTS)
+
+
 def quality(config: Mapping[str, Any]) -> float:
     return round(0.8 - config["drop"] - (0.1 if config["kind"] == "b" else 0), 6)
 
@@ -60,6 +64,8 @@ def quality(config: Mapping[str, Any]) -> float:
         ("additive", 40, 4),
         ("tpe", 40, 1),
         ("tpe", 40, 4),
+        ("prior", 40, 1),
+        ("prior", 40, 4),
         ("gp", 18, 1),
         ("gp", 18, 3),
     ],
@@ -69,11 +75,11 @@ def test_a_view_rebuilt_from_the_journal_proposes_the_same(
 ) -> None:
     if sampler == "gp":
         pytest.importorskip("torch")
-    journal, lived, draws = Journal(), Proposer(space, {}, sampler, 7), random.Random(1)
+    journal, lived, draws = Journal(), begun(sampler), random.Random(1)
     running: list[int] = []
     ended: set[str] = set()
     for number in range(trials):
-        rebuilt = Proposer(space, {}, sampler, 7)
+        rebuilt = begun(sampler)
         for trial in journal.study.get_trials():
             rebuilt.add(trial)
         mine, other = lived.propose(number), rebuilt.propose(number)
@@ -98,7 +104,7 @@ def test_a_view_rebuilt_from_the_journal_proposes_the_same(
     assert TrialState.RUNNING in states or concurrent == 1
 
 
-@pytest.mark.parametrize("sampler", ["random", "additive", "tpe", "gp"])
+@pytest.mark.parametrize("sampler", ["random", "additive", "tpe", "prior", "gp"])
 def test_proposals_are_a_function_of_seed_and_number(sampler: str) -> None:
     def draw(seed: int, number: int) -> dict[str, Any]:
         trial = Proposer(space, {}, sampler, seed).propose(number)
@@ -109,7 +115,7 @@ def test_proposals_are_a_function_of_seed_and_number(sampler: str) -> None:
     assert len({repr(draw(seed, number)) for seed in range(3) for number in range(3)}) == 9
 
 
-@pytest.mark.parametrize("sampler", ["random", "additive", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "additive", "tpe", "prior"])
 def test_no_configuration_comes_twice_and_the_used_up_space_gives_none(sampler: str) -> None:
     proposer = Proposer(space, FEW, sampler, 0)
     seen = []
@@ -183,7 +189,7 @@ def test_steps_are_the_numbers_that_a_user_writes() -> None:
     assert proposer.propose(7) is None
 
 
-@pytest.mark.parametrize("sampler", ["random", "additive", "tpe", "gp"])
+@pytest.mark.parametrize("sampler", ["random", "additive", "tpe", "prior", "gp"])
 def test_every_suggestion_lies_in_the_space_and_held_names_are_never_drawn(sampler: str) -> None:
     known = domains(lenet_beans.space, lenet_beans.DEFAULTS)
     fixed = {"regularizer": "l1", "image_size": 64}

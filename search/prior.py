@@ -1,0 +1,62 @@
+"""The sampler `prior`: keeps most of the published configuration, as long as that does well.
+
+The configuration that a study begins with is mostly a good one, and good ones lie beside it: most
+of its hyperparameters are kept, TPE draws the others. How often that is done, and how often TPE
+draws all of them, is learnt from the trials that have ended, by Thompson sampling: a configuration
+near the published one is drawn as often as such trials seem the likelier to end in the better
+half. So where the published configuration is bad, little is lost.
+
+A prior belief that is followed in part: Mallik et al., "PriorBand: Practical Hyperparameter
+Optimization in the Age of Deep Learning", 2023, section 4. Thompson sampling: Russo et al., "A
+Tutorial on Thompson Sampling", 2018, section 3. Measured: benchmarks/README.md, "Which search".
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from search.tpe import Columns
+
+# The chance of each hyperparameter to be kept. With more of them kept less is found out.
+_KEPT = 0.75
+# A trial is near the published one if it has at least this share of its hyperparameters.
+_NEAR = 0.5
+# Trials (in the better half, in the other) that both ways are taken to have had before the first.
+_NEAR_BEFORE = (3, 1)
+_FAR_BEFORE = (1, 1)
+
+
+class Prior:
+    """What proposals keep of one configuration, and what such trials have come to."""
+
+    def __init__(self, base: Mapping[str, Any]) -> None:
+        """Take the configuration, without what the study holds for all trials."""
+        self._base = dict(base)
+        self._near: dict[int, bool] = {}
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Take in a trial; its configuration is what counts."""
+        same = [self._base.get(name) == value for name, value in trial.params.items()]
+        self._near[trial.number] = sum(same) >= _NEAR * len(same)
+
+    def kept(self, columns: Columns, chosen: Sequence[int], seed: int) -> dict[str, Any] | None:
+        """Return what the next configuration has of the published one; None: TPE draws all.
+
+        A pure function of the chosen trials, which `columns` knows, and the seed.
+        """
+        rng = random.Random(seed)
+        if rng.betavariate(*self._seen(columns, chosen, near=True)) < rng.betavariate(
+            *self._seen(columns, chosen, near=False)
+        ):
+            return None
+        return {name: value for name, value in self._base.items() if rng.random() < _KEPT}
+
+    def _seen(self, columns: Columns, chosen: Sequence[int], near: bool) -> tuple[int, int]:
+        """Return how many such trials ended in the better half, and how many in the other."""
+        better, others = columns.split(chosen, lambda ended: ended // 2)
+        before = _NEAR_BEFORE if near else _FAR_BEFORE
+        halves = (better, others[columns.has_ended(others)])
+        found = [sum(self._near[number] == near for number in half.tolist()) for half in halves]
+        return before[0] + found[0], before[1] + found[1]
