@@ -115,7 +115,7 @@ def _at_once(_: int) -> None:
     """Do not wait for the disk, while a study is only filled."""
 
 
-def events(size: int, epochs: int, sampler: str = "tpe") -> dict[str, float]:
+def events(size: int, epochs: int, sampler: str = "prior") -> dict[str, float]:
     """Return milliseconds per event of a study that has `size` trials behind it, and more."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch, "s")
@@ -139,7 +139,7 @@ def events(size: int, epochs: int, sampler: str = "tpe") -> dict[str, float]:
 def ours(trials: int, cpus: int, pause_s: float) -> list[Moment]:
     """Return the moments at which the trials of a study that sleeps ended, as `sleepers` says."""
     with tempfile.TemporaryDirectory() as scratch:
-        going = opened(Path(scratch, "s"), trials, 1, "tpe")
+        going = opened(Path(scratch, "s"), trials, 1, "prior")
         try:
             return run_ours(going.book, cpus, pause_s)
         finally:
@@ -170,7 +170,7 @@ def main() -> None:
     add = parser.add_argument
     add("--sizes", type=int, nargs="+", default=[100, 1000, 10000], help="trials behind a study")
     add("--epochs", type=int, default=2, help="per trial, without --ray (default 2)")
-    add("--sampler", choices=PROPOSING, default="tpe", help="without --ray (default tpe)")
+    add("--sampler", choices=PROPOSING, default="prior", help="without --ray (default prior)")
     add("--ray", action="store_true", help="whole runs on Ray instead of single events")
     add("--trials", type=int, default=1000, help="of a run on Ray (default 1000)")
     add("--cpus", type=int, default=16, help="logical CPUs of Ray, one per trial (default 16)")

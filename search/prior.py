@@ -23,8 +23,9 @@ from search.tpe import Columns
 _KEPT = 0.75
 # A trial is near the published one if it has at least this share of its hyperparameters.
 _NEAR = 0.5
-# Trials (in the better half, in the other) that both ways are taken to have had before the first.
-_NEAR_BEFORE = (3, 1)
+# Trials (in the better half, in the other) that each way is taken to have had before the first: so
+# nine of ten configurations are near at first. Chosen from 3, 6 and 9 on benchmarks/curves.
+_NEAR_BEFORE = (9, 1)
 _FAR_BEFORE = (1, 1)
 
 

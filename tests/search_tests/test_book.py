@@ -150,7 +150,7 @@ def test_killed_at_any_line_equals_undisturbed(
         is_sound(copy, plan)
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "prior"])
 def test_killed_with_three_at_a_time_loses_nothing(
     sampler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,7 +298,7 @@ def test_a_verdict_in_the_journal_is_carried_out_after_a_kill(
     assert (record.status, record.error, record.wall_s) == (status, error, 12.5)
 
 
-@pytest.mark.parametrize("sampler", ["random", "additive", "tpe", "gp"])
+@pytest.mark.parametrize("sampler", ["random", "additive", "tpe", "prior", "gp"])
 def test_a_kill_between_constraint_and_verdict_warns_of_nothing(
     sampler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,7 +388,7 @@ def test_a_trial_without_epochs_that_says_it_is_done_has_failed(book: Book) -> N
     assert list(trials["epochs"]) == [0]
 
 
-@pytest.mark.parametrize("sampler", ["random", "additive", "tpe", "gp"])
+@pytest.mark.parametrize("sampler", ["random", "additive", "tpe", "prior", "gp"])
 def test_trials_without_any_epoch_disturb_neither_sampler_nor_tables(
     sampler: str, tmp_path: Path
 ) -> None:

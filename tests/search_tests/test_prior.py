@@ -47,25 +47,25 @@ def kept(trials: list[FrozenTrial]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("trials", "share"),
     [
-        # Near ones begin with Beta(3, 1), of mean 3/4; a uniform draw lies below it as often.
-        ([], 3 / 4),
-        # Of one trial none is in the better half: Beta(3, 2).
-        ([trial(0, 8, 0.9)], 3 / 5),
-        # Two better, two worse: Beta(5, 3).
-        ([trial(number, 6, number / 9) for number in range(4)], 5 / 8),
+        # Near ones begin with Beta(9, 1), of mean 9/10; a uniform draw lies below it as often.
+        ([], 9 / 10),
+        # Of one trial none is in the better half: Beta(9, 2).
+        ([trial(0, 8, 0.9)], 9 / 11),
+        # Two better, two worse: Beta(11, 3).
+        ([trial(number, 6, number / 9) for number in range(4)], 11 / 14),
         # Half of the hyperparameters are enough.
-        ([trial(0, 4, 0.9)], 3 / 5),
-        ([trial(0, 1, 0.9, of=2)], 3 / 5),
-        # A far one: Beta(1, 2), so 1 - 3 B(3, 3) = 1 - 3 (2! 2! / 5!).
-        ([trial(0, 3, 0.9)], 9 / 10),
-        ([trial(0, 1, 0.9, of=3)], 9 / 10),
+        ([trial(0, 4, 0.9)], 9 / 11),
+        ([trial(0, 1, 0.9, of=2)], 9 / 11),
+        # A far one: Beta(1, 2), so 1 - 9 B(9, 3) = 1 - 9 (8! 2! / 11!).
+        ([trial(0, 3, 0.9)], 54 / 55),
+        ([trial(0, 1, 0.9, of=3)], 54 / 55),
         # What runs says nothing.
-        ([trial(0, 8, 0.9), trial(1, 8, None), trial(2, 0, None)], 3 / 5),
-        # The better half is near, the other far: Beta(5, 1) over Beta(1, 3), so
-        # 1 - 5 B(5, 4) = 1 - 5 (4! 3! / 8!).
-        ([trial(number, 7 if number > 1 else 0, number / 9) for number in range(4)], 55 / 56),
-        # The other way round: Beta(3, 3) over Beta(3, 1), so E(x^3) = 3 4 5 / (6 7 8).
-        ([trial(number, 0 if number > 1 else 7, number / 9) for number in range(4)], 5 / 28),
+        ([trial(0, 8, 0.9), trial(1, 8, None), trial(2, 0, None)], 9 / 11),
+        # The better half is near, the other far: Beta(11, 1) over Beta(1, 3), so
+        # 1 - 11 B(11, 4) = 1 - 11 (10! 3! / 14!).
+        ([trial(number, 7 if number > 1 else 0, number / 9) for number in range(4)], 363 / 364),
+        # The other way round: Beta(9, 3) over Beta(3, 1), so E(x^3) = 9 10 11 / (12 13 14).
+        ([trial(number, 0 if number > 1 else 7, number / 9) for number in range(4)], 165 / 364),
     ],
 )
 def test_how_often_most_is_kept_follows_from_what_ended_in_the_better_half(

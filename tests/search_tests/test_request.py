@@ -83,7 +83,7 @@ BAD = [
     ("lenet_beans --preset slow", "--preset slow: must be one of quick, standard, thorough"),
     (
         "lenet_beans --sampler best",
-        "--sampler best: must be one of tpe, additive, random, gp, grid",
+        "--sampler best: must be one of prior, tpe, additive, random, gp, grid",
     ),
     ("lenet_beans --stopper x", "--stopper x: must be one of asha, hyperband, median, none"),
     ("lenet_beans --first-rung 0", "--first-rung 0: must be a whole number of at least 1"),
@@ -215,7 +215,7 @@ def test_defaults(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request.time, "strftime", lambda _: "20260102-030405")
     asked = ask("lenet_beans")
     assert asked.experiment is EXPERIMENTS["lenet_beans"]
-    assert asked.plan == Plan(24, 20, 0, "tpe", "asha", "auto", {}, ())
+    assert asked.plan == Plan(24, 20, 0, "prior", "asha", "auto", {}, ())
     assert (asked.data.kind, asked.data.dataset) == ("tfds", "beans")
     assert asked.data.location == "/home/me/tensorflow_datasets"
     assert asked.folder == here / "results" / "lenet_beans-20260102-030405"
