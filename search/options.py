@@ -79,7 +79,11 @@ def build_parser() -> Parser:
         nargs="+",
         help="try the best configurations of earlier studies first, after the published one",
     )
-    add("--sampler", metavar="|".join(SAMPLERS), help="default prior")
+    add(
+        "--sampler",
+        metavar="|".join(SAMPLERS),
+        help="default prior: TPE, beside the published configuration while that does well",
+    )
     add("--stopper", metavar="|".join(STOPPERS), help="default asha (none with --sweep)")
     add("--first-rung", metavar="E", help="no trial is stopped before (2; 1 below 6 epochs)")
     add("--precision", metavar="|".join(PRECISIONS), help="default auto: bfloat16 if in hardware")

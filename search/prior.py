@@ -48,16 +48,19 @@ class Prior:
         A pure function of the chosen trials, which `columns` knows, and the seed.
         """
         rng = random.Random(seed)
-        if rng.betavariate(*self._seen(columns, chosen, near=True)) < rng.betavariate(
-            *self._seen(columns, chosen, near=False)
-        ):
+        near, far = self._seen(columns, chosen)
+        if rng.betavariate(*near) < rng.betavariate(*far):
             return None
         return {name: value for name, value in self._base.items() if rng.random() < _KEPT}
 
-    def _seen(self, columns: Columns, chosen: Sequence[int], near: bool) -> tuple[int, int]:
-        """Return how many such trials ended in the better half, and how many in the other."""
+    def _seen(self, columns: Columns, chosen: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Return of near trials and of others how many ended in the better half, and in the other.
+
+        With those before the first. Trials that run say nothing.
+        """
         better, others = columns.split(chosen, lambda ended: ended // 2)
-        before = _NEAR_BEFORE if near else _FAR_BEFORE
-        halves = (better, others[columns.has_ended(others)])
-        found = [sum(self._near[number] == near for number in half.tolist()) for half in halves]
-        return before[0] + found[0], before[1] + found[1]
+        near, far = list(_NEAR_BEFORE), list(_FAR_BEFORE)
+        for half, numbers in enumerate((better, others[columns.has_ended(others)])):
+            for number in numbers.tolist():
+                (near if self._near[number] else far)[half] += 1
+        return near, far

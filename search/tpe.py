@@ -19,7 +19,6 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
-from optuna.samplers._tpe.sampler import default_gamma
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -155,6 +154,8 @@ def best_drawn(
     space: Mapping[str, BaseDistribution],
 ) -> dict[str, Any]:
     """Return what `TPESampler._sample` does, from trials of `columns`."""
+    from optuna.samplers._tpe.sampler import default_gamma
+
     good, other = (
         sampler._parzen_estimator_cls(
             columns.values(rows, list(space)), dict(space), sampler._parzen_estimator_parameters
