@@ -19,7 +19,8 @@ from optuna.trial import FrozenTrial
 
 from search.tpe import Columns
 
-# The chance of each hyperparameter to be kept. With more of them kept less is found out.
+# The chance of each hyperparameter to be kept; where what was drawn is known already, and another
+# is drawn, to the power of 2, 3, ...: what lies near is used up.
 _KEPT = 0.75
 # A trial is near the published one if it has at least this share of its hyperparameters.
 _NEAR = 0.5
@@ -42,16 +43,20 @@ class Prior:
         same = [self._base.get(name) == value for name, value in trial.params.items()]
         self._near[trial.number] = sum(same) >= _NEAR * len(same)
 
-    def kept(self, columns: Columns, chosen: Sequence[int], seed: int) -> dict[str, Any] | None:
+    def kept(
+        self, columns: Columns, chosen: Sequence[int], seed: int, again: int = 0
+    ) -> dict[str, Any] | None:
         """Return what the next configuration has of the published one; None: TPE draws all.
 
-        A pure function of the chosen trials, which `columns` knows, and the seed.
+        A pure function of the chosen trials, which `columns` knows, the seed, and how many
+        configurations were drawn `again` before it, since the study had them.
         """
         rng = random.Random(seed)
         near, far = self._seen(columns, chosen)
         if rng.betavariate(*near) < rng.betavariate(*far):
             return None
-        return {name: value for name, value in self._base.items() if rng.random() < _KEPT}
+        chance = _KEPT ** (1 + again)
+        return {name: value for name, value in self._base.items() if rng.random() < chance}
 
     def _seen(self, columns: Columns, chosen: Sequence[int]) -> tuple[list[int], list[int]]:
         """Return of near trials and of others how many ended in the better half, and in the other.

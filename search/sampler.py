@@ -148,7 +148,7 @@ class Proposer:
         """Return what is not left to Optuna's sampler: all, a part or None."""
         seed = derive(self._seed, self._sampler, number, attempt)
         if attempt < _SAMPLER_TRIES and self._sampler == "prior":
-            return self._prior.kept(self._view.columns, chosen, seed)
+            return self._prior.kept(self._view.columns, chosen, seed, attempt)
         if attempt >= _SAMPLER_TRIES or self._sampler != "additive":
             return None
         if self._additive is None:

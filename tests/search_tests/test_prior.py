@@ -33,14 +33,14 @@ def trial(number: int, same: int, value: float | None, of: int = 8) -> FrozenTri
     return made
 
 
-def kept(trials: list[FrozenTrial]) -> list[dict[str, Any]]:
+def kept(trials: list[FrozenTrial], again: int = 0) -> list[dict[str, Any]]:
     """Return what the next configuration keeps, by each of DRAWS seeds that keeps any."""
     prior, columns = Prior(BASE), Columns()
     for each in trials:
         prior.add(each)
         columns.put(each)
     numbers = [each.number for each in trials]
-    found = [prior.kept(columns, numbers, seed) for seed in range(DRAWS)]
+    found = [prior.kept(columns, numbers, seed, again) for seed in range(DRAWS)]
     return [each for each in found if each is not None]
 
 
@@ -81,6 +81,12 @@ def test_three_quarters_are_kept_each_by_itself() -> None:
         assert sum(name in each for each in found) / len(found) == pytest.approx(0.75, abs=0.03)
     whole = sum(len(each) == 8 for each in found) / len(found)
     assert whole == pytest.approx(0.75**8, abs=0.03)
+
+
+def test_what_is_drawn_again_lies_further_off() -> None:
+    for again, share in [(1, 9 / 16), (2, 27 / 64)]:
+        found = kept([], again)
+        assert sum(map(len, found)) / len(found) / 8 == pytest.approx(share, abs=0.03)
 
 
 def near(config: dict[str, Any]) -> int:
