@@ -114,11 +114,10 @@ class Proposer:
         """Return a study of its own that shows the chosen trials, where its sampler looks."""
         seed = derive(self._seed, "sampler", number, attempt)
         name = self._sampler if attempt < _SAMPLER_TRIES else "random"
-        sampler = make_sampler(name, seed)
-        if name in ("prior", "tpe"):
-            sampler = make_tpe(seed, self._view.columns, chosen)
-        shown = [] if isinstance(sampler, QuickTPE | RandomSampler) else self._view.shown(chosen)
-        return optuna.create_study(storage=Shown(shown), sampler=sampler, direction="maximize")
+        by_tpe = name in ("prior", "tpe")
+        made = make_tpe(seed, self._view.columns, chosen) if by_tpe else make_sampler(name, seed)
+        shown = [] if isinstance(made, QuickTPE | RandomSampler) else self._view.shown(chosen)
+        return optuna.create_study(storage=Shown(shown), sampler=made, direction="maximize")
 
     def _rest(self, number: int) -> FrozenTrial | None:
         """Return one of the last configurations of a small space, which draws rarely hit."""
