@@ -75,9 +75,14 @@ class Measured:
         return "".join(map(str, places))
 
     @functools.cached_property
+    def means(self) -> dict[str, float]:
+        """Return the means over seeds, by the places of a configuration's choices."""
+        return {places: float(np.mean(each)) for places, each in self.values.items()}
+
+    @functools.cached_property
     def ranked(self) -> list[str]:
-        """Return the places of all configurations, the worst mean over seeds first."""
-        return sorted(self.values, key=lambda places: float(np.mean(self.values[places])))
+        """Return the places of all configurations, the worst mean first."""
+        return sorted(self.means, key=self.means.__getitem__)
 
     def published(self, share: float, seed: int) -> dict[str, Any]:
         """Return a configuration better than about that share of all: of 4 % there one by chance.
@@ -100,13 +105,13 @@ class Measured:
     @functools.cached_property
     def scale(self) -> tuple[float, float]:
         """Return the best mean over seeds, and how far the median of all lies below it."""
-        means = [float(np.mean(each)) for each in self.values.values()]
+        means = list(self.means.values())
         return max(means), max(means) - float(np.median(means))
 
     def regret(self, config: Mapping[str, Any]) -> float:
         """Return how far a configuration lies below the best: 1 is the median of all."""
         best, spread = self.scale
-        return (best - float(np.mean(self.of(config)))) / spread
+        return (best - self.means[self.key(config)]) / spread
 
 
 @functools.cache

@@ -40,8 +40,10 @@ class StockSampler(TPESampler):
     def _sample(
         self, study: Study, trial: FrozenTrial, search_space: Distributions
     ) -> dict[str, Any]:
-        """Return a value for each hyperparameter, as the method of the same name does."""
-        self._take_in(study, trial.number)
+        """Return a value for each hyperparameter, as the method of the same name does.
+
+        Optuna has asked for the search space before.
+        """
         numbers = [*self._ended, *self._running]
         return best_drawn(self, self._columns, numbers, search_space)
 

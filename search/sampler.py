@@ -145,11 +145,11 @@ class Proposer:
 
     def _ours(self, chosen: list[int], number: int, attempt: int) -> dict[str, Any] | None:
         """Return what is not left to Optuna's sampler: all, a part or None."""
-        seed = derive(self._seed, self._sampler, number, attempt)
-        if attempt < _SAMPLER_TRIES and self._sampler == "prior":
-            return self._prior.kept(self._view.columns, chosen, seed, attempt)
-        if attempt >= _SAMPLER_TRIES or self._sampler != "additive":
+        if attempt >= _SAMPLER_TRIES or self._sampler not in ("additive", "prior"):
             return None
+        seed = derive(self._seed, self._sampler, number, attempt)
+        if self._sampler == "prior":
+            return self._prior.kept(self._view.columns, chosen, seed, attempt)
         if self._additive is None:
             self._additive = Additive(self._space, self._fixed)
         return self._additive.propose(self._view.shown(chosen), seed)
