@@ -26,7 +26,8 @@ from benchmarks.record_curves import EXPERIMENT, FOLDER
 from benchmarks.replay_answers import KINDS, Answers, load
 from benchmarks.replay_case import Case, Confirming
 from benchmarks.replay_confirm import search_and_confirm
-from benchmarks.replay_report import report, write_steps
+from benchmarks.replay_kept import Kept
+from benchmarks.replay_report import report
 from benchmarks.simulation import Step, simulate, simulate_stock
 from search.command import Parser, ended, positive
 from search.errors import EXIT_DONE, UsageError
@@ -77,7 +78,8 @@ def parser() -> Parser:
     made.add_argument("--processes", type=positive, default=1, help="at once (1)")
     made.add_argument("--answers", choices=KINDS, default="forest", help="for what none recorded")
     made.add_argument("--curves", type=Path, default=FOLDER / f"{EXPERIMENT}.parquet")
-    made.add_argument("--to", type=Path, help="a CSV file of every step of every study")
+    made.add_argument("--to", type=Path, help="a CSV file of every step of every study; those "
+                      "it has are not replayed again, so one that was ended goes on")  # fmt: skip
     return made
 
 
@@ -92,18 +94,23 @@ def _tell(options: argparse.Namespace) -> int:
         raise UsageError(["--searched goes with --confirm: say what is confirmed, such as 5x5"])
     table, _ = load(options.curves, options.answers)
     cases = _cases(options)
-    studies, told = [], time.monotonic()
+    kept = Kept(options.to, options.answers, options.curves)
+    _replay(options, [case for case in cases if case not in kept.studies], kept)
+    studies = [(case, kept.studies[case]) for case in cases]
+    report(studies, {workers: horizon_of(table, workers) for workers in options.workers})
+    return EXIT_DONE
+
+
+def _replay(options: argparse.Namespace, cases: Sequence[Case], kept: Kept) -> None:
+    """Replay the cases; each is kept as it ends."""
+    told = time.monotonic()
     with ProcessPoolExecutor(options.processes) as pool:
         replay = functools.partial(replayed, options.curves, options.answers)
-        for case, steps in zip(cases, pool.map(replay, cases), strict=True):
-            studies.append((case, steps))
-            if time.monotonic() > told + _SAY_S or len(studies) == len(cases):
+        for done, (case, steps) in enumerate(zip(cases, pool.map(replay, cases), strict=True), 1):
+            kept.add(case, steps)
+            if time.monotonic() > told + _SAY_S or done == len(cases):
                 told = time.monotonic()
-                say(f"{len(studies)} of {len(cases)} studies, now {case.sampler} {case.stopper}")
-    report(studies, {workers: horizon_of(table, workers) for workers in options.workers})
-    if options.to:
-        write_steps(options.to, studies)
-    return EXIT_DONE
+                say(f"{done} of {len(cases)} studies, now {case.sampler} {case.stopper}")
 
 
 def _cases(options: argparse.Namespace) -> list[Case]:
@@ -112,9 +119,10 @@ def _cases(options: argparse.Namespace) -> list[Case]:
     hows = [None, *(Confirming(share, *size) for share, size in judged)]
     every = [(sampler, stopper, how) for sampler, stopper in kinds for how in hows]
     every += [(*STOCK, None)] if options.stock else []
-    # Seed 0 draws, at random, what was recorded: benchmarks/record_curves.py.
-    of = itertools.product(every, options.workers, range(1, options.seeds + 1))
-    return [Case(kind[0], kind[1], workers, seed, kind[2]) for kind, workers, seed in of]
+    # Seed 0 draws, at random, what was recorded: benchmarks/record_curves.py. A seed after the
+    # other, so that a run that was ended has of each kind as many.
+    of = itertools.product(range(1, options.seeds + 1), every, options.workers)
+    return [Case(kind[0], kind[1], workers, seed, kind[2]) for seed, kind, workers in of]
 
 
 def _top_by_seeds(text: str) -> tuple[int, int]:

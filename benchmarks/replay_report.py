@@ -1,9 +1,6 @@
-"""What replayed searches found, as tables; every step of theirs as a CSV file."""
+"""What replayed searches found, as tables."""
 
-import csv
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
 
 from benchmarks.replay_case import Case
 from benchmarks.simulation import Step, regret_at
@@ -25,16 +22,6 @@ def report(studies: Studies, horizons: dict[int, float]) -> None:
     judged = [(case, steps) for case, steps in studies if case.how is not None]
     if judged:
         _print_confirmed(judged, horizons)
-
-
-def write_steps(path: Path, studies: Studies) -> None:
-    """Write every step of every study as CSV."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*Case.FIELDS, *Step.__dataclass_fields__])
-        for case, steps in studies:
-            writer.writerows([*case.values(), *asdict(step).values()] for step in steps)
 
 
 def _print_searches(studies: Studies, horizons: dict[int, float]) -> None:

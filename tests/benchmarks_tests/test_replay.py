@@ -244,6 +244,49 @@ def test_the_command_prints_and_writes_every_kind(
     }
 
 
+def test_a_run_that_was_ended_goes_on_after_the_studies_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    curves, steps = recording(tmp_path / "curves.parquet"), tmp_path / "steps.csv"
+    words = ["--samplers", "random", "--stoppers", "none", "--workers", "1", "--stock"]
+    words += ["--answers", "nearest", "--curves", str(curves), "--to", str(steps)]
+    assert main([*words, "--seeds", "2"]) == 0
+    whole, rows = capsys.readouterr(), steps.read_text().splitlines()
+    # The first study has another regret than it would find again, the last was not come to.
+    last = [row for row in rows if ",ASHAScheduler,1,2," in row]
+    rows = [row for row in rows if row not in last]
+    first = rows[1].split(",")
+    steps.write_text("\n".join([rows[0], ",".join([*first[:10], "0.5", first[11]]), *rows[2:]]))
+    assert main([*words, "--seeds", "2"]) == 0
+    assert "1 of 1 studies" in capsys.readouterr().err
+    again = steps.read_text().splitlines()
+    assert again[1].split(",")[10] == "0.5"
+    assert again[2:] == [*rows[2:], *last]
+    assert main([*words, "--seeds", "2"]) == 0  # nothing is left
+    read = capsys.readouterr()
+    assert read.err == ""
+    assert read.out.splitlines()[3] == whole.out.splitlines()[3]  # stock, untouched
+
+
+def test_a_file_of_other_replays_is_told_and_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--samplers", "random", "--stoppers", "none", "--workers", "1", "--seeds", "1"]
+    curves, steps = recording(tmp_path / "curves.parquet"), tmp_path / "steps.csv"
+    words += ["--answers", "nearest", "--to", str(steps), "--curves"]
+    assert main([*words, str(curves)]) == 0
+    kept = steps.read_text()
+    other = recording(tmp_path / "other.parquet", threads=2)
+    assert main([*words, str(other)]) == 2
+    assert "steps.csv is of other replays: curves were " in capsys.readouterr().err
+    assert steps.read_text() == kept
+    for text in ("seconds,regret\n1,2\n", kept.replace(",0.", ",x."), "\x00", ""):
+        steps.write_text(text)
+        assert main([*words, str(curves)]) == 2
+        assert "steps.csv is no file of replayed studies" in capsys.readouterr().err
+        assert steps.read_text() == text
+
+
 def test_without_a_recording_the_way_to_one_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
