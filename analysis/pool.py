@@ -1,7 +1,8 @@
 """The trials of several studies that are of a published configuration, pooled over their seeds.
 
 A trial counts if it is of the real data, has every published setting and ran the published number
-of epochs to the end. What does not count is told with the reason.
+of epochs to the end, in a study that stops none early: of one that does, those that come to their
+end are the lucky ones. What does not count is told with the reason.
 """
 
 import json
@@ -92,7 +93,8 @@ class Pool:
         self.transfers += _transfer(folder, name)
         for place, trials, curves in tables:
             label = folder.name if place == folder else f"{folder.name}/confirm"
-            self._take(name, label, trials, curves)
+            stops = _stops(read_manifest(place).get("budget", {}))
+            self._take(name, label, trials, curves, stops)
         if confirmed is not None:
             self.tested += [
                 Tested(name, config, int(row["seed"]), row)
@@ -118,10 +120,14 @@ class Pool:
         first, known = self._origin.get(name, (folder.name, origin))
         return None if origin == known else f"other data or weights than {first}"
 
-    def _take(self, name: str, label: str, trials: pd.DataFrame, curves: pd.DataFrame) -> None:
+    def _take(
+        self, name: str, label: str, trials: pd.DataFrame, curves: pd.DataFrame, stops: bool
+    ) -> None:
         by_trial = dict(list(curves.groupby("trial")))
         for row, config in _rows(trials):
             reason = _reason(name, row, config)
+            if reason is None and stops:
+                reason = "its study stops trials early: those that end are lucky ones"
             if reason is not None:
                 self.left_out[label, reason] += 1
                 continue
@@ -133,6 +139,11 @@ class Pool:
                 self.left_out[label, "the same configuration and seed once more"] += 1
                 continue
             self.runs.append(run)
+
+
+def _stops(budget: Mapping[str, Any]) -> bool:
+    """Tell whether a study stops trials by what they have come to; `budget` is of study.json."""
+    return budget.get("stopper", "none") != "none" and budget.get("rungs") != []
 
 
 def _origin_of(manifest: Mapping[str, Any]) -> tuple[Any, Any]:

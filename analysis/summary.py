@@ -3,7 +3,9 @@
 Data alone; `analysis.table` prints it.
 """
 
+import math
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +16,7 @@ from analysis.layout import show
 from trainables.errors import TrellisError
 
 MOST_VALUES = 6  # distinct numbers beyond which `marginal` puts them into 4 quantiles
+_QUANTILES = 4
 
 
 def finished(trials: pd.DataFrame) -> pd.DataFrame:
@@ -50,7 +53,8 @@ def marginal(trials: pd.DataFrame, name: str) -> pd.DataFrame:
     Columns: `name` (text; "-" for trials that have none); n, the finished trials; left_out, the
     infeasible, failed and running ones; mean, std (of a sample: NaN for n = 1) and best of the
     finished trials' validation accuracy. More than 6 numbers are put into 4 quantiles, each
-    named by the least and the greatest number in it.
+    named by the least and the greatest number in it; one that a quarter of the trials have stands
+    by itself, and those below and above it are cut by as many quantiles as they are quarters.
 
     Raises:
         TrellisError: no such hyperparameter; the valid ones are listed.
@@ -72,9 +76,9 @@ def marginal(trials: pd.DataFrame, name: str) -> pd.DataFrame:
 def _groups(values: pd.Series) -> tuple[pd.Series, list[str]]:
     """Return the group of every value, as text, and the groups in order: ascending, "-" last."""
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > MOST_VALUES:
-        bins = pd.qcut(values, 4, labels=False, duplicates="drop")
+        bins = _quantiles(values)
         ranges = values.groupby(bins).agg(["min", "max"])
-        names = {i: f"{show(low)} to {show(high)}" for i, low, high in ranges.itertuples()}
+        names = {i: _range(low, high) for i, low, high in ranges.itertuples()}
         groups, order = bins.map(names), list(names.values())
     else:
         order = [show(value) for value in sorted(values.dropna().unique().tolist(), key=natural)]
@@ -82,6 +86,24 @@ def _groups(values: pd.Series) -> tuple[pd.Series, list[str]]:
     if values.isna().any():
         order.append("-")
     return groups.where(values.notna(), "-"), list(dict.fromkeys(order))
+
+
+def _quantiles(values: pd.Series) -> pd.Series:
+    """Return the number of each value's group, ascending; NaN of NaN."""
+    shares = values.value_counts(normalize=True)
+    often = sorted(shares.index[shares >= 1 / _QUANTILES])
+    # Even: between two of those that are frequent; odd: one of them.
+    parts = values.map(lambda value: bisect_left(often, value) + bisect_right(often, value))
+    bins = pd.Series(math.nan, values.index)
+    for part, own in values.dropna().groupby(parts):
+        cuts = max(1, round(_QUANTILES * len(own) / values.count()))
+        inside = pd.qcut(own, cuts, labels=False, duplicates="drop") if part % 2 == 0 else 0
+        bins.loc[own.index] = part * _QUANTILES + inside
+    return bins
+
+
+def _range(low: float, high: float) -> str:
+    return show(low) if low == high else f"{show(low)} to {show(high)}"
 
 
 def natural(value: Any) -> Any:

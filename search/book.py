@@ -77,6 +77,8 @@ class Book:
         self._started: dict[int, tuple[float, float]] = {}  # clock, seconds trained before
         # Handed out by this driver alone, and once: their wall_s is of one piece.
         self.in_one_piece: set[int] = set()
+        # Trial -> the last epoch that it did again, its checkpoint being lost.
+        self.done_again: dict[int, int] = {}
         self._exhausted = False
         for trial in study.get_trials(deepcopy=False):
             self.records[trial.number] = self._checked(record_of(trial))
@@ -166,6 +168,7 @@ class Book:
         """
         record = self.records[number]
         if row["epoch"] <= len(record.rows) or record.status != "running":
+            self.done_again[number] = row["epoch"]
             return record.status != "running"
         assert row["epoch"] == len(record.rows) + 1, f"trial {number} skipped an epoch"
         for name in _FINITE:

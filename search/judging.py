@@ -118,7 +118,10 @@ def judge(
         _write(court.csv, _in_order(rows.values()), names)
     if todo:
         progress("judging on the test split", len(todo), len(todo))
-    return _in_order(rows.values())
+    ordered = _in_order(rows.values())
+    if ordered and ordered != read_rows(court.csv):  # it has rows of a confirmation that is gone
+        _write(court.csv, ordered, names)
+    return ordered
 
 
 def _place(contender: Contender) -> dict[str, str]:
@@ -220,8 +223,13 @@ def keep_recommended(
     """Write the whole network of configuration `number`, and what it is: its best seed's.
 
     By validation accuracy, so that the test split chooses nothing. Where that trial's weights
-    are gone they were written before: judging once more changes no row.
+    are gone they were written before: judging once more changes no row. Where none is recommended
+    (None) nothing is left of one that was before.
     """
+    if number is None:
+        for name in CHOSEN:
+            (court.root / name).unlink(missing_ok=True)
+        return
     own = [row for row in rows if int(row["configuration"]) == number]
     if not own:
         return

@@ -4,7 +4,7 @@ Every network of the catalog takes images float [n, channels, height, width] in 
 logits [n, classes]; what else a network wants of its input is its own first layer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,16 +82,15 @@ def split_of(experiment: Experiment, config: Mapping[str, Any], data: Data, name
 
 
 def check_fits(
-    experiment: Experiment, config: Mapping[str, Any], data: Data
-) -> tuple[int, int, int]:
-    """Return height, width and channels of images that a network takes as they are.
+    experiment: Experiment, config: Mapping[str, Any], classes: int, shape: Sequence[int]
+) -> None:
+    """Check that a network can take images of a shape, [height, width, channels], as they are.
 
     Raises:
         UsageError: they are too small for it.
     """
-    height, width, channels = data.split("train", experiment.image_size).images.shape[1:]
+    height, width, channels = shape
     try:
-        network(experiment, config, len(data.classes), (height, width, channels))
+        network(experiment, config, classes, (height, width, channels))
     except ValueError as error:
         raise UsageError([f"images of {height}x{width}: {error}"]) from None
-    return height, width, channels

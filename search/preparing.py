@@ -13,12 +13,11 @@ from trainables.data import Data, prepare
 def prepare_images(request: Request, data: Data, interrupts: Interrupts) -> dict[str, Any]:
     """Make the arrays that all trials share; return what study.json is to say of the images.
 
-    Images of a folder that a network takes as they are must be large enough for it, and their
-    shape is kept: whoever uses the model later may not have the folder.
+    Of images of a folder that a network takes as they are the shape is kept: whoever uses the
+    model later may not have the folder.
 
     Raises:
         EndEarly: interrupted, or the time is up; a half-made part is removed.
-        UsageError: images are too small.
     """
     sizes = image_sizes(request.experiment, request.plan)
     done = prepare(data, sizes, progress=interrupts.checked(DataProgress()))
@@ -28,7 +27,20 @@ def prepare_images(request: Request, data: Data, interrupts: Interrupts) -> dict
     )
     for note in done.notes:
         say(f"note: {note}")
-    if request.experiment.image_size is not None or data.spec.kind != "folder":
-        return {}
-    config = published(request.experiment, request.plan)
-    return {"image": list(check_fits(request.experiment, config, data))}
+    return {"image": list(data.shape())} if _as_they_are(request, data) else {}
+
+
+def check_images(request: Request, data: Data) -> None:
+    """Check images of a folder that a network takes as they are, those of the test split too.
+
+    Raises:
+        DataError: they differ in size.
+        UsageError: they are too small.
+    """
+    if _as_they_are(request, data):
+        config = published(request.experiment, request.plan)
+        check_fits(request.experiment, config, len(data.classes), data.shape())
+
+
+def _as_they_are(request: Request, data: Data) -> bool:
+    return request.experiment.image_size is None and data.spec.kind == "folder"

@@ -17,6 +17,7 @@ from search.experiment import Experiment
 from search.options import Mistakes
 from search.places import below, check_place
 from search.plan import Plan
+from search.planned import trials_of
 from search.read_plan import read_plan
 from search.resources import Asked, Resources, allot, mistakes, this_machine
 from search.shelf import Shelf
@@ -112,7 +113,8 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
     folder, store = place
     if other := other or other_data:
         raise ResumeRefused(f"study {folder.name} was made with other settings:\n{other}")
-    asked = Asked(cpus, gpus, concurrent, memory, arguments.at_once, plan.trials)
+    trials = trials_of(experiment, plan.as_json(), experiment.defaults())
+    asked = Asked(cpus, gpus, concurrent, memory, arguments.at_once, trials)
     return Request(
         experiment,
         plan,

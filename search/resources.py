@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from search.gpus import smallest_gpu_mb, unused, usable_gpus
-from search.room import GPU_HOST_MB, LEAST_MB, Memory, gpu_room_mb, memory, trials_per_gpu
+from search.room import (
+    GPU_HOST_MB,
+    LEAST_MB,
+    TOO_LITTLE_MB,
+    Memory,
+    gpu_room_mb,
+    memory,
+    trials_per_gpu,
+)
 from trainables.cpu import usable_cpus
 
 _UNLIMITED = 10_000
@@ -114,6 +122,12 @@ def mistakes(
         found.append(
             f"--memory-per-trial {memory_per_trial:.0f}M: {machine.name} has {most_mb:.0f}M for "
             f"trials; ask for less, or give --address of a cluster that has it"
+        )
+    room_mb = machine.memory.room_mb if machine.memory else math.inf
+    if memory_per_trial is None and not on_gpu and room_mb < TOO_LITTLE_MB:
+        found.append(
+            f"only {room_mb:.0f}M of memory are free for trials on {machine.name}, too little for "
+            "one: end what holds the rest, or say by --memory-per-trial SIZE what one may take"
         )
     return found
 

@@ -19,6 +19,8 @@ _MONITOR = 0.05
 # A process with torch takes some 450 MB before it trains anything. Below this, fewer trials run
 # at once.
 LEAST_MB = 1024
+# Below this no trial is begun: torch, and the smallest networks beside it.
+TOO_LITTLE_MB = 600
 # What a process that trains on a GPU keeps of the machine's own memory: torch, CUDA's libraries, a
 # context. Rounded up from the 1 to 1.5 GB that such processes are known for: not measured.
 GPU_HOST_MB = 2048

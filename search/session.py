@@ -19,7 +19,7 @@ from search.interrupts import EndEarly, Interrupts
 from search.manifest import check_inputs, command_line, make_manifest
 from search.mirror import Mirror
 from search.plan import published
-from search.preparing import prepare_images
+from search.preparing import check_images, prepare_images
 from search.progress import DataProgress, say
 from search.request import Request, check
 from search.resources import Resources
@@ -111,6 +111,7 @@ class Session:
             name = self._request.folder.parent.name
             check_inputs(name, self._old, data, self._weights)
         _check_classes(self._request, data)
+        check_images(self._request, data)
         announce(self._request, data)
         if self._request.dry_run:
             return self._dry_run(data)

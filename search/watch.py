@@ -14,7 +14,7 @@ _OWN_PAUSE_S = 10.0
 class _Sign:
     """What a trial had done when it last gave a sign of life, and when that was."""
 
-    epochs: int
+    epochs: int  # with those that it did again
     doing: str
     since: float
     read: float  # when its own words were read last
@@ -44,7 +44,7 @@ class Watch:
         return [name for name, number in running.items() if self._hangs(name, number, now)]
 
     def _hangs(self, name: str, number: int, now: float) -> bool:
-        epochs = len(self._book.records[number].rows)
+        epochs = len(self._book.records[number].rows) + self._book.done_again.get(number, 0)
         sign = self._signs.setdefault(name, _Sign(epochs, "", now, now))
         if epochs != sign.epochs:
             sign.epochs, sign.since = epochs, now

@@ -130,10 +130,20 @@ class Worker:
 
     def _without_memory(self, error: Exception) -> dict[str, Any]:
         """End the trial as too large, or as one that others leave no room on its GPU."""
+        line = _line(error)
         if _taken_by_others(error, self._assigned[MEMORY]):
+            self._let_go(error)
             time.sleep(CROWDED_S)
-            return _ended(CROWDED, f"other programs hold its GPU's memory: {_line(error)}")
-        return _ended("infeasible", f"out of memory: {_line(error)}")
+            return _ended(CROWDED, f"other programs hold its GPU's memory: {line}")
+        return _ended("infeasible", f"out of memory: {line}")
+
+    def _let_go(self, error: Exception) -> None:
+        """Free what the trial holds, its network and batch: others may wait for it."""
+        from trainables.device import give_back_memory
+
+        self._results = None
+        traceback.clear_frames(error.__traceback__)
+        give_back_memory()
 
     def _without_store(self, error: StoreFailed) -> dict[str, Any]:
         """End the study if the store refuses, else this process: others may reach the store."""

@@ -29,6 +29,8 @@ _NO_GPU_MEMORY = (
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    # cuDNN 9; of the host's memory there is a name, too, which is not of the GPU.
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
 )
 _NO_MEMORY = ("can't allocate memory", *_NO_GPU_MEMORY)
 _ASKED = re.compile(r"Tried to allocate ([0-9.]+) (bytes|KiB|MiB|GiB)")
@@ -216,6 +218,11 @@ def _says_one_of(error: BaseException, texts: Iterable[str]) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
 
 
+def _most(asked: float, unit: str) -> float:
+    """Return the most bytes that torch's text may stand for: "1.23 GiB" is up to 1.235."""
+    return (asked + (0.0 if unit == "bytes" else 0.005)) * _UNITS[unit]
+
+
 def taken_by_others(error: BaseException, memory_mb: float | None) -> bool:
     """Tell whether a GPU lacked memory that was this trial's to take: other programs have it.
 
@@ -227,7 +234,7 @@ def taken_by_others(error: BaseException, memory_mb: float | None) -> bool:
         return False
     if isinstance(error, torch.OutOfMemoryError):
         asked = _ASKED.search(str(error))
-        more = float(asked[1]) * _UNITS[asked[2]] if asked else math.inf
+        more = _most(float(asked[1]), asked[2]) if asked else math.inf
     elif _says_one_of(error, _NO_GPU_MEMORY):
         more = 0.0
     else:

@@ -22,6 +22,7 @@ from trainables import device as machine
 from trainables.budget import Budget
 from trainables.cuda import can_compute
 from trainables.data import Data
+from trainables.eager import spare_compiler
 from trainables.evaluation import Examples, evaluate, evaluate_batch, evaluation_batch_size
 from trainables.live import Live, Lowered
 from trainables.nets.parts import taken_for_cpu
@@ -88,6 +89,7 @@ def predict(module: ModuleType, config: Mapping[str, Any], data: Data, budget: B
     Raises:
         ValueError: the configuration does not give a network for these images.
     """
+    spare_compiler()
     if budget.device == "cuda" and not can_compute():
         device = torch.device("cuda")
         known = "bfloat16" if budget.precision == "auto" else budget.precision

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -98,11 +99,29 @@ def _workers(works: Sequence[Work]) -> list[list[float]]:
             )
             for work in works
         ]
-        _go_on_together(running)
-        told = [process.communicate()[0] for process in running]
+        with _ended_after(running, LIMIT_S):
+            _go_on_together(running)
+            told = [process.communicate()[0] for process in running]
     if failed := [process.returncode for process in running if process.returncode]:
         raise CannotRun(f"{len(failed)} of {len(works)} processes failed")
     return [json.loads(each.splitlines()[-1]) for each in told]
+
+
+@contextlib.contextmanager
+def _ended_after(running: Sequence[subprocess.Popen[str]], seconds: float) -> Iterator[None]:
+    """Kill what still runs after so long, or when what is done with it breaks off."""
+
+    def end() -> None:
+        for process in running:
+            process.kill()  # does nothing to one that has ended
+
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        end()
 
 
 def _go_on_together(running: Sequence[subprocess.Popen[str]]) -> None:

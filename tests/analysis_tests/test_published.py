@@ -107,6 +107,23 @@ def test_published_epochs(name: str, arm: str, epochs: int) -> None:
     assert published_epochs(find(name), arm_config(find(name), arm)) == epochs
 
 
+@pytest.mark.parametrize(
+    ("stopper", "rungs", "count"),
+    [("asha", [2, 6, 18], 0), ("asha", [], 3), ("none", [], 3)],
+)
+def test_what_early_stopping_has_left_does_not_count(
+    stopper: str, rungs: list[int], count: int, tmp_path: Path
+) -> None:
+    folder = three_seeds(tmp_path)
+    manifest = json.loads((folder / "study.json").read_text())
+    manifest["budget"] |= {"stopper": stopper, "rungs": rungs}
+    (folder / "study.json").write_text(json.dumps(manifest))
+    found = pool([folder], strict=True)
+    assert len(found.runs) == count
+    reason = "its study stops trials early: those that end are lucky ones"
+    assert found.left_out == ({("s1", reason): 3} if count == 0 else {})
+
+
 def test_one_sweep_serves_all_rows_of_an_experiment() -> None:
     rows = [row for row in read_reference() if row.experiment == "lenet_beans"]
     told = {tuple(commands(row)) for row in rows}

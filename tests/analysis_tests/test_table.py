@@ -109,12 +109,35 @@ def test_marginal_of_many_numbers_in_four_quantiles(tmp_path: Path) -> None:
     assert frame["learning_rate"].tolist() == [
         "0.0001 to 0.00025",
         "0.0005 to 0.001",
-        "0.002 to 0.002",
+        "0.002",
         "0.003 to 0.004",
     ]
     assert frame["n"].tolist() == [2, 2, 0, 0]
     assert frame["left_out"].tolist() == [0, 0, 1, 2]
     assert frame["mean"].tolist()[:2] == pytest.approx([0.75, 0.6])
+
+
+def test_a_number_that_a_quarter_of_the_trials_have_stands_by_itself(tmp_path: Path) -> None:
+    # As the sampler `prior` draws: 12 of 24 have the published rate, 2 lie below, 10 above.
+    rates = [0.0001, 0.0002, *[0.001] * 12, *(0.001 * step for step in range(2, 12))]
+    trials = pd.DataFrame(
+        {
+            "trial": range(24),
+            "status": "completed",
+            "val_accuracy": [0.5] * 14 + [0.75] * 10,
+            "config.learning_rate": rates,
+        }
+    )
+    frame = marginal(trials, "learning_rate")
+    # Two of 24 are less than half a quarter, still a group; ten are 1.7 quarters: two groups.
+    assert frame["learning_rate"].tolist() == [
+        "0.0001 to 0.0002",
+        "0.001",
+        "0.002 to 0.006",
+        "0.007 to 0.011",
+    ]
+    assert frame["n"].tolist() == [2, 12, 5, 5]
+    assert frame["mean"].tolist() == [0.5, 0.5, 0.75, 0.75]
 
 
 def test_marginal_of_an_unknown_name(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """The GPU benchmark on a CPU at tiny sizes: operations and rates by hand, and a whole run."""
 
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -229,3 +232,14 @@ def test_too_few_epochs_are_a_mistake(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit, match="2"):
         gpu.main(["--epochs", "2"])
     assert "--epochs must be at least 3, but got 2" in capsys.readouterr().err
+
+
+def test_processes_that_hang_are_ended() -> None:
+    words = [sys.executable, "-c", "import time; time.sleep(600)"]
+    hung, other = (subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2))
+    with ways._ended_after([hung], 0.2):
+        hung.communicate()  # for ever, but for that
+    assert hung.returncode == -signal.SIGKILL
+    with pytest.raises(KeyboardInterrupt), ways._ended_after([other], 600):
+        raise KeyboardInterrupt
+    assert other.wait() == -signal.SIGKILL

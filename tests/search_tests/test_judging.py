@@ -98,6 +98,14 @@ def test_rows_that_are_kept_get_the_number_that_their_configuration_has_now(cour
     assert len(openings(court.opened)) == 1
 
 
+def test_rows_of_seeds_that_are_no_more_are_gone(court: Court) -> None:
+    judge(court, CONTENDERS, RECORDS, silent)
+    rows = judge(court, CONTENDERS, RECORDS[:2], silent)  # begun anew, with one seed
+    assert accuracies(rows) == [("1", "0", 0.0), ("2", "1", 0.1)]
+    assert read_rows(court.csv) == rows
+    assert len(openings(court.opened)) == 1
+
+
 def test_a_hyperparameter_that_came_into_force_later_is_a_column_of_all_rows(court: Court) -> None:
     judge(court, CONTENDERS[:1], RECORDS[:1], silent)
     deeper = {**CONFIGS[1], "depth": 2}
@@ -138,3 +146,11 @@ def test_the_model_to_use_is_the_best_seed_of_the_recommended_one(court: Court) 
 def test_none_is_recommended_where_no_seeds_are_shared(court: Court) -> None:
     keep_recommended(court, judge(court, CONTENDERS, RECORDS, silent), RECORDS, None)
     assert chosen(court.root)[0].name == "best.json"
+
+
+def test_what_was_recommended_before_is_gone_where_nothing_is_now(court: Court) -> None:
+    rows = judge(court, CONTENDERS, RECORDS, silent)
+    keep_recommended(court, rows, RECORDS, 1)
+    keep_recommended(court, rows, RECORDS, None)
+    assert chosen(court.root)[0].name == "best.json"
+    assert sorted(path.name for path in court.root.glob("confirm*")) == ["confirm.csv"]

@@ -101,6 +101,20 @@ def test_more_memory_than_the_machine_has_is_a_mistake() -> None:
     assert len(mistakes(on_gpu, None, 0.0, 99_000)) == 1
 
 
+def test_too_little_free_memory_for_any_trial_is_a_mistake() -> None:
+    # Of 8,000 MiB a twentieth and 1,200 MiB stay free: of 2,199 free ones 599 are for trials.
+    machine = replace(TWO, memory=Memory(8_000, 2_199))
+    assert mistakes(machine, None, None) == [
+        "only 599M of memory are free for trials on this machine, too little for one: end what "
+        "holds the rest, or say by --memory-per-trial SIZE what one may take"
+    ]
+    assert mistakes(replace(machine, memory=Memory(8_000, 2_200)), None, None) == []
+    assert mistakes(machine, None, None, 500) == []  # held against all that the machine has
+    assert mistakes(replace(machine, gpus=1), None, None) == []
+    assert len(mistakes(replace(machine, gpus=1), None, 0.0)) == 1
+    assert mistakes(replace(machine, memory=None), None, None) == []
+
+
 def test_a_share_of_a_gpu_that_is_too_small_for_any_trial() -> None:
     # 8,192 MiB, less 1,024 for the driver: 8 % of that is less than the 600 of a context.
     machine = replace(EIGHT, gpu_mb=8192.0)

@@ -280,6 +280,18 @@ def test_work_before_an_epoch_is_a_sign_of_life(book: Book, clock: Clock) -> Non
     assert "a" in looks(watch, clock, clock.now + 110)
 
 
+def test_epochs_done_again_are_signs_of_life(book: Book, clock: Clock) -> None:
+    watch = Watch(book, 100)
+    for epoch in (1, 2, 3):
+        book.report(0, row(epoch, 0.5))
+    assert watch.hung({"a": 0, "b": 1}) == []
+    for epoch in (1, 2, 3):  # its checkpoint was lost
+        clock.now += 60
+        book.report(0, row(epoch, 0.5))
+        assert "a" not in watch.hung({"a": 0, "b": 1})
+    assert "a" in looks(watch, clock, clock.now + 110)
+
+
 def test_the_driver_s_own_pause_does_not_count(book: Book, clock: Clock) -> None:
     watch = Watch(book, 100)
     assert looks(watch, clock, 1050) == []

@@ -3,6 +3,7 @@
 import errno
 import os
 from pathlib import Path
+from traceback import walk_tb
 
 import pytest
 import torch
@@ -51,7 +52,14 @@ def test_a_gpu_that_others_fill_is_no_fault_of_the_trial(
 
     monkeypatch.setattr(device, "taken_by_others", taken_by_others)
     waited: list[float] = []
-    monkeypatch.setattr(worker.time, "sleep", waited.append)
+    left: list[object] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        left.append(trial._results)
+        left.extend(frame.f_locals for frame, _ in walk_tb(error.__traceback__.tb_next))
+
+    monkeypatch.setattr(worker.time, "sleep", sleep)
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
     trial = driven(tmp_path, monkeypatch, error)
     trial.train()
@@ -60,6 +68,9 @@ def test_a_gpu_that_others_fill_is_no_fault_of_the_trial(
     assert "Tried to allocate 2.00 MiB" in answer["error"]
     assert asked == [(error, trial._assigned[MEMORY])]
     assert waited == [20.0] * others
+    # Others may wait for the memory of its network, which the frames of the error would hold.
+    assert left[:1] == [None] * others
+    assert not any(left[1:])
 
 
 def test_the_disk_of_the_study_is_named_where_that_is_full(

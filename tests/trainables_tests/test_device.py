@@ -261,6 +261,7 @@ def test_the_cpu_allocator_s_error_is_out_of_memory() -> None:
         RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be ..."),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
     ],
 )
 def test_out_of_memory(error: BaseException) -> None:
@@ -283,7 +284,7 @@ def test_other_errors_are_not_out_of_memory() -> None:
     assert [machine.is_out_of_memory(error) for error in others] == [False] * 6
 
 
-GIB = 2**30
+MIB, GIB = 2**20, 2**30
 
 
 @pytest.fixture
@@ -298,14 +299,16 @@ def ten_gib(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("asked", "reserved", "memory_mb", "others"),
     [
-        ("2.00 GiB", 3 * GIB, 4096.0, True),  # 5 GiB of its own 4 and a quarter of that
-        ("2.00 GiB", 3 * GIB + 1, 4096.0, False),
-        ("20.00 MiB", 0, 16.0, True),
-        ("20.00 MiB", 1, 16.0, False),
-        ("512 bytes", 0, 4096.0, True),
-        ("2.00 GiB", 7 * GIB, None, True),  # 9 of 10: one is CUDA's own
-        ("2.00 GiB", 7 * GIB + 1, None, False),
-        ("2.00 GiB", 7 * GIB + 1, 20_480.0, False),  # more than there is was asked for
+        # 5 GiB are its own, 4 and a quarter of that; "2.00 GiB" may be 2.005, 5.12 MiB more.
+        ("2.00 GiB", 3 * GIB - 6 * MIB, 4096.0, True),
+        ("2.00 GiB", 3 * GIB - 5 * MIB, 4096.0, False),
+        ("19.99 MiB", 0, 16.0, True),
+        ("20.00 MiB", 0, 16.0, False),
+        ("512 bytes", 5 * GIB - 512, 4096.0, True),  # not rounded
+        ("512 bytes", 5 * GIB - 511, 4096.0, False),
+        ("2.00 GiB", 7 * GIB - 6 * MIB, None, True),  # 9 of 10: one is CUDA's own
+        ("2.00 GiB", 7 * GIB, None, False),
+        ("2.00 GiB", 7 * GIB, 20_480.0, False),  # more than there is was asked for
     ],
 )
 def test_memory_that_was_the_trial_s_own_others_have_taken(

@@ -407,9 +407,23 @@ def test_one_class(tmp_path):
     ]
 
 
+def test_files_of_an_unknown_format_are_told_where_a_class_has_too_few_images(tmp_path):
+    root = fill(tmp_path, a=5, b=0, c=2)
+    for number in range(4):
+        (root / f"b/{number}.heic").touch()
+    (root / "c/raw.cr3").touch()
+    assert mistakes(root) == [
+        "class 'b' is empty: no image; remove its folder or add images; 4 files have no ending of "
+        "a known image format: b/0.heic, b/1.heic, b/2.heic and 1 more",
+        "class 'c' has 2 images; at least 3 are needed; 1 file has no ending of a known image "
+        "format: c/raw.cr3",
+    ]
+
+
 def test_small_classes_are_reported_together(tmp_path):
     root = fill(tmp_path, a=5, b=0, c=1, d=2)
-    (root / "b/notes.txt").touch()
+    (root / "b").mkdir(exist_ok=True)
+    (root / "b/.hidden").touch()
     assert mistakes(root) == [
         "class 'b' is empty: no image; remove its folder or add images",
         "class 'c' has 1 image; at least 3 are needed",

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.cache import ensure, resize
+from trainables.data.cache_entry import unequal
 from trainables.data.source import SPLITS, DataSpec, Progress, Source, silent
 from trainables.data.sources import open_source
 from trainables.errors import DataError
@@ -73,6 +74,22 @@ class Data:
         for image, _ in _opener(self, silent)().images(name):
             return resize(image, wanted)
         raise DataError(f"the {name} split holds no images")
+
+    def shape(self) -> tuple[int, ...]:
+        """Return height, width and channels of a folder's images, in all splits the same.
+
+        No array is made: whether there will be one of every split is known before hours of work.
+
+        Raises:
+            DataError: the data changed, or the images have several sizes.
+        """
+        from trainables.data.folder import FolderSource  # no other kind of data needs Pillow
+
+        source = _opener(self, silent)()
+        assert isinstance(source, FolderSource)
+        if len(source.shapes) > 1:
+            raise DataError(unequal(*source.shapes[:2]))
+        return source.shapes[0]
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,15 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def unequal(first: Sequence[int], other: Sequence[int]) -> str:
+    """Return what to do about images of two shapes, [height, width, channels]."""
+    one, two = ("x".join(map(str, each)) for each in (first, other))
+    return (
+        f"the images differ in size: {one} and {two}; scale them to one, or take an "
+        "experiment that scales them, such as lenet_beans"
+    )
+
+
 class Writer:
     """Writes the entry of `key` with `count` images into the new folder `folder`."""
 
@@ -125,7 +134,7 @@ class Writer:
             self._file.flush()
             self._hash.update((self.folder / IMAGES).read_bytes())
         if image.shape != self._shape:
-            raise DataError(self._unequal(image.shape))
+            raise DataError(unequal(self._shape, image.shape))
         data = image.tobytes()
         self._hash.update(data)
         self._file.write(data)
@@ -152,10 +161,3 @@ class Writer:
 
     def _all(self) -> tuple[int, ...]:
         return (self._count, *(self._shape or ()))
-
-    def _unequal(self, shape: tuple[int, ...]) -> str:
-        first, other = ("x".join(map(str, each)) for each in (self._shape or (), shape))
-        return (
-            f"the images differ in size: {first} and {other}; scale them to one, or take an "
-            "experiment that scales them, such as lenet_beans"
-        )

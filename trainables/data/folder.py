@@ -43,6 +43,7 @@ class FolderSource:
     fingerprint: str
     notes: tuple[str, ...]
     entries: Mapping[str, tuple[Entry, ...]]  # by split, sorted by path
+    shapes: tuple[tuple[int, ...], ...]  # of all its images, each once, in ascending order
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -95,7 +96,12 @@ def open_folder(spec: DataSpec, progress: Progress = silent) -> FolderSource:
         words = (path, usable[path].file.hex(), splits[path], layout.conditions[path])
         whole.update(repr(words).encode("utf-8", "surrogateescape"))
     return FolderSource(
-        root, layout.classes, whole.hexdigest(), notes, {s: tuple(e) for s, e in entries.items()}
+        root,
+        layout.classes,
+        whole.hexdigest(),
+        notes,
+        {split: tuple(own) for split, own in entries.items()},
+        tuple(sorted({each.shape for each in usable.values()})),
     )
 
 

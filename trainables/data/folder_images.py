@@ -32,11 +32,12 @@ _ALPHA = {"RGBA", "LA", "PA"}
 class Checked:
     """SHA-256 digests of a readable image: of its file, and of its size and decoded pixels.
 
-    `most` is the highest value of a 16-bit one.
+    `shape` is [height, width, 3] as decoded, `most` the highest value of a 16-bit one.
     """
 
     file: bytes
     pixels: bytes
+    shape: tuple[int, ...]
     most: int | None = None
 
 
@@ -139,7 +140,7 @@ def _check(path: Path) -> Checked | None:
             data = path.read_bytes()
             pixels = decode(data)
             digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).digest()
-            _known[key] = Checked(hashlib.sha256(data).digest(), digest, _most(data))
+            _known[key] = Checked(hashlib.sha256(data).digest(), digest, pixels.shape, _most(data))
         return _known[key]
     except MemoryError:  # says nothing of the image: other data would come of leaving it out
         raise DataError(f"memory ran out while {path} was decoded") from None

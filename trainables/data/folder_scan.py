@@ -78,7 +78,7 @@ def _scan(root: Path) -> Layout:
         paths, others = _images(root, name, mistakes)
         unknown += others
         if len(paths) < MIN_IMAGES:
-            mistakes.append(too_few(name, len(paths), "image"))
+            mistakes.append(too_few(name, len(paths), "image") + _unread(others))
         files.update(dict.fromkeys(paths, label))
     if not classes and not mistakes:
         mistakes.append(f"{root} holds no class folder; put the images into one folder per class")
@@ -91,6 +91,14 @@ def _scan(root: Path) -> Layout:
         raise DataError("\n".join(mistakes))
     loose = [name for name in names if is_image_name(name) and (root / name).is_file()]
     return Layout(tuple(classes), files, conditions, loose, unknown)
+
+
+def _unread(paths: Sequence[str]) -> str:
+    """Say which files of a class are no images by their names; nothing where all are."""
+    if not paths:
+        return ""
+    what = "1 file has" if len(paths) == 1 else f"{len(paths)} files have"
+    return f"; {what} no ending of a known image format: {listed(sorted(paths), 3)}"
 
 
 def _look_like_splits(root: Path, classes: Sequence[str]) -> bool:
