@@ -1,5 +1,6 @@
 """One replayed study: what searches, with how many workers, and whether its best are confirmed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -30,6 +31,18 @@ class Case:
         how = self.how
         confirming = [1.0, "", ""] if how is None else [how.searched, how.top, how.seeds]
         return [self.sampler, self.stopper, self.workers, self.seed, *confirming]
+
+    @classmethod
+    def read(cls, row: Mapping[str, str]) -> "Case":
+        """Return the case whose `values` a row of a CSV file has.
+
+        Raises:
+            ValueError: what has to be a number is none.
+        """
+        how = None
+        if row["top"]:
+            how = Confirming(float(row["searched"]), int(row["top"]), int(row["seeds"]))
+        return cls(row["sampler"], row["stopper"], int(row["workers"]), int(row["seed"]), how)
 
     def with_seed(self, seed: int) -> "Case":
         """Return the same with another seed."""

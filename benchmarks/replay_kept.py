@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.replay_case import Case, Confirming
+from benchmarks.replay_case import Case
 from benchmarks.simulation import Step
 from search.errors import UsageError
 from trainables.files import replace_file
@@ -61,7 +61,7 @@ class Kept:
                 for row in rows:
                     self._check(path, row)
                     step = Step(float(row["seconds"]), float(row["regret"]), int(row["trials"]))
-                    found.setdefault(_case(row), []).append(step)
+                    found.setdefault(Case.read(row), []).append(step)
         except (TypeError, ValueError, csv.Error):
             raise UsageError([f"{path} is no file of replayed studies; take another"]) from None
         self.studies.update(found)
@@ -71,11 +71,3 @@ class Kept:
             if row[name] != now:
                 wrong = f"{name} were {row[name]}, now {now}"
                 raise UsageError([f"{path} is of other replays: {wrong}; take another"])
-
-
-def _case(row: Mapping[str, str]) -> Case:
-    """Return the case whose `values` a row has."""
-    how = None
-    if row["top"]:
-        how = Confirming(float(row["searched"]), int(row["top"]), int(row["seeds"]))
-    return Case(row["sampler"], row["stopper"], int(row["workers"]), int(row["seed"]), how)

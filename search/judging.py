@@ -97,7 +97,8 @@ def judge(
         StudyFailed: weights of a trial are missing: its worker kept them on another machine.
     """
     numbers = {config_key(each.config): each for each in contenders}
-    done_already = {int(row["trial"]): row for row in read_rows(court.csv)}
+    old = read_rows(court.csv)
+    done_already = {int(row["trial"]): row for row in old}
     judged = [r for r in records if r.status == "completed" and config_key(r.config) in numbers]
     # A row of another confirmation, whose folder was removed, is mostly not one of these trials.
     rows = {
@@ -119,7 +120,7 @@ def judge(
     if todo:
         progress("judging on the test split", len(todo), len(todo))
     ordered = _in_order(rows.values())
-    if ordered and ordered != read_rows(court.csv):  # it has rows of a confirmation that is gone
+    if ordered and not todo and ordered != old:  # rows of a confirmation that is gone
         _write(court.csv, ordered, names)
     return ordered
 

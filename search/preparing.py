@@ -10,11 +10,8 @@ from search.request import Request
 from trainables.data import Data, prepare
 
 
-def prepare_images(request: Request, data: Data, interrupts: Interrupts) -> dict[str, Any]:
-    """Make the arrays that all trials share; return what study.json is to say of the images.
-
-    Of images of a folder that a network takes as they are the shape is kept: whoever uses the
-    model later may not have the folder.
+def prepare_images(request: Request, data: Data, interrupts: Interrupts) -> None:
+    """Make the arrays that all trials share.
 
     Raises:
         EndEarly: interrupted, or the time is up; a half-made part is removed.
@@ -27,20 +24,21 @@ def prepare_images(request: Request, data: Data, interrupts: Interrupts) -> dict
     )
     for note in done.notes:
         say(f"note: {note}")
-    return {"image": list(data.shape())} if _as_they_are(request, data) else {}
 
 
-def check_images(request: Request, data: Data) -> None:
+def check_images(request: Request, data: Data) -> dict[str, Any]:
     """Check images of a folder that a network takes as they are, those of the test split too.
+
+    Returns:
+        What study.json is to say of them, their shape: whoever uses the model later may not have
+        the folder. Nothing of other images.
 
     Raises:
         DataError: they differ in size.
         UsageError: they are too small.
     """
-    if _as_they_are(request, data):
-        config = published(request.experiment, request.plan)
-        check_fits(request.experiment, config, len(data.classes), data.shape())
-
-
-def _as_they_are(request: Request, data: Data) -> bool:
-    return request.experiment.image_size is None and data.spec.kind == "folder"
+    if request.experiment.image_size is not None or data.spec.kind != "folder":
+        return {}
+    shape, config = data.shape(), published(request.experiment, request.plan)
+    check_fits(request.experiment, config, len(data.classes), shape)
+    return {"image": list(shape)}

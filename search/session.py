@@ -82,6 +82,7 @@ class Session:
         self._interrupts = interrupts
         self._opened: study.OpenStudy | None = None
         self._weights: Weights | None = None
+        self._images: dict[str, Any] = {}  # what study.json is to say of them
         self._beside: list[Beside] = []
         resources = request.resources
         on_this_cpu = resources is not None and not resources.gpus_per_trial
@@ -111,7 +112,7 @@ class Session:
             name = self._request.folder.parent.name
             check_inputs(name, self._old, data, self._weights)
         _check_classes(self._request, data)
-        check_images(self._request, data)
+        self._images = check_images(self._request, data)
         announce(self._request, data)
         if self._request.dry_run:
             return self._dry_run(data)
@@ -178,7 +179,8 @@ class Session:
             self._open(study.go_on, content)
             if not self._book.unfinished:
                 return
-        content["data"] |= prepare_images(request, data, self._interrupts)
+        content["data"] |= self._images
+        prepare_images(request, data, self._interrupts)
         self._interrupts.check()
         if request.experiment.shares and request.resources is not None:
             work = self._share(data, request.resources)

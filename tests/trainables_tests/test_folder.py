@@ -422,8 +422,7 @@ def test_files_of_an_unknown_format_are_told_where_a_class_has_too_few_images(tm
 
 def test_small_classes_are_reported_together(tmp_path):
     root = fill(tmp_path, a=5, b=0, c=1, d=2)
-    (root / "b").mkdir(exist_ok=True)
-    (root / "b/.hidden").touch()
+    (root / "b/notes.txt").touch()
     assert mistakes(root) == [
         "class 'b' is empty: no image; remove its folder or add images",
         "class 'c' has 1 image; at least 3 are needed",
