@@ -52,6 +52,7 @@ def test_seeds_must_be_even_in_number(missing: tuple[tuple[int, int], ...]) -> N
         recorded(runs)
 
 
+@pytest.mark.slow
 def test_the_committed_recording_and_its_replays_agree(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
