@@ -11,6 +11,7 @@ python -m benchmarks.first_rung --max-epochs 20 --first 1 2 4 6 --spent 60 120 2
 
 import argparse
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -36,18 +37,33 @@ def asha(
         steps: The rungs, in epochs.
         compared: What rungs compare, the highest so far; None for the accuracies.
     """
-    reached: dict[int, list[float]] = {step: [] for step in steps}
     spent, best = 0, 0.0
-    for curve, own in zip(curves, curves if compared is None else compared, strict=True):
-        epochs = len(curve)
-        for step in steps:
-            values, mine = reached[step], float(own[:step].max())
+    trained = epochs_trained(curves if compared is None else compared, [steps] * len(curves))
+    for curve, epochs in zip(curves, trained, strict=True):
+        spent, best = spent + epochs, max(best, float(curve[:epochs].max()))
+        yield spent, best
+
+
+def epochs_trained(compared: Floats, steps: Sequence[Sequence[int]]) -> Iterator[int]:
+    """Yield for every trial how many epochs ASHA lets it train.
+
+    Args:
+        compared: What rungs compare, the highest so far [trials, epochs].
+        steps: Of each trial the epochs after which it meets the rungs; one that lies at its
+            last epoch or beyond it does not meet.
+    """
+    reached: dict[int, list[float]] = defaultdict(list)
+    for own, met in zip(compared, steps, strict=True):
+        epochs = len(own)
+        for rung, step in enumerate(met):
+            if step >= len(own):
+                break
+            values, mine = reached[rung], float(own[:step].max())
             values.append(mine)
             if falls(sum(value > mine for value in values), len(values)):
                 epochs = step
                 break
-        spent, best = spent + epochs, max(best, float(curve[:epochs].max()))
-        yield spent, best
+        yield epochs
 
 
 def found(
