@@ -7,10 +7,11 @@ from analysis.summary import possible
 from search.statistics import Summary, student_interval
 
 SECONDS = (
-    "seconds to an accuracy are of training alone: what trials share, such as stored activations, "
-    "is not in; seconds per trial are all from its start to its end. Training accuracy is taken "
-    "during the epoch, with dropout and augmentation on. Intervals are over seeds, on these "
-    "images alone: what the finite number of images leaves open is not in"
+    "seconds to an accuracy are of training alone; seconds per trial are all from its start to "
+    "its end. What is computed once for all trials before they begin, such as activations of "
+    "frozen layers, is in neither. The final accuracy is that of validation. Training accuracy "
+    "is taken during the epoch, with dropout and augmentation on. Intervals are over seeds, on "
+    "these images alone: what the finite number of images leaves open is not in"
 )
 
 
@@ -56,7 +57,7 @@ def told(each: Difference) -> str:
         return f"{head}; one seed cannot tell whether that is chance"
     how = {
         "paired": f"paired over {each.summary.n} seeds",
-        "Welch": "unpaired, Welch: the seeds differ",
+        "Welch": "unpaired, Welch: not all seeds are the same",
     }[each.how]
     if low is None or high is None:
         return f"{head} ({how}; few agree by chance: no interval): cannot be told apart"

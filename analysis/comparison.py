@@ -20,6 +20,7 @@ from analysis.frames import check_curves, read_curves, read_manifest, read_trial
 from analysis.pool import config_of, same
 from analysis.summary import best, counts, finished
 from analysis.table import data_kind
+from search.catalog import find
 from search.errors import StudyFailed
 from search.judging import read_rows
 from search.plan import repeats
@@ -92,16 +93,24 @@ def compare(folders: Sequence[Path]) -> Comparison:
     sides = [replace(read_side(folder, split), name=name) for name, folder in named]
     warnings = [f"{side.name}: {side.warning}" for side in sides if side.warning]
     if closed:
-        warnings.append(
-            f"not confirmed: {', '.join(closed)}. All accuracies are of the validation split, "
-            "which chose the best epoch and configuration: optimistic"
-        )
+        warnings.append(_of_validation(closed, [n for n, _ in named if n not in closed]))
     others = [side.name for side in sides if side.images != sides[0].images]
     if others:
         warnings.append(f"other images than {sides[0].name}'s: {', '.join(others)}")
     pairs = [side for side in sides[1:] if side.images == sides[0].images]
     found = [difference(sides[0], side) for side in pairs]
     return Comparison(split, sides, found, warnings)
+
+
+def _of_validation(closed: Sequence[str], confirmed: Sequence[str]) -> str:
+    """Return what accuracies on validation are worth: more of a search than of fresh seeds."""
+    all_of = f"not confirmed: {', '.join(closed)}. All accuracies are of the validation split, "
+    if not confirmed:
+        return f"{all_of}which chose the best epoch and configuration: optimistic"
+    return (
+        f"{all_of}which chose the best epoch: optimistic; those of {', '.join(closed)} more so, "
+        f"where it chose the configuration, too. {', '.join(confirmed)}: means over fresh seeds"
+    )
 
 
 def _told_apart(folders: Sequence[Path]) -> list[str]:
@@ -229,7 +238,17 @@ def _warning(folder: Path, chosen: int | None) -> str | None:
     warnings = [data_kind(folder)[1]]
     if _all_lost_seeds(folder, chosen):
         warnings.append("every configuration lost a seed: means of the others are too good")
+    if common := _common_to_seeds(folder, chosen):
+        warnings.append(f"all seeds share {common}: its luck is in no interval")
     return "; ".join(each for each in warnings if each) or None
+
+
+def _common_to_seeds(folder: Path, chosen: int | None) -> str:
+    if chosen is not None:
+        return str((read_confirmation(folder) or {}).get("common_to_seeds") or "")
+    if not repeats(read_manifest(folder).get("budget", {})):
+        return ""
+    return find(str(read_manifest(folder)["experiment"])).common_to(_configs(_best(folder)))
 
 
 def _all_lost_seeds(folder: Path, chosen: int | None) -> bool:
@@ -272,7 +291,8 @@ def difference(first: Side, other: Side) -> Difference:
         return Difference(*names, Summary(mean, None, None, None, 1), "single")
     n = min(len(one), len(two))
     if one_number(one) and one_number(two):  # no noise to compare the difference with
-        return Difference(*names, Summary(mean, None, None, None, n), "Welch")
+        few = student_interval([mean] * n)  # there is an interval where so many do not by chance
+        return Difference(*names, few, "Welch")
     from scipy.stats import ttest_ind
 
     interval = ttest_ind(two, one, equal_var=False).confidence_interval(0.95)

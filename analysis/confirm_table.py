@@ -65,6 +65,16 @@ def _range(summary: Mapping[str, Any]) -> str:
     return f"{low:.3f} to {high:.3f}"
 
 
+def of_common_seeds(content: Mapping[str, Any]) -> str:
+    """Return what to add where a configuration lacks a seed: means are compared without it."""
+    paired = content.get("paired_seeds")
+    judged = [each for each in content["configurations"] if not each.get("unsafe")]
+    lost = any(
+        each["test_accuracy"]["n"] != paired for each in judged or content["configurations"]
+    )
+    return f" that all have ({paired}: of those, other means)" if paired and lost else ""
+
+
 def _notes(content: Mapping[str, Any]) -> list[Section]:
     opened = content["opened"]
     notes: list[Section] = [
@@ -83,7 +93,7 @@ def _notes(content: Mapping[str, Any]) -> list[Section]:
     if content["recommended"] is not None:
         notes.append(
             f"recommended: configuration {content['recommended']}, by validation accuracy on the "
-            "fresh seeds; ties go to the cheaper"
+            f"fresh seeds{of_common_seeds(content)}; ties go to the cheaper"
         )
     notes.append(
         f"the test split was opened {'once' if len(opened) == 1 else f'{len(opened)} times'}: "

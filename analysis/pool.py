@@ -56,7 +56,9 @@ class Pool:
     tested: list[Tested] = field(default_factory=list)
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
     data: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # experiment -> "data"
+    weights: dict[str, str] = field(default_factory=dict)  # experiment -> those of a file
     transfers: list[Mapping[str, Any]] = field(default_factory=list)  # transfer.json that count
+    _lost: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     _origin: dict[str, tuple[str, tuple[Any, Any]]] = field(default_factory=dict)
 
     def runs_of(self, experiment: str, config: Mapping[str, Any]) -> list[Run]:
@@ -66,6 +68,10 @@ class Pool:
     def tested_of(self, experiment: str, config: Mapping[str, Any]) -> list[Tested]:
         """Return the confirmed trials of a configuration, one per seed."""
         return _distinct(self.tested, experiment, config)
+
+    def has_lost(self, experiment: str, config: Mapping[str, Any]) -> bool:
+        """Tell whether some seed of a configuration was infeasible: others look too good."""
+        return any(name == experiment and same(each, config) for name, each in self._lost)
 
     def add(self, folder: Path) -> None:
         """Take in a study, and what confirming it has trained.
@@ -90,6 +96,9 @@ class Pool:
             return
         before = self._counted()
         self.data[name] = manifest.get("data", {})
+        if (manifest.get("weights") or {}).get("source") == "file":
+            mark = str(_origin_of(manifest)[1])[:16]
+            self.weights[name] = f"weights of a file (--weights), fingerprint {mark}"
         self.transfers += _transfer(folder, name)
         for place, trials, curves in tables:
             label = folder.name if place == folder else f"{folder.name}/confirm"
@@ -126,6 +135,8 @@ class Pool:
         by_trial = dict(list(curves.groupby("trial")))
         for row, config in _rows(trials):
             reason = _reason(name, row, config)
+            if row["status"] == "infeasible":
+                self._lost.append((name, config))
             if reason is None and stops:
                 reason = "its study stops trials early: those that end are lucky ones"
             if reason is not None:

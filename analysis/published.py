@@ -19,7 +19,8 @@ from analysis.command import Parser, run
 from analysis.frames import resolve_studies
 from analysis.layout import Block, Column, Section, blocks, plain, show
 from analysis.pool import Pool, pool
-from analysis.published_rows import Line, lines
+from analysis.published_rows import LOST, Line, lines
+from search.catalog import EXPERIMENTS
 from search.errors import UsageError
 from search.progress import DataProgress
 
@@ -46,8 +47,11 @@ def _title(name: str, counted: Pool) -> str:
 
     train = published(str(counted.data[name]["dataset"])).sizes["train"]
     images = f"{sizes['train']:,} training images"
-    return f"{name}: ours of {images}" + (
-        "" if sizes["train"] == train else f", where the whole data set has {train:,}"
+    weights = counted.weights.get(name, "")
+    return (
+        f"{name}: ours of {images}"
+        + ("" if sizes["train"] == train else f", where the whole data set has {train:,}")
+        + (f"; {weights}" if weights else "")
     )
 
 
@@ -104,8 +108,22 @@ def _protocol(found: Sequence[Line]) -> list[str]:
         "published: after the last epoch; where ours is of the best epoch, validation chose it",
         "test numbers come from confirm.csv alone; a study that is not confirmed has none",
     ]
+    if any(line.of.endswith(LOST) for line in found):
+        told.append(f"{LOST[2:]}: infeasible on another, so ours is of the luckier ones")
+    told += [f"{name}: {luck}" for name, luck in _common(found).items()]
     silent = [line for line in found if line.published is None and line.note]
     return [*told, *(f"published {x.metric} of {x.experiment} {x.arm}: {x.note}" for x in silent)]
+
+
+def _common(found: Sequence[Line]) -> dict[str, str]:
+    """Return what all seeds share that ours is of, by experiment."""
+    with_ours = [EXPERIMENTS[x.experiment] for x in found if x.n and x.experiment in EXPERIMENTS]
+    shared = {each.name: each.common_to([each.defaults()]) for each in with_ours}
+    return {
+        name: f"all seeds share {what}: its luck is in no interval"
+        for name, what in shared.items()
+        if what
+    }
 
 
 def _missing(found: Sequence[Line]) -> list[str]:

@@ -16,6 +16,7 @@ from search.catalog import EXPERIMENTS
 from search.statistics import Summary, student_interval
 from trainables.data.source import Progress, silent
 
+LOST = ", a seed lost"  # ends `of`
 # Ours of these: where they stand in the row of a trial's last epoch, or of the trial.
 _LAST = {
     "val_accuracy": ("val_accuracy", "last epoch"),
@@ -34,7 +35,8 @@ class Line:
     degrees of freedom); of an exact number whether both are equal. None where that cannot be
     told: no number, one seed or few that gave one number, seconds of another machine.
     `of` says which weights or epochs ours is of: of the last epoch, as published; of the best one
-    by validation; the mean over the last stage's; trained alone on the machine; or exact.
+    by validation; the mean over the last stage's; trained alone on the machine; or exact. It ends
+    with `LOST` where the configuration was infeasible on another seed.
     `fill` holds the commands to run where ours is missing.
     """
 
@@ -69,6 +71,8 @@ def _trained(row: Reference, pool: Pool) -> Line:
     experiment = EXPERIMENTS[row.experiment]
     if row.arm == "source":
         values, of = _of_transfer(row, pool)
+        # One seed, whatever machines it was trained on: they tell nothing of its luck.
+        values = [sum(values) / len(values)] if values else []
         return _line(row, values, of, (None, None), None)
     config = arm_config(experiment, row.arm)
     parameters, trained = counts(experiment, config)
@@ -84,14 +88,17 @@ def _trained(row: Reference, pool: Pool) -> Line:
 
 def _values(row: Reference, pool: Pool, config: Mapping[str, Any]) -> tuple[list[float], str]:
     """Return ours, one value per seed, and what it is of."""
+    lost = LOST if pool.has_lost(row.experiment, config) else ""
     if is_of_test(row.metric):
-        return _of_test(row.metric, [each.row for each in pool.tested_of(row.experiment, config)])
+        tested = [each.row for each in pool.tested_of(row.experiment, config)]
+        values, of = _of_test(row.metric, tested)
+        return values, of + lost
     runs = pool.runs_of(row.experiment, config)
     if row.metric in _LAST:
         name, of = _LAST[row.metric]
-        return [float(run.last[name]) for run in runs], of
+        return [float(run.last[name]) for run in runs], of + lost
     if row.metric == "best_val_accuracy":
-        return [float(run.row["val_accuracy"]) for run in runs], "best epoch"
+        return [float(run.row["val_accuracy"]) for run in runs], f"best epoch{lost}"
     if row.metric == "seconds_per_epoch":
         return [run.epoch_s for run in runs], "last stage"
     return _of_transfer(row, pool)

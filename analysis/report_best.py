@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.confirm_table import of_common_seeds
 from analysis.confirmed import ranked
 from analysis.figures import intervals
 from analysis.frames import CONFIG, config_names
@@ -182,8 +183,9 @@ def judged(content: Mapping[str, Any], is_sweep: bool) -> str:
         chosen = "None is recommended: no seed is common to all of them."
     else:
         chosen = (
-            "Recommended is the best mean validation accuracy on these seeds, or a cheaper "
-            "configuration at most half a standard error below it: the test split chooses nothing."
+            f"Recommended is the best mean validation accuracy on these seeds"
+            f"{of_common_seeds(content)}, or a cheaper configuration at most half a standard "
+            "error below it: the test split chooses nothing."
         )
     optimism = (
         ""

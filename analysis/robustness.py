@@ -84,8 +84,15 @@ def measure(
         best = best.on(split)
     images, labels = best.split.images, best.split.labels
     table = accuracies(best.predict, images, labels, seed, DataProgress())
-    columns = {"split": split, "seed": seed, "trial": best.about["trial"], **origin(folder)}
+    columns = {"split": split, "seed": seed, **_trial(folder, best.about), **origin(folder)}
     return table.assign(**columns), best
+
+
+def _trial(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """Return which trial the model is of, and of which trials.csv: confirming counts its own."""
+    of_sweep = repeats(read_manifest(folder).get("budget", {}))
+    place = "confirm/" if about.get("confirmed") and not of_sweep else ""
+    return {"trial": about["trial"], "trial_of": f"{place}trials.csv"}
 
 
 def write(folder: Path, table: pd.DataFrame, best: "BestModel", heading: str) -> list[Path]:

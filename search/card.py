@@ -132,10 +132,22 @@ def _accuracy(winner: Winner) -> list[str]:
         f"For the finite test set, all seeds together: {wilson['accuracy']:.4f} "
         f"(Wilson 95 % interval {wilson['low']:.4f} to {wilson['high']:.4f}). The weights here "
         f"are those of {_seed(best, sweep)}.",
+        *_doubts(winner, each),
         "",
         *_matrix(winner, each["confusion_matrix"], "test split, summed over the seeds"),
     ]
     return lines
+
+
+def _doubts(winner: Winner, each: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the interval over seeds leaves out, if anything."""
+    if each.get("unsafe"):
+        yield (
+            "**On another seed this configuration diverged, ran out of memory or was stopped: the "
+            "mean is of the seeds that did not, and too good.**"
+        )
+    if common := (confirmed(winner.folder) or {}).get("common_to_seeds"):
+        yield f"All seeds share {common}: its luck is in no interval."
 
 
 def _seed(best: Mapping[str, Any], sweep: bool) -> str:

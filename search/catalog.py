@@ -37,6 +37,8 @@ _ALL = (
         published=0.9062,
         pretrained=True,
         stage_epochs=("head_epochs", "finetune_epochs"),
+        common_to_seeds="the draws of the augmented copies of their images",
+        common_unless={"augmentation": "none"},
         shares=True,
         measured=Measured(minutes=57, val_accuracy=0.9248, trials=11),
     ),

@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -56,8 +56,9 @@ class Experiment:
     trial's stages, in order: rungs count in the last (see `search.epochs`); without them a trial
     is one stage. With `shares` the trainable's `prepare` makes what all trials share before the
     first begins. `common_to_seeds` names what is drawn once for all seeds of a configuration: its
-    luck is in no interval over seeds. `measured` is what our own search gave on the real data; the
-    README has its command.
+    luck is in no interval over seeds. `common_unless` gives the values of hyperparameters with
+    which a configuration has no such luck. `measured` is what our own search gave on the real
+    data; the README has its command.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Experiment:
     pretrained: bool = False
     stage_epochs: tuple[str, ...] = ()
     common_to_seeds: str = ""
+    common_unless: Mapping[str, Any] = field(default_factory=dict)
     shares: bool = False
     measured: Measured | None = None
 
@@ -95,6 +97,17 @@ class Experiment:
         By hyperparameter; READERS of the space's module, if it has them.
         """
         return getattr(sys.modules[self.space().__module__], "READERS", {})
+
+    def common_to(self, configs: Iterable[Mapping[str, Any]]) -> str:
+        """Return what is drawn once for all seeds of some of these configurations; "" if nothing.
+
+        As in `common_to_seeds`.
+        """
+        unless = self.common_unless
+        alike = unless and all(
+            all(config.get(name) == value for name, value in unless.items()) for config in configs
+        )
+        return "" if alike else self.common_to_seeds
 
     def check(self, config: Mapping[str, Any], classes: int | None = None) -> None:
         """Check a configuration as a whole, by `check` of the space's module if it has one.

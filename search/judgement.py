@@ -82,7 +82,7 @@ def _judge_rest(
             f"no trial of {court.trials} was completed; see {court.trials / 'trials.csv'}"
         )
     say_missing(records)
-    content = verdict(chosen, rows, _about(court, request), unsafe(chosen, records))
+    content = verdict(chosen, rows, _about(court, request, chosen), unsafe(chosen, records))
     replace_text(court.root / JSON_NAME, json.dumps(content, indent=2) + "\n")
     keep_recommended(court, rows, records, content["recommended"])
     if not unfinished(records, request.plan.trials):  # or another may be recommended then
@@ -93,7 +93,7 @@ def _judge_rest(
     print(f"all of it: {court.csv} and {court.root / JSON_NAME}")
 
 
-def _about(court: Court, request: Request) -> dict[str, Any]:
+def _about(court: Court, request: Request, chosen: Sequence[Contender]) -> dict[str, Any]:
     data: Data = court.data
     return {
         "experiment": request.experiment.name,
@@ -102,7 +102,7 @@ def _about(court: Court, request: Request) -> dict[str, Any]:
         "real_data": data.real,
         "weights": court.weights.source if court.weights else None,
         "opened": openings(court.opened),
-        "common_to_seeds": court.experiment.common_to_seeds,
+        "common_to_seeds": court.experiment.common_to([each.config for each in chosen]),
         "published_but_for": not_as_published(request.experiment, request.plan),
         "classes": list(data.classes),
     }

@@ -129,8 +129,20 @@ def test_other_seeds_that_all_agree_have_no_interval(tmp_path: Path) -> None:
     (each,) = compare([one, two]).differences
     assert (each.how, each.summary.n, each.summary.low) == ("Welch", 2, None)
     assert told(each) == (
-        "inception minus lenet: +0.0500 (unpaired, Welch: the seeds differ; few agree by chance: "
-        "no interval): cannot be told apart"
+        "inception minus lenet: +0.0500 (unpaired, Welch: not all seeds are the same; few agree "
+        "by chance: no interval): cannot be told apart"
+    )
+
+
+def test_six_other_seeds_that_all_agree_are_no_chance(tmp_path: Path) -> None:
+    """As in each one's own interval: 2 of 2^6 is below 5 %."""
+    one = opened(lenet(tmp_path), "lenet_beans", dict.fromkeys(range(6), 0.70))
+    two = opened(inception(tmp_path), "inception_beans", dict.fromkeys(range(10, 16), 0.75))
+    (each,) = compare([one, two]).differences
+    assert each.how == "Welch"
+    assert told(each) == (
+        "inception minus lenet: +0.0500 (95 % +0.0500 to +0.0500, unpaired, Welch: not all seeds "
+        "are the same)"
     )
 
 
@@ -159,7 +171,9 @@ def test_other_seeds_are_compared_unpaired(tmp_path: Path) -> None:
     assert each.summary.mean == pytest.approx(0.05)
     # Equal variances 0.005, two each: se = sqrt(0.005), 2 degrees of freedom.
     assert each.summary.high == pytest.approx(0.05 + 4.303 * 0.005**0.5, abs=1e-4)
-    assert told(each).endswith("unpaired, Welch: the seeds differ): cannot be told apart")
+    assert told(each).endswith(
+        "unpaired, Welch: not all seeds are the same): cannot be told apart"
+    )
 
 
 def test_no_interval_passes_what_its_measure_can_be(tmp_path: Path) -> None:
@@ -186,6 +200,27 @@ def test_one_closed_study_keeps_all_on_validation(tmp_path: Path) -> None:
     assert found.split == "validation"
     assert dict(found.sides[0].accuracy) == {1: 0.75, 2: 0.75}
     assert "not confirmed: inception." in found.warnings[0]
+    # 0.75 is a mean over fresh seeds, 0.9 the best of a search: not alike.
+    assert found.warnings[0].endswith(
+        "optimistic; those of inception more so, where it chose the configuration, too. lenet: "
+        "means over fresh seeds"
+    )
+
+
+def test_what_all_seeds_share_is_told(tmp_path: Path) -> None:
+    one = opened(lenet(tmp_path), "lenet_beans", {1: 0.70, 2: 0.80})
+    content = json.loads((one / "confirm.json").read_text())
+    (one / "confirm.json").write_text(json.dumps(content | {"common_to_seeds": "one source"}))
+    other = config("cifar10_transfer")
+    trials = [{"trial": n, "seed": n, "epochs": 10, "config": other} for n in (0, 1)]
+    curves = curve(0, [0.5], 1) + curve(1, [0.6], 1)
+    swept = study(tmp_path / "swept", "cifar10_transfer", trials, curves, seeds=2)
+    alone = study(tmp_path / "alone", "cifar10_transfer", trials, curves)
+    warnings = compare([one, swept, alone]).warnings
+    assert "lenet: all seeds share one source: its luck is in no interval" in warnings
+    shared = "one source network per source configuration"
+    assert f"swept: all seeds share {shared}: its luck is in no interval" in warnings
+    assert not [each for each in warnings if each.startswith("alone")]  # one seed, no interval
 
 
 def test_other_images_have_no_difference(tmp_path: Path) -> None:

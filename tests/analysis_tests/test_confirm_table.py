@@ -62,6 +62,23 @@ def test_what_lost_a_seed_comes_last_and_is_marked() -> None:
     assert said in lines
 
 
+def test_a_choice_over_fewer_seeds_than_the_means_above_says_so() -> None:
+    """One seed failed: the choice is among the two that all have, the table's mean of three."""
+    few = {**spread(0.8), "n": 2}
+    chosen = {"recommended": 2, "paired_seeds": 2}
+    lines = table(
+        one(1, 0.9, unsafe=False), one(2, 0.8, unsafe=False, test_accuracy=few), **chosen
+    )
+    said = "recommended: configuration 2, by validation accuracy on the fresh seeds"
+    assert f"{said} that all have (2: of those, other means); ties go to the cheaper" in lines
+    # What is unsafe was not compared at all, so its seeds do not count.
+    lines = table(one(1, 0.9), one(2, 0.8, unsafe=True, test_accuracy=few), recommended=1)
+    plain = "recommended: configuration 1, by validation accuracy on the fresh seeds; ties go to"
+    assert f"{plain} the cheaper" in lines
+    all_lost = one(1, 0.9, unsafe=True), one(2, 0.8, unsafe=True, test_accuracy=few)
+    assert f"{said} that all have (2: of" in "\n".join(table(*all_lost, **chosen))
+
+
 def test_what_is_held_and_what_seeds_share_is_told() -> None:
     shared = {"common_to_seeds": "one source network", "published_but_for": ["drop", "kind"]}
     lines = table(one(1, 0.9, unsafe=False, published=True), **shared)

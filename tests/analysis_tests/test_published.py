@@ -11,7 +11,7 @@ import pytest
 
 from analysis.facts import layer_table, worked_convolution
 from analysis.pool import pool
-from analysis.published import main
+from analysis.published import main, sections
 from analysis.published_rows import Line, _of_test, lines
 from analysis.reference import PATH, arm_config, commands, published_epochs, read_reference
 from search.catalog import EXPERIMENTS, find
@@ -298,6 +298,30 @@ def test_trials_that_do_not_count(tmp_path: Path, changed: dict[str, Any], reaso
     assert dict(counted.left_out) == {("s", reason): 1}
 
 
+def test_weights_of_a_file_stand_in_the_heading(tmp_path: Path) -> None:
+    trials = [{"epochs": 20, "config": config("inception_beans", unfreeze_blocks=0)}]
+    curves = [{"epoch": 20, "stage": "head"}]
+    for name, told in (("file", "; weights of a file (--weights), fingerprint w"),
+                       ("torchvision", "")):  # fmt: skip
+        folder = study(tmp_path / name, "inception_beans", trials, curves, weights=name)
+        counted = pool([folder], strict=True)
+        heads = sections(list(lines(counted)), counted)
+        assert f"inception_beans: ours of 1,034 training images{told}" in heads
+
+
+def test_a_seed_that_was_lost_is_told_where_the_others_stand(tmp_path: Path) -> None:
+    trials = [{"trial": 0, "seed": 1}, {"trial": 1, "seed": 2},
+              {"trial": 2, "seed": 3, "status": "infeasible"}]  # fmt: skip
+    folder = study(tmp_path / "s", trials=trials, curves=[last(0), last(1)])
+    counted = pool([folder], strict=True)
+    line = of(list(lines(counted)), "lenet_beans", "baseline", "val_accuracy")
+    assert (line.n, line.of) == (2, "last epoch, a seed lost")
+    told = sections(list(lines(counted)), counted)
+    assert "a seed lost: infeasible on another, so ours is of the luckier ones" in told
+    other = three_seeds(tmp_path)
+    assert of(compared(other), "lenet_beans", "baseline", "val_accuracy").of == "last epoch"
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -362,6 +386,26 @@ def test_transfer_has_its_seconds_and_one_source(tmp_path: Path) -> None:
     target = of(found, "cifar10_transfer", "target", "train_seconds")
     assert (target.ours, target.n, target.inside) == (3.0, 2, None)
     assert of(found, "cifar10_transfer", "target", "val_accuracy").n == 3
+
+
+def test_a_source_trained_again_is_no_second_seed(tmp_path: Path) -> None:
+    folders = [transfer(tmp_path / "a", 2.0), transfer(tmp_path / "b", 4.0)]
+    path = folders[1] / "transfer.json"
+    content = json.loads(path.read_text())
+    content["source"] |= {
+        "val_accuracy": 0.72,
+        "seconds": 30.0,
+    }  # another machine rounds otherwise
+    path.write_text(json.dumps(content))
+    counted = pool(folders, strict=True)
+    found = list(lines(counted))
+    source = of(found, "cifar10_transfer", "source", "val_accuracy")
+    assert source.ours == pytest.approx(0.71)
+    assert (source.n, source.low, source.inside) == (1, None, None)
+    luck = (
+        "all seeds share one source network per source configuration: its luck is in no interval"
+    )
+    assert f"cifar10_transfer: {luck}" in sections(found, counted)
 
 
 def test_a_damaged_transfer_json(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from analysis import robustness
 from analysis.robustness import main
 from tests.analysis_tests.test_robustness import bright_and_dark, by_brightness
 
-LAST = ["split", "seed", "trial", "data"]
+LAST = ["split", "seed", "trial", "trial_of", "data"]
 
 
 def study(to: Path, monkeypatch: pytest.MonkeyPatch, kind: str, weights: str | None) -> Path:
@@ -63,6 +63,25 @@ def test_columns_tell_the_origin_and_stderr_what_is_not_real(
         assert set(frame["weights"]) == {weights}
     told = [line for line in err.splitlines() if "not" in line]
     assert told == ([warning] if warning else [])
+
+
+@pytest.mark.parametrize(
+    ("about", "budget", "place"),
+    [
+        ({"trial": 4}, {}, "trials.csv"),
+        ({"trial": 4, "confirmed": True}, {}, "confirm/trials.csv"),  # which counts its own
+        ({"trial": 4, "confirmed": True}, {"seeds": 3}, "trials.csv"),  # a sweep is its own
+    ],
+)
+def test_the_table_that_has_the_trial_is_named(
+    about: dict[str, Any],
+    budget: dict[str, Any],
+    place: str,
+    tmp_path: Path,
+) -> None:
+    manifest = {"data": {"kind": "tfds"}, "budget": budget}
+    (tmp_path / "study.json").write_text(json.dumps(manifest))
+    assert robustness._trial(tmp_path, about) == {"trial": 4, "trial_of": place}
 
 
 def test_a_full_disk_is_no_mistake_of_the_command_line(

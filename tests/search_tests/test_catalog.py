@@ -98,6 +98,17 @@ def test_a_preset_holds_nothing_unless_told() -> None:
         Preset(1, 1).fixed["x"] = 1  # type: ignore[index]
 
 
+def test_what_all_seeds_share_depends_on_the_configurations() -> None:
+    transfer, inception, lenet = map(find, ("cifar10_transfer", "inception_beans", "lenet_beans"))
+    assert transfer.common_to([transfer.defaults()]) == transfer.common_to_seeds != ""
+    assert lenet.common_to([lenet.defaults()]) == ""
+    plain = inception.defaults()
+    assert inception.common_to([plain]) == ""
+    # Each copy is drawn once for all (trainables/inception_features.py); one such is enough.
+    augmented = {**plain, "augmentation": "flip"}
+    assert "draws of the augmented copies" in inception.common_to([plain, augmented])
+
+
 def test_defaults_are_a_copy() -> None:
     lenet = find("lenet_beans")
     lenet.defaults()["dropout"] = 9

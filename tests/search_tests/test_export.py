@@ -191,6 +191,15 @@ def test_the_card_tells_what_was_confirmed(lenet: Path, tmp_path: Path) -> None:
     assert "Not confirmed" not in card
     assert "Trial 0 of the study, the weights" in card
     assert "The weights here are those of the search, one of such seeds." in card
+    assert "too good" not in card
+    assert "All seeds share" not in card
+    doubtful = {"common_to_seeds": "one source", "configurations": [one | {"unsafe": True}]}
+    (tmp_path / "confirm.json").write_text(json.dumps(doubtful))
+    card = model_card(read_winner(tmp_path))
+    assert (
+        "ran out of memory or was stopped: the mean is of the seeds that did not, and too" in card
+    )
+    assert "All seeds share one source: its luck is in no interval." in card
     (tmp_path / "confirm.json").write_text(json.dumps({"configurations": [other]}))
     assert "Not confirmed" in model_card(read_winner(tmp_path))
 
