@@ -5,7 +5,7 @@ Knows the space function only, not Optuna: a recording object stands in for the 
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -161,13 +161,14 @@ def domains(
     space: Space,
     defaults: Mapping[str, Any],
     readers: Mapping[str, Callable[[str], Any]] | None = None,
+    held: Collection[str] = (),
 ) -> dict[str, Domain]:
     """Return every hyperparameter of a space, conditional ones too.
 
     Tries every choice of every hyperparameter with the others at their defaults, and beneath a
     choice the choices of what only that one brings. What takes two independent choices at once
     to appear is not found; no readable space should need it. `readers` go into the domains of
-    their names.
+    their names. Of those `held` no other choice is tried: what is found can be in force with them.
     """
     found: dict[str, Domain] = {}
     pending: list[dict[str, Any]] = [{}]
@@ -178,7 +179,8 @@ def domains(
         for name, domain in trial.domains.items():
             if name not in found:
                 found[name] = replace(domain, reader=(readers or {}).get(name))
-                pending += [{**change, name: choice} for choice in domain.choices]
+                others = () if name in held else domain.choices
+                pending += [{**change, name: choice} for choice in others]
     return found
 
 

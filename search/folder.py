@@ -186,7 +186,7 @@ def _clear(folder: Path, stays: Iterable[str]) -> None:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         elif path.name not in stays:
-            path.unlink()
+            path.unlink(missing_ok=True)  # or the mirror has just renamed it
 
 
 def chosen(root: Path) -> tuple[Path, Path]:

@@ -64,10 +64,10 @@ class Mirror:
         """Put what there is, so that a study that has begun can be found; then follow it.
 
         Raises:
-            StudyFailed: the store cannot be written to.
+            StudyFailed: the store cannot be written to for a minute.
         """
         (self.folder / OWNER).write_text(self.token, encoding="utf-8")
-        self._round()
+        patiently(self._round)
         self._thread.start()
 
     @property

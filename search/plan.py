@@ -3,7 +3,7 @@
 "budget" in study.json is this Plan; a single trial's share of it is `trainables.budget.Budget`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -99,12 +99,24 @@ def rungs_in_reach(experiment: Experiment, plan: Plan) -> tuple[int, ...]:
     *earlier, last = experiment.stage_epochs or ("",)
     if not last:
         return plan.rungs
+    if is_listed(plan):
+        beforehand = listed(experiment, plan)
+        most = max(_epochs_of_last(each, earlier, last, plan.max_epochs) for each in beforehand)
+        return tuple(rung for rung in plan.rungs if rung < most)
     known = domains(experiment.space(), experiment.defaults())
     if last not in published(experiment, plan):  # held back by --fix, of depth 0 for one
         return ()
     before = sum(min(_held_or_all(plan, known[name])) for name in earlier)
     most = min(max(_held_or_all(plan, known[last])), plan.max_epochs - before)
     return tuple(rung for rung in plan.rungs if rung < most)
+
+
+def _epochs_of_last(
+    config: Mapping[str, Any], earlier: Sequence[str], last: str, max_epochs: int
+) -> int:
+    """Return how many epochs of its last stage a configuration trains; 0 without that stage."""
+    before = sum(int(config.get(name, 0)) for name in earlier)
+    return min(int(config.get(last, 0)), max_epochs - before)
 
 
 def most_epochs(experiment: Experiment, plan: Plan) -> int:
@@ -145,6 +157,14 @@ def _once(experiment: Experiment, plan: Plan) -> list[dict[str, Any]]:
 def is_listed(plan: Plan) -> bool:
     """Tell whether all trials are set beforehand, so that no sampler draws any."""
     return bool(plan.sweep or plan.configurations or plan.sampler == "grid")
+
+
+def names_in_force(experiment: Experiment, plan: Plan) -> set[str]:
+    """Return the hyperparameters that some trial of the plan has."""
+    if is_listed(plan):
+        return {name for config in listed(experiment, plan) for name in config}
+    values = {**experiment.defaults(), **plan.fixed}
+    return set(domains(experiment.space(), values, held=plan.fixed))
 
 
 def possible_values(experiment: Experiment, plan: Plan, name: str) -> tuple[Any, ...]:

@@ -41,7 +41,8 @@ def read_plan(
         return None
     known = domains(experiment.space(), experiment.defaults(), experiment.readers())
     fixed = read_fixed(arguments.fix or [], known, wrong)
-    sweep = _sweep(arguments.sweep or [], experiment, fixed, wrong)
+    held = {**old.get("fixed", {}), **fixed}
+    sweep = _sweep(arguments.sweep or [], experiment, held, wrong)
     sweep = sweep or tuple(old.get("sweep", ()))
     configurations = tuple(old.get("configurations", ()))
     if arguments.seeds is not None and not sweep:
@@ -61,7 +62,7 @@ def read_plan(
     if len(wrong) > before:
         return None
     plan = _settled(experiment, given, preset, fixed, sweep, old)
-    if arguments.warm_start:
+    if arguments.warm_start and not _same_donors(arguments.warm_start, old):
         plan = replace(plan, warm_start=_warm_start(arguments, experiment, plan, wrong))
     plan = with_trials(experiment, replace(plan, configurations=configurations))
     try:
@@ -75,6 +76,15 @@ def read_plan(
         _check_cut(experiment, plan, fixed, arguments.sweep or (), wrong)
     _check_first_rung(arguments.first_rung, experiment, plan, wrong)
     return plan
+
+
+def _same_donors(words: Sequence[str], old: Mapping[str, Any]) -> bool:
+    """Tell whether a study took configurations over from just these: it keeps those it has.
+
+    The others may have found more since, or be gone.
+    """
+    names = {word.rstrip("/").rpartition("/")[2] for word in words}
+    return bool(old) and names == {each["study"] for each in old.get("warm_start", ())}
 
 
 def _warm_start(

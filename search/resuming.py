@@ -38,7 +38,7 @@ def given_anew(arguments: argparse.Namespace) -> tuple[str, ...]:
     """Return the words of a resume that the next one needs, too: study.json stays as it is."""
     if not arguments.resume:
         return ()
-    given = {name: getattr(arguments, name) for name in (*_PLACES, *_DIVIDERS)}
+    given = {name: getattr(arguments, name) for name in (*_PLACES, *_DIVIDERS, "trial_timeout")}
     options = {f"--{name.replace('_', '-')}": value for name, value in given.items()}
     return tuple(w for option, value in options.items() if value for w in (option, str(value)))
 
@@ -64,7 +64,7 @@ def resume_command(request: Request) -> str:
     if request.again:
         return shlex.join(request.again)
     words = [*(request.way_on or _run_again(request))]
-    if request.trial_timeout_s != TRIAL_TIMEOUT_S:
+    if request.trial_timeout_s != TRIAL_TIMEOUT_S and "--trial-timeout" not in request.anew:
         words += ["--trial-timeout", f"{request.trial_timeout_s}s"]
     words += request.anew
     words += ["--tensorboard"] if request.tensorboard else []

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -12,8 +11,8 @@ from typing import Any
 from search import study
 from search.beside import Beside, started
 from search.book import Book
-from search.disk import is_full, what_to_free
-from search.errors import EXIT_DONE, EXIT_INTERRUPTED, StudyFailed, UsageError
+from search.broken import broken_off, keep_traceback, traceback_of
+from search.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError
 from search.gpus import precision_of_this_gpu
 from search.interrupts import EndEarly, Interrupts
 from search.manifest import check_inputs, command_line, make_manifest
@@ -84,6 +83,7 @@ class Session:
         self._weights: Weights | None = None
         self._images: dict[str, Any] = {}  # what study.json is to say of them
         self._beside: list[Beside] = []
+        self._training = False
         resources = request.resources
         on_this_cpu = resources is not None and not resources.gpus_per_trial
         kept = (old or {}).get("resources", {}).get("precision")
@@ -126,6 +126,7 @@ class Session:
         try:
             with contextlib.ExitStack() as closing:
                 closing.callback(self._close)
+                closing.push(self._keep_traceback)  # before a store gets the last of the folder
                 self._search(data)
                 self._evaluate(data)
         except (EndEarly, KeyboardInterrupt) as end:
@@ -136,26 +137,22 @@ class Session:
             say(f"  {resume_command(self._request)}")
             return code
         except Exception as error:
-            if self._opened is None and isinstance(error, TrellisError):
+            if not self._breaks(error):
                 raise
-            raise self._broken(error) from error
+            raise broken_off(self._request, self._opened is not None, error) from error
         return EXIT_DONE
 
-    def _broken(self, error: Exception) -> StudyFailed:
-        """Keep the traceback in the study's folder, if it can be written; say what happened."""
-        where = ""
-        if self._opened is not None:
-            path = self._request.folder / "error.txt"
-            with contextlib.suppress(OSError):
-                path.write_text(traceback.format_exc(), encoding="utf-8")
-                where = f" (all of it in {path})"
-            where += f"\nwhat is finished is kept; go on with {resume_command(self._request)}"
-        if is_full(error):
-            return StudyFailed(what_to_free(error, self._request.folder) + where)
-        text = (
-            str(error) if isinstance(error, TrellisError) else f"{type(error).__name__}: {error}"
-        )
-        return StudyFailed(f"the study broke off: {text.splitlines()[0]}{where}")
+    def _breaks(self, error: BaseException | None) -> bool:
+        """Tell whether an error breaks a study off that has begun, or was going on."""
+        if not isinstance(error, Exception) or isinstance(error, EndEarly):
+            return False
+        # What a resume is refused for, before its first trial, is told as of a new study.
+        begun = self._opened is not None and (self._training or not self._request.resume)
+        return begun or not isinstance(error, TrellisError)
+
+    def _keep_traceback(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self._opened is not None and error is not None and self._breaks(error):
+            keep_traceback(self._request, error)
 
     def _dry_run(self, data: Data) -> int:
         request = self._request
@@ -209,6 +206,7 @@ class Session:
             say(f"  if anything ends it: {resume_command(self._request)}")
             store = self._mirror.for_workers if self._mirror else None
             shared = job(self._request, resources, data, self._precision, self._weights, store)
+            self._training = True
             run_trials(
                 self._book,
                 resources,
@@ -268,6 +266,8 @@ class Session:
                 **more,
             )
         self._opened = opened
+        # It goes on: what once broke it off is past.
+        traceback_of(self._request).unlink(missing_ok=True)
         # A name that nobody chose may have been taken meanwhile: then it got a number.
         self._request = replace(request, folder=opened.book.folder.root)
         if opened.note:

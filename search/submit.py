@@ -11,6 +11,8 @@ from search.errors import (
     EXIT_DONE,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
+    EXIT_REFUSED,
+    EXIT_USAGE,
     UsageError,
 )
 from search.jobs_options import Submission, check, check_cluster, command_parser, submit_parser
@@ -66,17 +68,17 @@ def _to_the_end(cluster: "Cluster", submission: Submission) -> int:
             _say(f"  {_command(command, job, cluster)}{more}")
         return EXIT_INTERRUPTED
     code = _ended(details)
-    if results is None:  # its own output says where the study is
+    # A job that was refused, or only tried, has no study: one of that name is another's.
+    untouched = code in (EXIT_USAGE, EXIT_REFUSED) or "--dry-run" in details.entrypoint.split()
+    if results is None or untouched:  # its own output says where the study is
         return code
     from search.jobs_fetch import fetch
 
     try:
         print(f"study: {fetch(cluster, details, results, _say)}")
     except TrellisError as error:
-        if code == EXIT_DONE and "--dry-run" not in details.entrypoint.split():
-            raise
         if code == EXIT_DONE:
-            return code  # nothing was to be written
+            raise
         _say(f"search.submit: {error}")
     return code
 

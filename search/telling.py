@@ -7,8 +7,14 @@ from collections.abc import Collection, Sequence
 from search.book import Book
 from search.errors import EXIT_DONE, StudyFailed
 from search.gpus import unused
-from search.plan import is_listed, most_epochs, not_as_published, published, rungs_in_reach
-from search.plan import listed as listed_trials
+from search.plan import (
+    is_listed,
+    most_epochs,
+    names_in_force,
+    not_as_published,
+    published,
+    rungs_in_reach,
+)
 from search.planned import trials_of
 from search.progress import clock, say, settings
 from search.records import Record
@@ -51,9 +57,8 @@ def announce(request: Request, data: Data) -> None:
         say(f"note: where {stages} ask for more than {plan.max_epochs} epochs, the last are cut")
     if plan.fixed:
         say(f"held: {settings(plan.fixed)}")
-    if plan.sweep:
-        trained = {name for config in listed_trials(request.experiment, plan) for name in config}
-        if idle := ", ".join(name for name in plan.fixed if name not in trained):
+        in_force = names_in_force(request.experiment, plan)
+        if idle := ", ".join(name for name in plan.fixed if name not in in_force):
             say(f"note: {idle} is in force in no trial")
     if not plan.configurations:
         first = settings(published(request.experiment, plan))

@@ -24,6 +24,16 @@ def test_conditional_names_are_found_in_the_order_of_asking() -> None:
     assert found["rate"] == Domain("rate", (), 1e-4, 1e-1, None, True, False)
 
 
+def test_of_what_is_held_no_other_choice_brings_names() -> None:
+    assert list(domains(space, {**DEFAULTS, "kind": "a"}, held=["kind"])) == [
+        "kind",
+        "rate",
+        "drop",
+    ]
+    assert "depth" in domains(space, {**DEFAULTS, "kind": "b"}, held=["kind"])
+    assert "depth" in domains(space, {**DEFAULTS, "kind": "a"}, held=["rate"])
+
+
 def test_lenet_beans_offers_the_nine_hyperparameters_of_the_design() -> None:
     found = domains(lenet_beans.space, lenet_beans.DEFAULTS)
     assert set(found) == {

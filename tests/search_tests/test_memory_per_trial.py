@@ -151,6 +151,18 @@ def test_the_command_to_go_on_has_what_this_resume_was_given() -> None:
     assert found == f"python -m search.run lenet_beans --study s --resume {' '.join(more)}"
 
 
+def test_another_timeout_is_kept_by_the_next_resume() -> None:
+    words = ["lenet_beans", "--data", "embedded", "--study", "s", "--trial-timeout", "1h"]
+    arguments = build_parser().parse_args([*words, "--resume"])
+    anew = given_anew(arguments)
+    assert anew == ("--data", "embedded", "--trial-timeout", "1h")
+    request = check(build_parser().parse_args(words))
+    for seconds in (3600, 1800):  # the default, too: study.json may tell another
+        found = resume_command(replace(request, anew=anew, trial_timeout_s=seconds))
+        assert found.count("--trial-timeout") == 1
+        assert found.endswith("--trial-timeout 1h")
+
+
 def test_a_study_from_before_there_were_limits_gets_one_now() -> None:
     given = build_parser().parse_args(["x", "--resume"])
     take_over(given, {"resources": {"concurrent": 2}})

@@ -331,6 +331,26 @@ def test_a_store_out_of_reach_is_told_of_once_and_all_is_there_later(
     assert stored(remote) == content(tmp_path / "mine")
 
 
+def test_a_store_that_is_away_for_a_moment_does_not_end_a_study_at_its_beginning(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, failures = Remote.put, []
+
+    def away(self: Remote, name: str, source: BinaryIO, size: int) -> None:
+        if len(failures) < 3:
+            failures.append(name)
+            raise StoreFailed("s3://x: no network")
+        plain(self, name, source, size)
+
+    mirror, opened = begun(remote, tmp_path / "mine")
+    monkeypatch.setattr(Remote, "put", away)
+    mirror.start()
+    assert failures == ["study.json"] * 3
+    assert remote.entry("study.json") is not None
+    opened.close()
+    mirror.close()
+
+
 def test_an_end_without_the_store_says_what_is_here_alone(
     remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

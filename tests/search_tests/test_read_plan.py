@@ -44,6 +44,19 @@ def test_a_value_beyond_the_searched_choices_is_read() -> None:
     )
 
 
+def test_a_sweep_that_goes_on_knows_what_the_study_holds() -> None:
+    """`depth` is in force at kind=b alone, which the study holds."""
+    words = ["toy", "--sweep", "depth", "--fix", "kind=b"]
+    wrong = Mistakes()
+    plan = read_plan(build_parser().parse_args(words), {}, EXPERIMENT, wrong)
+    assert plan is not None
+    again = read_plan(build_parser().parse_args(words[:3]), plan.as_json(), EXPERIMENT, wrong)
+    assert again == plan
+    assert wrong == []
+    assert read_plan(build_parser().parse_args(words[:3]), {}, EXPERIMENT, wrong) is None
+    assert "give --fix kind=b" in wrong[0]
+
+
 def test_mistakes_of_other_options_do_not_hide_those_of_the_plan() -> None:
     other = "--concurrent 0: must be a whole number of at least 1"
     wrong = Mistakes([other])

@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
-from search import session
-from search.errors import EXIT_DONE, EXIT_INTERRUPTED, ResumeRefused
+from search import session, study
+from search.broken import broken_off
+from search.errors import EXIT_DONE, EXIT_INTERRUPTED, ResumeRefused, StudyFailed, UsageError
 from search.interrupts import EndEarly, Interrupts
 from search.plan import Plan
+from search.request import Request
 from search.resources import Resources
 from search.session import Session
 from tests.search_tests.test_worker_room import full, no_cache
 from tests.search_tests.toy import DATA, EXPERIMENT, manifest
 from trainables.budget import Weights
+from trainables.errors import TrellisError
 
 PLAN = Plan(trials=3, max_epochs=2, seed=5, sampler="random")
 INTERRUPTED = EndEarly("terminated", asked_for=False)
@@ -102,10 +105,69 @@ def test_a_dry_run_refuses_what_the_run_would(capsys: pytest.CaptureFixture[str]
     ],
 )
 def test_the_disk_that_is_full_is_named(error: Exception, told: str) -> None:
+    request: Any = SimpleNamespace(folder=Path("/results/mine"))
+    assert str(broken_off(request, False, error)).startswith(told)
+
+
+def going_on(root: Path, error: Exception, resume: bool, training: bool) -> Session:
+    """A session whose study is open in `root`, and whose search ends with `error`."""
     made = Session.__new__(Session)
-    request = SimpleNamespace(folder=Path("/results/mine"))
-    made.__dict__.update(_request=request, _opened=None)
-    assert str(made._broken(error)).startswith(told)
+    request = SimpleNamespace(folder=root, resume=resume, again=("go", "on"))
+    made.__dict__.update(_request=request, _opened=object(), _training=training)
+
+    def search(_: object) -> None:
+        raise error
+
+    def close() -> None:  # what a store gets last has the traceback
+        assert (root / "error.txt").exists() is (training or not resume)
+
+    made.__dict__.update(_search=search, _close=close)
+    return made
+
+
+@pytest.mark.parametrize(("resume", "training"), [(True, True), (False, True), (False, False)])
+def test_what_breaks_a_study_off_is_in_its_folder_before_that_is_closed(
+    resume: bool, training: bool, tmp_path: Path
+) -> None:
+    made = going_on(tmp_path, UsageError(["no node has 9 CPUs", "nor 9 GPUs"]), resume, training)
+    none: Any = None
+    with pytest.raises(StudyFailed) as told:
+        made._guarded(none)
+    path = tmp_path / "error.txt"
+    assert str(told.value) == (
+        f"the study broke off: no node has 9 CPUs (all of it in {path})\n"
+        "what is finished is kept; go on with go on"
+    )
+    assert path.read_text().splitlines()[-1] == "nor 9 GPUs"
+    assert "in search" in path.read_text()  # where it came from
+
+
+@pytest.mark.parametrize("error", [UsageError(["one", "two"]), StudyFailed("no Ray there")])
+def test_what_a_resume_is_refused_for_is_told_as_of_a_new_study(
+    error: TrellisError, tmp_path: Path
+) -> None:
+    none: Any = None
+    with pytest.raises(type(error)) as told:
+        going_on(tmp_path, error, resume=True, training=False)._guarded(none)
+    assert told.value is error
+    assert not (tmp_path / "error.txt").exists()
+
+
+def test_a_study_that_goes_on_forgets_what_broke_it_off(tmp_path: Path) -> None:
+    content = manifest(PLAN)
+    begun = study.begin(EXPERIMENT, PLAN, tmp_path / "s", content)
+    begun.close()
+    (tmp_path / "s" / "error.txt").write_text("the disk was full")
+    made = Session.__new__(Session)
+    none: Any = None
+    request = Request(
+        EXPERIMENT, PLAN, DATA.spec, tmp_path / "s", True, none, None, "local", None, False
+    )
+    made.__dict__.update(_request=request, _interrupts=Interrupts(), _mirror=None, _beside=[])
+    made._open(study.go_on, content)
+    assert made._opened is not None
+    made._opened.close()
+    assert not (tmp_path / "s" / "error.txt").exists()
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from search.errors import UsageError
 from search.jobs_fetch import fetch
-from search.submit import _fetch, main
+from search.submit import _fetch, _to_the_end, main
 from tests.search_tests import nodes
 from tests.search_tests.bench import PATIENCE_S, Bench, make_bench
 from tests.search_tests.nodes import Nodes
@@ -153,6 +154,33 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize(
+    ("code", "words", "fetches"),
+    [
+        (0, "--study mine", True),
+        (1, "--study mine", True),
+        (130, "--study mine", True),
+        (2, "--study mine", False),  # such as a name that the cluster has already
+        (3, "--study mine --resume", False),
+        (0, "--study mine --resume --dry-run", False),
+    ],
+)
+def test_only_a_job_with_a_study_of_its_own_has_something_to_fetch(
+    code: int,
+    words: str,
+    fetches: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    details = SimpleNamespace(status="SUCCEEDED", driver_exit_code=code, entrypoint=words)
+    cluster: Any = SimpleNamespace(follow=lambda *_: details)
+    job: Any = SimpleNamespace(job="job-1", results=tmp_path)
+    monkeypatch.setattr("search.jobs_fetch.fetch", lambda *_: tmp_path / "mine")
+    assert _to_the_end(cluster, job) == code
+    assert (capsys.readouterr().out == f"study: {tmp_path / 'mine'}\n") is fetches
+
+
 @pytest.mark.slow
 def test_a_job_searches_and_its_study_comes_back_whole(bench: Bench, cluster: Nodes) -> None:
     done = submit(bench, cluster, *study(bench, "whole", "--trials", "2", "--cluster-cpus", "2"))
@@ -172,7 +200,8 @@ def test_a_jobs_own_exit_code_and_words_come_back(bench: Bench, cluster: Nodes) 
     done = submit(bench, cluster, *study(bench, "whole-2", "--cpus-per-trial", "3"))
     assert done.returncode == 2
     assert "--cpus-per-trial 3: the largest node has 1 CPUs" in done.stderr
-    assert "has written no study: nothing to fetch" in done.stderr
+    assert "nothing to fetch" not in done.stderr  # it was not tried
+    assert not (here(bench) / "whole-2").exists()
     assert "Traceback" not in done.stderr
 
 

@@ -27,6 +27,15 @@ from trainables.data import DataSpec
         ("inception_beans --max-epochs 22 --fix head_epochs=20", "asha (stops none)"),
         ("inception_beans --preset quick", "asha (stops none)"),
         ("inception_beans --fix unfreeze_blocks=0", "asha (stops none)"),
+        # Every trial of it has 6 epochs of fine-tuning at most, so none goes beyond 6.
+        (
+            "inception_beans --sweep unfreeze_blocks --stopper asha",
+            "asha (at epochs 2 of the last stage)",
+        ),
+        (
+            "inception_beans --sweep head_epochs --fix unfreeze_blocks=0 --stopper asha",
+            "asha (stops none)",
+        ),
         ("inception_beans --stopper median", "median (from epoch 2 on of the last stage)"),
     ],
 )
@@ -75,6 +84,32 @@ def test_what_differs_from_the_published_configuration_is_told(
     announce(check(build_parser().parse_args(words)), DATA)
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith(f"trial 0 is the published configuration{but} ")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("cifar10_net --fix optimizer=adam --fix momentum=0.5", "momentum"),
+        ("lenet_beans --fix regularizer=none --fix strength=0.1", "strength"),
+        ("lenet_beans --fix strength=0.01", ""),  # regularizers that need it are drawn
+        ("cifar10_net --fix momentum=0.5", ""),
+        ("inception_beans --fix unfreeze_blocks=0 --fix finetune_epochs=4", "finetune_epochs"),
+        ("lenet_beans --sweep dropout --fix strength=0.01", "strength"),
+    ],
+)
+def test_what_is_held_in_vain_is_told(
+    words: str,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    weights = ["--weights", "random"] * words.startswith("inception")
+    announce(check(build_parser().parse_args([*words.split(), *weights])), DATA)
+    lines = capsys.readouterr().err.splitlines()
+    notes = [line for line in lines if line.endswith("is in force in no trial")]
+    assert notes == ([f"note: {told} is in force in no trial"] if told else [])
 
 
 @pytest.mark.parametrize(("kind", "told"), [("folder", True), ("embedded", False)])

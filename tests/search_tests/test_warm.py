@@ -203,6 +203,25 @@ def test_a_plan_has_them_after_the_published_one(earlier: Path) -> None:
     ]
 
 
+def test_a_study_that_goes_on_keeps_what_it_took_over(earlier: Path, tmp_path: Path) -> None:
+    """Whatever its donor has found since, or if that is gone; other donors are read anew."""
+    wrong = Mistakes()
+    words = ("--trials", "3", "--warm-start", "earlier")
+    plan = read_plan(parsed(earlier.parent, *words), {}, EXPERIMENT, wrong)
+    assert plan is not None
+    old = json.loads(json.dumps(plan.as_json()))
+    for name in ("earlier", str(earlier), f"{earlier}/"):
+        gone = parsed(tmp_path / "nowhere", *words[:3], name)
+        assert read_plan(gone, old, EXPERIMENT, wrong) == plan
+    assert wrong == []
+    other = parsed(tmp_path / "nowhere", *words, "another")
+    read_plan(other, old, EXPERIMENT, wrong)
+    assert [line.partition(":")[0] for line in wrong] == [
+        "--warm-start earlier",
+        "--warm-start another",
+    ]
+
+
 def test_it_does_not_go_with_a_sweep(earlier: Path) -> None:
     wrong = Mistakes()
     given = parsed(earlier.parent, "--sweep", "drop", "--warm-start", "earlier")
