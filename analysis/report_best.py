@@ -183,7 +183,7 @@ def judged(content: Mapping[str, Any], is_sweep: bool) -> str:
         chosen = "None is recommended: no seed is common to all of them."
     else:
         chosen = (
-            f"Recommended is the best mean validation accuracy on these seeds"
+            "Recommended is the best mean validation accuracy on these seeds"
             f"{of_common_seeds(content)}, or a cheaper configuration at most half a standard "
             "error below it: the test split chooses nothing."
         )

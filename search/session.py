@@ -83,7 +83,7 @@ class Session:
         self._weights: Weights | None = None
         self._images: dict[str, Any] = {}  # what study.json is to say of them
         self._beside: list[Beside] = []
-        self._training = False
+        self._under_way = False
         resources = request.resources
         on_this_cpu = resources is not None and not resources.gpus_per_trial
         kept = (old or {}).get("resources", {}).get("precision")
@@ -147,7 +147,7 @@ class Session:
         if not isinstance(error, Exception) or isinstance(error, EndEarly):
             return False
         # What a resume is refused for, before its first trial, is told as of a new study.
-        begun = self._opened is not None and (self._training or not self._request.resume)
+        begun = self._opened is not None and (self._under_way or not self._request.resume)
         return begun or not isinstance(error, TrellisError)
 
     def _keep_traceback(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -206,7 +206,7 @@ class Session:
             say(f"  if anything ends it: {resume_command(self._request)}")
             store = self._mirror.for_workers if self._mirror else None
             shared = job(self._request, resources, data, self._precision, self._weights, store)
-            self._training = True
+            self._under_way = True
             run_trials(
                 self._book,
                 resources,
@@ -226,6 +226,7 @@ class Session:
 
     def _evaluate(self, data: Data) -> None:
         request = self._request
+        self._under_way = True
         if self._book.unfinished or request.again:
             return
         if request.experiment.class_metrics:

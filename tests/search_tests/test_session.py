@@ -113,7 +113,7 @@ def going_on(root: Path, error: Exception, resume: bool, training: bool) -> Sess
     """A session whose study is open in `root`, and whose search ends with `error`."""
     made = Session.__new__(Session)
     request = SimpleNamespace(folder=root, resume=resume, again=("go", "on"))
-    made.__dict__.update(_request=request, _opened=object(), _training=training)
+    made.__dict__.update(_request=request, _opened=object(), _under_way=training)
 
     def search(_: object) -> None:
         raise error
