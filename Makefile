@@ -26,7 +26,7 @@ help: ## print this list
 install: $(STAMP) ## make .venv with the exact versions of requirements.lock (PYTHON=...: with which)
 
 # Remade where .venv was moved or its Python is gone; in place where the lock has changed.
-USABLE := $(shell tools/install.sh --usable && echo yes)
+USABLE := $(shell PYTHON="$(PYTHON)" tools/install.sh --usable && echo yes)
 $(STAMP): requirements.lock pyproject.toml $(if $(USABLE),,remake)
 	@PYTHON="$(PYTHON)" tools/install.sh
 

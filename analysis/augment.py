@@ -87,9 +87,11 @@ def _make(arguments: argparse.Namespace) -> None:
     if output.suffix.lower() != ".png":
         raise TrellisError(f"--output {output}: must end in .png")
 
+    from search.progress import DataProgress
     from trainables.data import open_data
 
-    first = open_data(spec).first("train", arguments.size or experiment.image_size)
+    progress = DataProgress()
+    first = open_data(spec, progress).first("train", arguments.size or experiment.image_size)
     figure = draw(sheet(first, arguments.seed), title(experiment.name, spec))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

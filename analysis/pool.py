@@ -240,6 +240,8 @@ def _reason(name: str, row: Mapping[str, Any], config: Mapping[str, Any]) -> str
     """Return why a trial does not count; None if it does."""
     experiment = EXPERIMENTS[name]
     known = [arm_config(experiment, arm) for arm in arms(name)]
+    if not known:
+        return "no published numbers: analysis/reference.csv has none of this experiment"
     nearest = min((differing(config, each) for each in known), key=len)
     if nearest:
         few = f": {' and '.join(nearest)}" if len(nearest) < 3 else ""

@@ -12,12 +12,18 @@ def curves_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}-curves{path.suffix}")
 
 
+_COMPRESSED = (".gz", ".bz2", ".zip", ".xz", ".zst", ".tar")
+
+
 def check_target(path: Path) -> None:
     """Refuse a file that cannot be written, before any work.
 
     Raises:
-        UsageError: its folder is missing, or it is a folder itself.
+        UsageError: its folder is missing, it is a folder itself, or its name promises a
+            compressed file.
     """
+    if path.suffix.lower() in _COMPRESSED:
+        raise UsageError([f"{path}: tables are not compressed; leave out {path.suffix}"])
     if not path.parent.is_dir():
         raise UsageError([f"{path}: there is no folder {path.parent}"])
     if path.is_dir():

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -238,6 +239,28 @@ def test_an_environment_is_used_where_it_was_made(tmp_path: Path, where: str, co
     (root / ".venv" / "pyvenv.cfg").write_text(f"command = python3 -m venv {made}\n")
     (root / ".venv" / "bin" / "python").symlink_to(sys.executable)
     done = subprocess.run(["tools/install.sh", "--usable"], cwd=root, check=False)
+    assert done.returncode == code
+
+
+@pytest.mark.parametrize(("asked", "code"), [("", 0), (sys.executable, 0), ("another", 1)])
+def test_an_environment_of_another_python_than_asked_for_is_made_anew(
+    tmp_path: Path, asked: str, code: int
+) -> None:
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    shutil.copytree(ROOT / "tools", tmp_path / "tools")
+    (tmp_path / ".venv" / "pyvenv.cfg").write_text(f"command = python3 -m venv {tmp_path}/.venv\n")
+    (tmp_path / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    if asked == "another":
+        other = tmp_path / "python3.12"
+        other.write_text("#!/bin/sh\necho 3.12.99 /opt\n")
+        other.chmod(0o755)
+        asked = str(other)
+    done = subprocess.run(
+        ["tools/install.sh", "--usable"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHON": asked},
+        check=False,
+    )
     assert done.returncode == code
 
 

@@ -8,11 +8,18 @@ venv=.venv
 stamp=$venv/.installed
 log=$venv/install.log
 
+# The version of a Python and where it is installed, also of one in an environment.
+origin() {
+  "$1" -c 'import os, sys; print(sys.version, os.path.realpath(sys.base_prefix))' 2>/dev/null
+}
+
 # Python's own record says where the environment was made: moved, its scripts are dead.
 usable() {
   local made
   made=$(grep '^command = ' $venv/pyvenv.cfg 2>/dev/null) || return 1
   case $made in *" $(pwd -P)/$venv") ;; *) return 1 ;; esac
+  # Where a Python was asked for, it is of that one.
+  [ -z "${PYTHON:-}" ] || [ "$(origin "$PYTHON")" = "$(origin $venv/bin/python)" ] || return 1
   PYTHON=$venv/bin/python tools/find_python.sh >/dev/null 2>&1
 }
 
@@ -23,7 +30,7 @@ pip() {
 make_environment() {
   local python
   python=$(tools/find_python.sh)
-  [ ! -e $venv ] || echo "$venv is incomplete, damaged or was made elsewhere: making it anew" >&2
+  [ ! -e $venv ] || echo "$venv is incomplete, damaged, of another Python or was made elsewhere: making it anew" >&2
   rm -rf $venv
   echo "making $venv with $("$python" --version)" >&2
   "$python" -m venv $venv

@@ -129,11 +129,20 @@ def only_stage(
 
 
 def torch_stage(
-    build: NetworkBuilder, config: Config, data: Data, budget: Budget, device: torch.device
+    build: NetworkBuilder,
+    config: Config,
+    data: Data,
+    budget: Budget,
+    device: torch.device,
+    image_size: int | None = None,
 ) -> Stage:
-    """Return the stage of a network published with torch's defaults, on images as they are."""
-    progress = budget.progress
-    splits = data.split("train", None, progress), data.split("validation", None, progress)
+    """Return the stage of a network published with torch's defaults.
+
+    `image_size`, in pixels, is that of the catalog's entry (None: images as they are); where the
+    space chooses one, that of the configuration counts.
+    """
+    side, progress = config.get("image_size", image_size), budget.progress
+    splits = data.split("train", side, progress), data.split("validation", side, progress)
     height, width, channels = splits[0].images.shape[1:]
     model = initialised(
         lambda: build(config, len(data.classes), channels, (height, width)),

@@ -5,7 +5,6 @@ Tensors and plain values only, so that `torch.load(weights_only=True)` reads the
 
 import logging
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch import Tensor
 from trainables.budget import Budget, EpochResult, best_of
 from trainables.device import is_out_of_memory
 from trainables.errors import TrellisError
-from trainables.files import replace_file
+from trainables.files import check_sums, replace_file
 
 CHECKPOINT_NAME = "checkpoint.pt"
 WEIGHTS_NAME = "best.pt"
@@ -71,11 +70,7 @@ def read_checkpoint(budget: Budget, identity: str) -> Checkpoint | None:
 
 
 def _read(path: Path, budget: Budget, identity: str) -> Checkpoint:
-    with zipfile.ZipFile(path) as archive:
-        # torch.load compares no checksums: without this a flipped bit becomes a weight.
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise ValueError(f"wrong checksum of {damaged}")
+    check_sums(path)
     state = dict(torch.load(path, weights_only=True, map_location="cpu"))
     if state["identity"] != identity:
         raise ValueError("another configuration, seed or data set wrote it")
@@ -179,6 +174,7 @@ def load_weights(path: Path) -> dict[str, Any]:
             that it may run code.
     """
     try:
+        check_sums(path)
         return dict(torch.load(path, weights_only=True, map_location="cpu"))
     except OSError:
         raise

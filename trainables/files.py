@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,21 @@ from pathlib import Path
 _ASIDE = re.compile(r"\.(.+)\.part-([1-9][0-9]{0,8})")
 # A file that is being written is younger, by far, wherever its process runs.
 _STALE_S = 600.0
+
+
+def check_sums(path: Path) -> None:
+    """Compare the checksums of a zip archive, as torch saves: `torch.load` compares none.
+
+    Without this a flipped bit becomes a weight.
+
+    Raises:
+        ValueError: a member has another one.
+        BadZipFile: it is no zip archive.
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"wrong checksum of {damaged}")
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:

@@ -19,7 +19,12 @@ from trainables.assembly import Config, DeviceStage, initialised
 from trainables.budget import Budget, EpochResult, Weights
 from trainables.data import Data
 from trainables.evaluation import Examples, evaluation_batch_size
-from trainables.inception_features import AUGMENTED_COPIES, IMAGE_SIZE, backbone_of
+from trainables.inception_features import (
+    AUGMENTED_COPIES,
+    IMAGE_SIZE,
+    backbone_of,
+    warn_of_a_small_cache,
+)
 from trainables.nets.inception import (
     Head,
     InceptionV3,
@@ -94,7 +99,10 @@ def prepare(choices: Mapping[str, Sequence[Any]], data: Data, budget: Budget) ->
     device = machine.set_up(budget)
     frozen = backbone_of(data, budget, device)
     depths = sorted({0, *choices["unfreeze_blocks"]})
-    images = frozen.activations("validation", depths).computed
+    validation = frozen.activations("validation", depths)
+    augmented = [name for name in choices["augmentation"] if name != "none"]
+    warn_of_a_small_cache(data, validation, 1 + AUGMENTED_COPIES * len(augmented))
+    images = validation.computed
     for name in choices["augmentation"]:
         for copy in range(_copies(name)):
             images += frozen.activations("train", depths, name, copy).computed

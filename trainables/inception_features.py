@@ -1,5 +1,7 @@
 """Stored activations of the frozen Inception-v3: which cuts, and the pass that computes them."""
 
+import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -7,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trainables import device as machine
+from trainables import store
 from trainables.augment import augment, parse
 from trainables.budget import Budget, Weights
 from trainables.data import Data
@@ -16,6 +19,8 @@ from trainables.frozen import Activations, Cut, stored
 from trainables.nets.inception import LAYERS, as_input, cut_name, cuts_of, pretrained
 from trainables.seeds import generator
 from trainables.weights import read_backbone
+
+_log = logging.getLogger(__name__)
 
 IMAGE_SIZE = 299
 # Beside the images as they are. One copy more is one pass of the train split more, and as much
@@ -77,6 +82,27 @@ class Backbone:
             with torch.inference_mode(), machine.autocast(self.budget, self.device):
                 found = cuts_of(layers, names, as_input(floats))
             yield [each if each.ndim == 2 else each.permute(0, 2, 3, 1) for each in found]
+
+
+def warn_of_a_small_cache(data: Data, validation: Activations, copies: int) -> None:
+    """Tell before hours of work where trials would push each other's arrays out of the cache.
+
+    `validation` is stored at all cuts, and of the train split will be so many `copies`, the images
+    as they are included. Every trial needs the images, too, and whatever cut it does not find
+    makes it run the frozen layers again.
+    """
+    each = sum(values[0].numel() * values.itemsize for values in validation.values.values())
+    train, others = data.sizes["train"], data.sizes["validation"]
+    needed = (train * copies + others) * each + (train + others) * 3 * IMAGE_SIZE**2
+    if needed > store.limit_bytes():
+        _log.warning(
+            "the stored activations and images of this study take %.1f GB, the cache in %s %.1f: "
+            "frozen layers would run again and again; set TRELLIS_CACHE_GB=%d or higher",
+            needed / 1e9,
+            store.root(),
+            store.limit_bytes() / 1e9,
+            math.ceil(needed / 1e9),
+        )
 
 
 def backbone_of(data: Data, budget: Budget, device: torch.device) -> Backbone:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables import memory
 from trainables.budget import Budget, TooLarge
@@ -65,8 +66,10 @@ def _largest_that_fits(
     stage: Stage, budget: Budget, device: torch.device, tight: bool
 ) -> int | None:
     batch, limit, found = stage.batch_size, budget.memory_mb or 0.0, []
+    least = _least(stage)
     # The whole batch; the same with evaluation in such batches; halves, thirds, ...
     sizes = sorted({-(-batch // parts) for parts in range(1, batch + 1)}, reverse=True)
+    sizes = [size for size in sizes if size >= least and batch % size not in range(1, least)]
 
     def fits(size: int | None) -> bool:
         found.append(memory.peak(replace(stage, micro_batch=size), device, budget, tight))
@@ -74,14 +77,20 @@ def _largest_that_fits(
 
     if tight and fits(None):  # else that is known
         return None
-    if not fits(1):  # told at once, and not after all sizes between
+    if not sizes or not fits(sizes[-1]):  # told at once, and not after all sizes between
         raise TooLarge(_too_large(found[-1], budget, device))
     # One after the other: gaps make a peak that now and then grows as batches shrink.
-    taken = next((size for size in sizes if fits(size)), 1)
+    taken = next((size for size in sizes if fits(size)), sizes[-1])
     if taken < batch:
         text = "stage %s: batches of %d go through the network %d images at a time: %.0f MB"
         _log.warning(text, stage.name, batch, taken, limit)
     return taken
+
+
+def _least(stage: Stage) -> int:
+    """Return the fewest images that the network takes at once; batch norm that learns: two."""
+    modules = stage.model.train().modules()
+    return 1 + any(isinstance(each, _BatchNorm) and each.training for each in modules)
 
 
 def _charged_mb(found: Peak, device: torch.device) -> float:

@@ -2,7 +2,7 @@
 
 Half of what passed between two short trials on a warm worker was the prediction of
 `trainables.memory`: two steps and an evaluation on the meta device. Most trials need a small part
-of what they may use, and a pass of one image tells that.
+of what they may use, and a pass of two images tells that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,17 +69,18 @@ def at_most(stage: Stage) -> float:
 
 
 def _pass_bytes(stage: Stage) -> int:
-    """Return what a pass forward of one black image makes, through weights that are anything.
+    """Return what one image of two makes in a pass forward, through weights that are anything.
 
-    Not on the meta device: many of its operators are written in Python, and import sympy for half
-    a second of CPU, in every worker of a study.
+    Black ones; two, since batch norm wants more than one value to normalise. Not on the meta
+    device: many of its operators are written in Python, and import sympy for half a second of CPU,
+    in every worker of a study.
     """
     shape, dtype = stage.train.inputs.shape[1:], stage.train.inputs.dtype
     weights = empty_state(stage.model)
     with torch.random.fork_rng(devices=[]), torch.no_grad(), _Made() as made:
         # In float32, as the weights are: stored activations are bfloat16 where a trial is.
-        inputs = stage.prepare(torch.zeros((1, *shape), dtype=dtype)).float()
+        inputs = stage.prepare(torch.zeros((2, *shape), dtype=dtype)).float()
         if stage.augment is not None:
             inputs = stage.augment(inputs, torch.Generator())
         torch.func.functional_call(stage.model.train(), weights, (inputs,))
-    return int(made.bytes)
+    return int(-(-made.bytes // 2))

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainables.live import tensors
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -59,7 +61,8 @@ def trace(model: nn.Module, example: tuple[int, ...], bytes_per_value: int = 2) 
 
 
 def _hook(name: str, layers: list[Layer], bytes_per_value: int) -> Any:
-    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], given: Any) -> None:
+        output = next(tensors(given))  # of a recurrent layer: its outputs, then its states
         shape = tuple(output.shape[1:])
         values = math.prod(shape)
         per_value = bytes_per_value + (8 if isinstance(module, nn.MaxPool2d) else 0)

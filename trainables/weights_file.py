@@ -11,6 +11,7 @@ from torch import Tensor
 
 from trainables.device import is_out_of_memory
 from trainables.errors import WeightsError
+from trainables.files import check_sums
 
 _HOW = "a state dict is written by torch.save(model.state_dict(), PATH)"
 
@@ -53,11 +54,7 @@ def _check_is_file(path: Path) -> None:
 
 def _load(path: Path) -> Any:
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            # torch.load compares no checksums: without this a flipped bit becomes a weight.
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise ValueError(f"wrong checksum of {damaged}")
+        check_sums(path)
     with warnings.catch_warnings():  # of kinds of files that are refused anyway
         warnings.simplefilter("ignore")
         return torch.load(path, weights_only=True, map_location="cpu")

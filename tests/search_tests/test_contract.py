@@ -62,9 +62,11 @@ def parameters(model: torch.nn.Module) -> int:
 
 
 def build(experiment: Experiment, config: dict[str, Any]) -> torch.nn.Module:
-    classes = IMAGES[experiment.dataset][1]
+    (height, width, channels), classes = IMAGES[experiment.dataset]
+    side = config.get("image_size", experiment.image_size)
     module = importlib.import_module(f"trainables.{experiment.name}")
-    return module.build(config, classes)  # type: ignore[no-any-return]
+    size = (side or height, side or width)
+    return module.build(config, classes, channels, size)  # type: ignore[no-any-return]
 
 
 def test_the_five_experiments_are_visited() -> None:
@@ -156,4 +158,6 @@ def test_they_train_one_step_and_save_what_can_be_loaded(
         assert count(fresh) == result.parameters > 0
         assert all(torch.isfinite(p).all() for p in fresh.parameters())
         shutil.rmtree(folder)  # up to 0.4 GB
-    assert {split for split, _ in data.asked} == {"train", "validation"}
+    sizes = {config.get("image_size", experiment.image_size) for config in chosen}
+    # At the size that later commands take: search.confirm, predict and others.
+    assert set(data.asked) == {(name, size) for name in ("train", "validation") for size in sizes}

@@ -369,6 +369,7 @@ def test_tables_for_other_programs(
         (["--csv", "none/out.csv"], r"there is no folder none"),
         (["--csv", "t", "--parquet", "./t"], r"--csv and --parquet both name t: name two files"),
         (["--csv", "."], r"\. is a folder: name a file"),
+        (["--csv", "mine.csv.gz"], r"mine\.csv\.gz: tables are not compressed; leave out \.gz"),
     ],
 )
 def test_what_cannot_be_exported_is_told(

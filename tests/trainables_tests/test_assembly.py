@@ -167,3 +167,8 @@ def test_a_network_is_built_for_the_images_as_they_are() -> None:
     assert data.asked == [("train", None), ("validation", None)]
     assert stage.train.inputs.shape == (24, 4, 6, 1)
     assert stage.epochs == 3
+    # The catalog's size, and the configuration's before that.
+    for own, side in (({}, 128), ({"image_size": 64}, 64)):
+        data.asked.clear()
+        torch_stage(build, config | own, data, Budget(3, seed=2), CPU, image_size=128)
+        assert data.asked == [("train", side), ("validation", side)]

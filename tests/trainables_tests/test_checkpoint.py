@@ -456,6 +456,14 @@ def test_saved_weights_are_plain_and_load_with_care(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
+def test_a_flipped_bit_in_weights_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "best.pt"
+    save_weights(path, Net(), result(3, 0.75))
+    flipped_bit(path)
+    with pytest.raises(TrellisError, match=r"best\.pt is damaged: .*\(ValueError\); restore it"):
+        load_weights(path)
+
+
 def test_a_failed_write_of_weights_keeps_the_older_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

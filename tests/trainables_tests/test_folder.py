@@ -1,6 +1,8 @@
 import os
 import re
+import struct
 import warnings
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -264,6 +266,31 @@ def test_16_bit_images_that_would_be_black_are_refused(tmp_path, most):
     assert opened(tmp_path).classes == ("a", "b")  # a dark one among others
 
 
+@pytest.mark.parametrize(("most", "told"), [(4095, "4095"), (0x03A5, "1023")])  # its high byte
+def test_16_bit_colours_that_would_be_black_are_refused(tmp_path, most, told):
+    fill(tmp_path, a=3, b=3)
+    for number in range(3):
+        write_png_of_16_bits(tmp_path / "a" / f"deep{number}.png", most, number << 8)
+    (found,) = mistakes(tmp_path)
+    assert found.startswith(f"the 16-bit images use values up to {told} of 65535 and would be nea")
+    write_png_of_16_bits(tmp_path / "b" / "deep.png", 0x1000, 5 << 8)
+    assert opened(tmp_path).classes == ("a", "b")  # a dark one among others
+
+
+def write_png_of_16_bits(path, most, mark):
+    """Write 2x2 pixels of colour, one as high as `most`: Pillow writes none of that kind."""
+    rows = np.array([[[most, 0, 0], [mark, 0, 0]], [[0, mark, 0], [0, 0, 0]]], ">u2")
+
+    def chunk(kind, content):
+        whole = kind + content
+        return struct.pack(">I", len(content)) + whole + struct.pack(">I", zlib.crc32(whole))
+
+    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
+    lines = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", lines), chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+
+
 def test_the_exif_orientation_is_applied(tmp_path):
     pixels = np.zeros((2, 3, 3), np.uint8)
     pixels[0, 0] = 255
@@ -304,16 +331,17 @@ def test_unreadable_images_are_skipped_and_told(tmp_path, monkeypatch):
     Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(root / "b/torn.jpg")
     whole = (root / "b/torn.jpg").read_bytes()
     (root / "b/torn.jpg").write_bytes(whole[: len(whole) // 2])
-    Image.new("RGB", (10, 11)).save(root / "b/bomb.png")
+    Image.new("RGB", (64, 65)).save(root / "b/bomb.png")
     os.mkfifo(root / "b/pipe.png")
     (root / "b/link.png").symlink_to("nothing")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # 10x11 is above, and not twice above
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64)  # 64x65 is above, and not twice above
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         source = opened(root)
     assert source.notes == (
-        "6 images could not be read and were skipped: a/empty.png, a/text.jpg, b/bomb.png,"
-        " b/link.png, b/pipe.png, b/torn.jpg",
+        "5 images could not be read and were skipped: a/empty.png, a/text.jpg, b/link.png,"
+        " b/pipe.png, b/torn.jpg",
+        "1 image had more than 0 million pixels, to be scaled down, and was skipped: b/bomb.png",
     )
     assert used(source) == [f"{c}/00{i}.png" for c in "ab" for i in range(4)]
 
@@ -435,7 +463,7 @@ def test_a_class_that_is_small_without_its_unreadable_images(tmp_path):
     (root / "b/001.png").write_bytes(b"")
     for path in (root / "c").iterdir():
         path.write_bytes(b"x")
-    end = "(of 3 files; the others are unreadable or copies)"
+    end = "(of 3 files; the others are unreadable, too large or copies)"
     assert mistakes(root) == [
         f"class 'b' has 2 usable images; at least 3 are needed {end}",
         f"class 'c' is empty: no usable image; remove its folder or add images {end}",
@@ -466,7 +494,7 @@ def test_a_class_name_that_cannot_be_shown(tmp_path):
     root = fill(tmp_path, a=3, b=3)
     (root / "b").rename(root / "b\n")
     found = mistakes(root)
-    assert found[0] == r"class folder b\n has characters that cannot be shown; rename it"
+    assert found[0] == r"class folder b\n has characters that cannot be shown or seen; rename it"
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,20 @@ def test_splits_are_not_taken_for_classes(names: tuple[str, ...], tmp_path: Path
     ]
 
 
+@pytest.mark.parametrize("other", ["seg_pred", "readme pictures"])
+def test_a_folder_beside_splits_does_not_make_classes_of_them(tmp_path: Path, other: str) -> None:
+    root = split_folders(tmp_path, "seg_test", "seg_train")
+    paint(root / other / "x.png", 250)
+    told = mistakes(root)
+    assert any(line.startswith("seg_test, seg_train look like splits, with") for line in told)
+
+
+def test_folders_of_one_split_s_name_may_be_classes(tmp_path: Path) -> None:
+    """Such as results of a test, with a folder for each patient."""
+    root = split_folders(tmp_path, "test_negative", "test_positive", "unknown")
+    assert opened(root).classes == ("test_negative", "test_positive", "unknown")
+
+
 def test_a_class_may_have_the_name_of_a_split(tmp_path: Path) -> None:
     root = split_folders(tmp_path, "control", "test")
     assert opened(root).classes == ("control", "test")

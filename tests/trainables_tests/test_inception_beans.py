@@ -16,6 +16,7 @@ from trainables.budget import Budget, EpochResult, Weights
 from trainables.checkpoint import load_weights
 from trainables.errors import TrellisError
 from trainables.evaluation import images_to_floats
+from trainables.frozen import Activations
 from trainables.inception_beans import (
     _Trial,
     as_maps,
@@ -25,7 +26,7 @@ from trainables.inception_beans import (
     prepare,
     whole_state,
 )
-from trainables.inception_features import backbone_of
+from trainables.inception_features import backbone_of, warn_of_a_small_cache
 from trainables.nets.inception import InceptionV3
 from trainables.optimizers import KERAS_EPSILON
 from trainables.weights import RANDOM
@@ -95,6 +96,24 @@ def test_each_image_goes_through_the_frozen_layers_once_per_cut() -> None:
     assert [r.frozen_images for r in again] == [0, 0, 0]
     deeper = list(epochs(CONFIG | {"unfreeze_blocks": 3}, fresh, budget()))
     assert [r.frozen_images for r in deeper] == [IMAGES, 0, 0]
+
+
+@pytest.mark.parametrize(("gigabytes", "warned"), [("0.0069", True), ("0.0070", False)])
+def test_a_cache_that_cannot_hold_what_all_trials_need_is_told_of(
+    gigabytes: str, warned: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Copies of 6 train images, 4 of each, and 3 of validation: 27 images at both cuts."""
+    monkeypatch.setenv("TRELLIS_CACHE_GB", gigabytes)
+    values = {
+        "pool": torch.zeros((3, 2048), dtype=torch.bfloat16),
+        "Mixed_7b": torch.zeros((3, 8, 8, 1280), dtype=torch.bfloat16),
+    }
+    needed = 27 * 2 * (2048 + 8 * 8 * 1280) + 9 * 3 * 299**2
+    assert needed == 6_948_099
+    assert data().sizes == {"train": 6, "validation": 3}
+    warn_of_a_small_cache(data(), Activations(values, 0, 0.0), copies=4)
+    assert ("set TRELLIS_CACHE_GB=1 or higher" in caplog.text) is warned
+    assert bool(caplog.records) is warned
 
 
 @pytest.mark.slow

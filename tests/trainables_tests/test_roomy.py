@@ -15,9 +15,11 @@ from search.catalog import EXPERIMENTS
 from spaces import inception_beans
 from tests.trainables_tests.test_eager import HEAD, ROOT, TRAIN
 from tests.trainables_tests.test_micro_batches import CPU, FLOAT32, META, built, chosen, need
-from tests.trainables_tests.tiny_stages import stage
+from tests.trainables_tests.tiny_stages import TRAIN as TRAINED
+from tests.trainables_tests.tiny_stages import VALIDATION, split, stage
 from trainables import memory, passes, roomy
-from trainables.budget import Budget
+from trainables.budget import Budget, TooLarge
+from trainables.evaluation import Examples
 from trainables.memory import peak, stages_of
 from trainables.shapes import published
 from trainables.training import Stage
@@ -84,6 +86,40 @@ def test_what_operators_make_is_counted_and_views_are_not() -> None:
         z.add_(1)  # in place
         torch.stack([x, y]).sum()  # 24 numbers, then one
     assert made.bytes == 48 + 96 + 4
+
+
+def normalising(device: torch.device, batch_size: int, *layers: nn.Module) -> Stage:
+    """A stage on `device`, whose `layers` see six features of each of 22 images."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 6), *layers, nn.Linear(6, 3))
+    train, validation = (Examples.of(split(n, n), device) for n in (TRAINED, VALIDATION))
+    of = stage(model.to(device), batch_size=batch_size)
+    return replace(of, train=train, validation=validation)
+
+
+def test_batch_norm_over_one_value_for_each_image_is_no_obstacle() -> None:
+    """Of one image it would have one value for each feature, and refuse that."""
+    of = normalising(META, 8, nn.BatchNorm1d(6))
+    assert predicted(of) < roomy.at_most(of)
+    assert roomy.fits_by_far(of, 8e9)
+
+
+def test_batch_norm_that_learns_gets_two_images_at_least() -> None:
+    # Of 9 images parts of 9, 5, 3; of parts of 2 one image would be left over.
+    asked: list[int | None] = []
+    plain = passes.memory.peak
+
+    def noted(of: Stage, *more: Any) -> Any:
+        asked.append(of.micro_batch)
+        return plain(of, *more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes.memory, "peak", noted)
+        builders = [lambda device: normalising(device, 9, nn.BatchNorm1d(6))]
+        with pytest.raises(TooLarge):
+            passes.micro_batches(builders, replace(FLOAT32, memory_mb=0.001), CPU)
+    assert asked[-1] == 3
+    assert passes._least(normalising(META, 9, nn.BatchNorm1d(6))) == 2
+    assert passes._least(normalising(META, 9)) == 1
 
 
 def test_weights_that_are_too_large_are_not_even_tried(monkeypatch: pytest.MonkeyPatch) -> None:

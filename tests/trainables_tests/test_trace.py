@@ -77,6 +77,25 @@ def test_a_layer_that_does_not_learn_says_so() -> None:
     assert [layer.trained for layer in layers] == [0, 0, 2510, 0, 0, 6410]
 
 
+def test_a_recurrent_layer_counts_by_its_outputs_not_its_states() -> None:
+    class Rows(nn.Module):
+        """Reads an image row by row."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.reader = nn.GRU(8, 5, batch_first=True)
+            self.dense = nn.Linear(5, 2)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            outputs, _ = self.reader(images[:, 0])
+            return self.dense(outputs[:, -1])
+
+    reader, dense = trace(Rows(), (1, 6, 8))
+    assert (reader.kind, reader.output) == ("GRU", (6, 5))
+    assert reader.parameters == 3 * (5 * 8 + 5 * 5 + 5 + 5)
+    assert dense.output == (2,)
+
+
 def test_an_example_that_does_not_fit() -> None:
     with pytest.raises(ValueError, match=r"an example \(3, 32, 32\) does not fit"):
         trace(conv5_10_net(), (3, 32, 32))

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from trainables.data.folder_images import Checked, check, decode
+from trainables.data.folder_images import Checked, Outcome, Oversized, check, decode
 from trainables.data.folder_scan import MIN_IMAGES, Layout, listed, scan, too_few
 from trainables.data.folder_split import assign
 from trainables.data.parallel import in_order
@@ -105,9 +106,10 @@ def open_folder(spec: DataSpec, progress: Progress = silent) -> FolderSource:
     )
 
 
-def _check_levels(checked: Mapping[str, Checked | None]) -> None:
+def _check_levels(checked: Mapping[str, Outcome]) -> None:
     """Refuse 16-bit images of which only the lowest values are in use: they would be black."""
-    deep = [each.most for each in checked.values() if each is not None and each.most is not None]
+    read = [each for each in checked.values() if isinstance(each, Checked)]
+    deep = [each.most for each in read if each.most is not None]
     if deep and max(deep) < _LEAST_OF_16_BITS:
         raise DataError(
             f"the 16-bit images use values up to {max(deep)} of 65535 and would be nearly black; "
@@ -116,13 +118,15 @@ def _check_levels(checked: Mapping[str, Checked | None]) -> None:
 
 
 def _usable(
-    layout: Layout, checked: Mapping[str, Checked | None]
+    layout: Layout, checked: Mapping[str, Outcome]
 ) -> tuple[dict[str, Checked], tuple[str, ...]]:
     """Return the images that can be used, and notes on all others."""
     unreadable = [path for path, result in checked.items() if result is None]
+    large = [path for path, result in checked.items() if isinstance(result, Oversized)]
+    limit = f"{(Image.MAX_IMAGE_PIXELS or 0) / 1e6:,.0f} million pixels"
     same: dict[bytes, list[str]] = defaultdict(list)
     for path in sorted(checked):
-        if (result := checked[path]) is not None:
+        if isinstance(result := checked[path], Checked):
             same[result.pixels].append(path)
     contradictions: list[str] = []
     copies: list[str] = []
@@ -132,13 +136,14 @@ def _usable(
         copies += paths[1:] if len(labels) == 1 else []
     notes = [
         _count(unreadable, "could not be read and {} skipped"),
+        _count(large, f"had more than {limit}, to be scaled down, and {{}} skipped"),
         _count(copies, "had the same content as another and {} dropped"),
         _count(contradictions, "had the same content under different classes and {} dropped"),
         _count(layout.loose, "lay beside the class folders and {} not used"),
         _count(layout.unknown, "had no ending of a known image format and {} not used", "file"),
     ]
-    dropped = {*unreadable, *copies, *contradictions}
-    usable = {path: r for path, r in checked.items() if r is not None and path not in dropped}
+    read = {path: r for path, r in checked.items() if isinstance(r, Checked)}
+    usable = {path: r for path, r in read.items() if path not in {*copies, *contradictions}}
     return usable, tuple(note for note in notes if note)
 
 
@@ -154,7 +159,7 @@ def _check_counts(layout: Layout, usable: Mapping[str, Checked]) -> None:
     files = Counter(layout.files.values())
     short = [
         f"{too_few(name, counts[label], 'usable image')} (of {files[label]} files;"
-        " the others are unreadable or copies)"
+        " the others are unreadable, too large or copies)"
         for label, name in enumerate(layout.classes)
         if counts[label] < MIN_IMAGES
     ]

@@ -32,13 +32,21 @@ _ALPHA = {"RGBA", "LA", "PA"}
 class Checked:
     """SHA-256 digests of a readable image: of its file, and of its size and decoded pixels.
 
-    `shape` is [height, width, 3] as decoded, `most` the highest value of a 16-bit one.
+    `shape` is [height, width, 3] as decoded, `most` the highest value of a 16-bit one (of colours
+    the high byte is known, and the low one taken for full).
     """
 
     file: bytes
     pixels: bytes
     shape: tuple[int, ...]
     most: int | None = None
+
+
+class Oversized:
+    """An image of more pixels than are opened: Pillow's limit for decompression bombs."""
+
+
+Outcome = Checked | Oversized | None  # None: unreadable
 
 
 @cache
@@ -76,10 +84,15 @@ def decode(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(_rgb(_turned(image)))
 
 
-def _most(data: bytes) -> int | None:
-    """Return the highest value of a 16-bit gray image; None for others."""
+def _most(data: bytes, pixels: NDArray[np.uint8]) -> int | None:
+    """Return the highest value of a 16-bit image, which was decoded to `pixels`; None for others.
+
+    Of 16-bit colours Pillow decodes the high byte alone.
+    """
     with Image.open(BytesIO(data), formats=_formats()[0]) as image:
-        return int(np.asarray(image).max()) if _is_deep(image) else None
+        if _is_deep(image):
+            return int(np.asarray(image).max())
+        return int(pixels.max()) << 8 | 0xFF if ";16" in str(image.tile) else None
 
 
 def _is_deep(image: Image.Image) -> bool:
@@ -111,9 +124,9 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def check(root: Path, paths: Sequence[str], progress: Progress) -> dict[str, Checked | None]:
+def check(root: Path, paths: Sequence[str], progress: Progress) -> dict[str, Outcome]:
     """Decode every image once; None stands for an unreadable one."""
-    results: dict[str, Checked | None] = {}
+    results: dict[str, Outcome] = {}
     with warnings.catch_warnings():
         # Pillow warns of what `decode` refuses, and of metadata that nothing here uses.
         warnings.simplefilter("ignore")
@@ -130,7 +143,7 @@ def check(root: Path, paths: Sequence[str], progress: Progress) -> dict[str, Che
 _known: dict[tuple[str | int, ...], Checked] = {}
 
 
-def _check(path: Path) -> Checked | None:
+def _check(path: Path) -> Outcome:
     try:
         if not path.is_file():  # a pipe would never end, a broken link has nothing
             return None
@@ -140,10 +153,13 @@ def _check(path: Path) -> Checked | None:
             data = path.read_bytes()
             pixels = decode(data)
             digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).digest()
-            _known[key] = Checked(hashlib.sha256(data).digest(), digest, pixels.shape, _most(data))
+            file, most = hashlib.sha256(data).digest(), _most(data, pixels)
+            _known[key] = Checked(file, digest, pixels.shape, most)
         return _known[key]
     except MemoryError:  # says nothing of the image: other data would come of leaving it out
         raise DataError(f"memory ran out while {path} was decoded") from None
+    except Image.DecompressionBombError:
+        return Oversized()
     except Exception as error:  # on damaged bytes Pillow raises nearly anything; it is told below
         _log.info("cannot read %s: %r", path, error)
         return None

@@ -67,9 +67,9 @@ def _scan(root: Path) -> Layout:
     names = sorted(name for name in os.listdir(root) if not name.startswith("."))
     mistakes: list[str] = []
     classes = [name for name in names if _is_class(root, name, mistakes)]
-    if _look_like_splits(root, classes):
+    if splits := _look_like_splits(root, classes):
         mistakes.append(
-            f"{listed(classes)} look like splits, with the classes inside: put the images of all "
+            f"{listed(splits)} look like splits, with the classes inside: put the images of all "
             f"of them into one folder per class in {root}; splits are made of these"
         )
     files: dict[str, int] = {}
@@ -101,12 +101,20 @@ def _unread(paths: Sequence[str]) -> str:
     return f"; {what} no ending of a known image format: {listed(sorted(paths), 3)}"
 
 
-def _look_like_splits(root: Path, classes: Sequence[str]) -> bool:
-    words = [set(re.split(r"[\W_]+", name.lower())) for name in classes]
-    if not classes or not all(each & _SPLITS for each in words):
-        return False
-    inside = (each for name in classes for each in (root / name).iterdir())
-    return any(each.is_dir() and not each.name.startswith(".") for each in inside)
+def _look_like_splits(root: Path, classes: Sequence[str]) -> list[str]:
+    """Return the folders that are splits by their names, with folders inside.
+
+    None where they may be classes: one alone beside others, or several for the same word.
+    """
+    words = {name: _SPLITS.intersection(re.split(r"[\W_]+", name.lower())) for name in classes}
+    named = [name for name in classes if words[name]]
+    nested = [name for name in named if _has_folders(root / name)]
+    several = len(set().union(*(words[name] for name in nested))) > 1
+    return named if nested and (several or len(named) == len(classes)) else []
+
+
+def _has_folders(folder: Path) -> bool:
+    return any(each.is_dir() and not each.name.startswith(".") for each in folder.iterdir())
 
 
 def too_few(name: str, count: int, what: str) -> str:
@@ -126,7 +134,7 @@ def _is_class(root: Path, name: str, mistakes: list[str]) -> bool:
         return False
     if not name.isprintable():
         mistakes.append(
-            f"class folder {shown(name)} has characters that cannot be shown; rename it"
+            f"class folder {shown(name)} has characters that cannot be shown or seen; rename it"
         )
         return False
     if not folder.resolve().is_relative_to(root.resolve()):
