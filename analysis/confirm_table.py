@@ -72,7 +72,7 @@ def of_common_seeds(content: Mapping[str, Any]) -> str:
     lost = any(
         each["test_accuracy"]["n"] != paired for each in judged or content["configurations"]
     )
-    return f" that all have ({paired}: of those, other means)" if paired and lost else ""
+    return f" (compared on the {paired} that all have: other means)" if paired and lost else ""
 
 
 def _notes(content: Mapping[str, Any]) -> list[Section]:

@@ -70,13 +70,15 @@ def test_a_choice_over_fewer_seeds_than_the_means_above_says_so() -> None:
         one(1, 0.9, unsafe=False), one(2, 0.8, unsafe=False, test_accuracy=few), **chosen
     )
     said = "recommended: configuration 2, by validation accuracy on the fresh seeds"
-    assert f"{said} that all have (2: of those, other means); ties go to the cheaper" in lines
+    assert (
+        f"{said} (compared on the 2 that all have: other means); ties go to the cheaper" in lines
+    )
     # What is unsafe was not compared at all, so its seeds do not count.
     lines = table(one(1, 0.9), one(2, 0.8, unsafe=True, test_accuracy=few), recommended=1)
     plain = "recommended: configuration 1, by validation accuracy on the fresh seeds; ties go to"
     assert f"{plain} the cheaper" in lines
     all_lost = one(1, 0.9, unsafe=True), one(2, 0.8, unsafe=True, test_accuracy=few)
-    assert f"{said} that all have (2: of" in "\n".join(table(*all_lost, **chosen))
+    assert f"{said} (compared on the 2 that" in "\n".join(table(*all_lost, **chosen))
 
 
 def test_what_is_held_and_what_seeds_share_is_told() -> None:

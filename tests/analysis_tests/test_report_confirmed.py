@@ -135,7 +135,7 @@ def test_a_choice_over_fewer_seeds_is_told() -> None:
     rows = [configuration(1), configuration(2, test_accuracy=spread(0.7, n=2))]
     content = {"test_images": 9, "recommended": 1, "configurations": rows, "paired_seeds": 2}
     said = judged(content, False)
-    assert "accuracy on these seeds that all have (2: of those, other means), or a cheaper" in said
+    assert "on these seeds (compared on the 2 that all have: other means), or a cheaper" in said
     assert "that all have" not in judged({**content, "configurations": rows[:1]} |
                                          {"paired_seeds": 3}, False)  # fmt: skip
 
