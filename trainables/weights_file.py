@@ -2,7 +2,6 @@
 
 import stat
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +52,7 @@ def _check_is_file(path: Path) -> None:
 
 
 def _load(path: Path) -> Any:
-    if zipfile.is_zipfile(path):
-        check_sums(path)
+    check_sums(path)
     with warnings.catch_warnings():  # of kinds of files that are refused anyway
         warnings.simplefilter("ignore")
         return torch.load(path, weights_only=True, map_location="cpu")
