@@ -138,7 +138,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise PermissionError(13, "Permission denied")
 
     path = write_state(tmp_path / "w.pth")
-    monkeypatch.setattr(weights_file.zipfile, "is_zipfile", refuse)
+    monkeypatch.setattr(weights_file, "check_sums", refuse)
     with pytest.raises(TrellisError, match=r"w\.pth cannot be read: Permission denied$"):
         find_weights(str(path))
 
