@@ -22,6 +22,7 @@ from analysis.summary import best, counts, finished
 from analysis.table import data_kind
 from search.catalog import find
 from search.errors import StudyFailed
+from search.experiment import luck_of
 from search.judging import read_rows
 from search.plan import repeats
 from search.statistics import Summary, one_number, student_interval
@@ -149,7 +150,7 @@ def read_side(folder: Path, split: str) -> Side:
         experiment=str(manifest.get("experiment")),
         images=f"{images} {config.get('target_classes', '')}",
         split=split,
-        warning=_warning(folder, chosen),
+        warning=_warning(folder, chosen, manifest, config),
         config=config,
         trials=trials,
         accuracy=accuracy,
@@ -233,22 +234,20 @@ def _first_seeded(trials: pd.DataFrame) -> pd.Series:
     return seeded(trials, 1).iloc[0]
 
 
-def _warning(folder: Path, chosen: int | None) -> str | None:
+def _warning(
+    folder: Path, chosen: int | None, manifest: Mapping[str, Any], config: Mapping[str, Any]
+) -> str | None:
     """Return what is not the real thing, or too good, about a study's numbers; None if nothing."""
     warnings = [data_kind(folder)[1]]
     if _all_lost_seeds(folder, chosen):
         warnings.append("every configuration lost a seed: means of the others are too good")
-    if common := _common_to_seeds(folder, chosen):
-        warnings.append(f"all seeds share {common}: its luck is in no interval")
-    return "; ".join(each for each in warnings if each) or None
-
-
-def _common_to_seeds(folder: Path, chosen: int | None) -> str:
     if chosen is not None:
-        return str((read_confirmation(folder) or {}).get("common_to_seeds") or "")
-    if not repeats(read_manifest(folder).get("budget", {})):
-        return ""
-    return find(str(read_manifest(folder)["experiment"])).common_to(_configs(_best(folder)))
+        common = (read_confirmation(folder) or {}).get("common_to_seeds")
+    else:
+        seeds = repeats(manifest.get("budget", {}))
+        common = find(str(manifest["experiment"])).common_to([config]) if seeds else ""
+    warnings += [luck_of(common)] if common else []
+    return "; ".join(each for each in warnings if each) or None
 
 
 def _all_lost_seeds(folder: Path, chosen: int | None) -> bool:

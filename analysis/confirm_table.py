@@ -6,6 +6,7 @@ from typing import Any
 from analysis.confirmed import ranked
 from analysis.layout import Block, Column, Section, blocks, plain, show
 from analysis.summary import possible
+from search.experiment import luck_of
 
 
 def render(content: Mapping[str, Any], width: int = 110) -> str:
@@ -82,7 +83,7 @@ def _notes(content: Mapping[str, Any]) -> list[Section]:
         f"{content['paired_seeds']} seeds, Holm-corrected, on test accuracy)",
     ]
     if common := content.get("common_to_seeds"):
-        notes.append(f"all seeds share {common}: its luck is in no interval")
+        notes.append(luck_of(common))
     others = content.get("published_but_for")
     if others and any(each["published"] for each in content["configurations"]):
         notes.append(f"(published): but for {', '.join(others)}, which the search held")

@@ -22,6 +22,7 @@ from analysis.pool import Pool, pool
 from analysis.published_rows import LOST, Line, lines
 from search.catalog import EXPERIMENTS
 from search.errors import UsageError
+from search.experiment import luck_of
 from search.progress import DataProgress
 
 PROG = "python -m analysis.published"
@@ -109,7 +110,7 @@ def _protocol(found: Sequence[Line]) -> list[str]:
         "test numbers come from confirm.csv alone; a study that is not confirmed has none",
     ]
     if any(line.of.endswith(LOST) for line in found):
-        told.append(f"{LOST[2:]}: infeasible on another, so ours is of the luckier ones")
+        told.append(f"{LOST}: infeasible on another, so ours is of the luckier ones")
     told += [f"{name}: {luck}" for name, luck in _common(found).items()]
     silent = [line for line in found if line.published is None and line.note]
     return [*told, *(f"published {x.metric} of {x.experiment} {x.arm}: {x.note}" for x in silent)]
@@ -119,11 +120,7 @@ def _common(found: Sequence[Line]) -> dict[str, str]:
     """Return what all seeds share that ours is of, by experiment."""
     with_ours = [EXPERIMENTS[x.experiment] for x in found if x.n and x.experiment in EXPERIMENTS]
     shared = {each.name: each.common_to([each.defaults()]) for each in with_ours}
-    return {
-        name: f"all seeds share {what}: its luck is in no interval"
-        for name, what in shared.items()
-        if what
-    }
+    return {name: luck_of(what) for name, what in shared.items() if what}
 
 
 def _missing(found: Sequence[Line]) -> list[str]:

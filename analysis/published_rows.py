@@ -16,7 +16,7 @@ from search.catalog import EXPERIMENTS
 from search.statistics import Summary, student_interval
 from trainables.data.source import Progress, silent
 
-LOST = ", a seed lost"  # ends `of`
+LOST = "a seed lost"  # ends `of`
 # Ours of these: where they stand in the row of a trial's last epoch, or of the trial.
 _LAST = {
     "val_accuracy": ("val_accuracy", "last epoch"),
@@ -88,7 +88,7 @@ def _trained(row: Reference, pool: Pool) -> Line:
 
 def _values(row: Reference, pool: Pool, config: Mapping[str, Any]) -> tuple[list[float], str]:
     """Return ours, one value per seed, and what it is of."""
-    lost = LOST if pool.has_lost(row.experiment, config) else ""
+    lost = f", {LOST}" if pool.has_lost(row.experiment, config) else ""
     if is_of_test(row.metric):
         tested = [each.row for each in pool.tested_of(row.experiment, config)]
         values, of = _of_test(row.metric, tested)

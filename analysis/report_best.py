@@ -14,6 +14,7 @@ from analysis.report_gallery import Gallery
 from analysis.report_html import Cell, Html, join, notice, paragraph, section, table, tag, tile
 from analysis.report_study import ReportedStudy
 from analysis.summary import best, finished, possible, warm_started
+from search.experiment import luck_of
 from search.progress import clock
 
 ONE_SEED = (
@@ -195,7 +196,7 @@ def judged(content: Mapping[str, Any], is_sweep: bool) -> str:
         )
     )
     shared = content.get("common_to_seeds")
-    common = f" All seeds share {shared}: its luck is in no interval." if shared else ""
+    common = f" A{luck_of(shared)[1:]}." if shared else ""
     held = ", ".join(content.get("published_but_for") or ())
     if held and any(each.get("published") for each in content["configurations"]):
         common += f" Published: but for {held}, which the search held."

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from search.disk import is_full, what_to_free
 from search.errors import StudyFailed
+from search.folder import ERROR_NAME
 from search.request import Request
 from search.resuming import resume_command
 from trainables.errors import TrellisError
@@ -13,7 +14,7 @@ from trainables.errors import TrellisError
 
 def traceback_of(request: Request) -> Path:
     """Return the file with all of what broke the request's study off."""
-    return request.folder / "error.txt"
+    return request.folder / ERROR_NAME
 
 
 def keep_traceback(request: Request, error: BaseException) -> None:

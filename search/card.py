@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.command import one_line
 from search.data_option import data_at_hand
+from search.experiment import luck_of
 from search.model import split_of
 from search.overview import confirmed
 from search.plan import repeats
@@ -147,7 +148,7 @@ def _doubts(winner: Winner, each: Mapping[str, Any]) -> Iterator[str]:
             "mean is of the seeds that did not, and too good.**"
         )
     if common := (confirmed(winner.folder) or {}).get("common_to_seeds"):
-        yield f"All seeds share {common}: its luck is in no interval."
+        yield f"A{luck_of(common)[1:]}."
 
 
 def _seed(best: Mapping[str, Any], sweep: bool) -> str:

@@ -40,6 +40,11 @@ class Measured:
     epochs: int | None = None
 
 
+def luck_of(common: str) -> str:
+    """Return what to tell of intervals over seeds where all seeds share something."""
+    return f"all seeds share {common}: its luck is in no interval"
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A named architecture on a named data set with a space, budgets and a published number.

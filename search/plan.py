@@ -99,24 +99,24 @@ def rungs_in_reach(experiment: Experiment, plan: Plan) -> tuple[int, ...]:
     *earlier, last = experiment.stage_epochs or ("",)
     if not last:
         return plan.rungs
-    if is_listed(plan):
-        beforehand = listed(experiment, plan)
-        most = max(_epochs_of_last(each, earlier, last, plan.max_epochs) for each in beforehand)
-        return tuple(rung for rung in plan.rungs if rung < most)
-    known = domains(experiment.space(), experiment.defaults())
-    if last not in published(experiment, plan):  # held back by --fix, of depth 0 for one
-        return ()
-    before = sum(min(_held_or_all(plan, known[name])) for name in earlier)
-    most = min(max(_held_or_all(plan, known[last])), plan.max_epochs - before)
+    most = _most_of_last(experiment, plan, earlier, last)
     return tuple(rung for rung in plan.rungs if rung < most)
 
 
-def _epochs_of_last(
-    config: Mapping[str, Any], earlier: Sequence[str], last: str, max_epochs: int
-) -> int:
-    """Return how many epochs of its last stage a configuration trains; 0 without that stage."""
-    before = sum(int(config.get(name, 0)) for name in earlier)
-    return min(int(config.get(last, 0)), max_epochs - before)
+def _most_of_last(experiment: Experiment, plan: Plan, earlier: Sequence[str], last: str) -> int:
+    """Return how many epochs of the last stage a trial trains at most; 0 where none has it."""
+    most: int
+    if is_listed(plan):
+        configs = listed(experiment, plan)
+        left = [plan.max_epochs - sum(each.get(name, 0) for name in earlier) for each in configs]
+        most = max(min(each.get(last, 0), n) for each, n in zip(configs, left, strict=True))
+        return most
+    known = domains(experiment.space(), experiment.defaults())
+    if last not in published(experiment, plan):  # held back by --fix, of depth 0 for one
+        return 0
+    before = sum(min(_held_or_all(plan, known[name])) for name in earlier)
+    most = min(max(_held_or_all(plan, known[last])), plan.max_epochs - before)
+    return most
 
 
 def most_epochs(experiment: Experiment, plan: Plan) -> int:

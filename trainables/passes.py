@@ -69,7 +69,7 @@ def _largest_that_fits(
     least = _least(stage)
     # The whole batch; the same with evaluation in such batches; halves, thirds, ...
     sizes = sorted({-(-batch // parts) for parts in range(1, batch + 1)}, reverse=True)
-    sizes = [size for size in sizes if size >= least and batch % size not in range(1, least)]
+    sizes = [size for size in sizes if size == batch or (batch % size or size) >= least]
 
     def fits(size: int | None) -> bool:
         found.append(memory.peak(replace(stage, micro_batch=size), device, budget, tight))
@@ -77,8 +77,8 @@ def _largest_that_fits(
 
     if tight and fits(None):  # else that is known
         return None
-    if not sizes or not fits(sizes[-1]):  # told at once, and not after all sizes between
-        raise TooLarge(_too_large(found[-1], budget, device))
+    if not fits(sizes[-1]):  # told at once, and not after all sizes between
+        raise TooLarge(_too_large(found[-1], budget, device, sizes[-1]))
     # One after the other: gaps make a peak that now and then grows as batches shrink.
     taken = next((size for size in sizes if fits(size)), sizes[-1])
     if taken < batch:
@@ -97,11 +97,12 @@ def _charged_mb(found: Peak, device: torch.device) -> float:
     return found.own_mb if device.type == "cpu" else found.mb
 
 
-def _too_large(found: Peak, budget: Budget, device: torch.device) -> str:
+def _too_large(found: Peak, budget: Budget, device: torch.device, at_once: int) -> str:
     parts = {k: v for k, v in found.parts.items() if k != "data" or device.type != "cpu"}
     name, size = max(parts.items(), key=lambda item: item[1])
     need = _charged_mb(found, device)
+    images = "one image" if at_once == 1 else f"{at_once} images"
     return (
-        f"needs about {need:,.0f} MB with one image at a time in stage {found.stage}, "
+        f"needs about {need:,.0f} MB with {images} at a time in stage {found.stage}, "
         f"has {budget.memory_mb:,.0f} MB; largest: {name}, {size / _MIB:,.0f} MB"
     )
