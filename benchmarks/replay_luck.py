@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from benchmarks.curve_files import ACCURACY, Run, by_configuration, read_curves
+from benchmarks.curve_files import ACCURACY, Run, read_curves
 from benchmarks.first_rung import asha
 from benchmarks.record_curves import EXPERIMENT, configurations
 from benchmarks.replay_answers import Answers, load
-from benchmarks.rung_values import Floats, curves_parser, whole
+from benchmarks.rung_values import Floats, curves_parser, even_curves
 from search.book import Assignment
 from search.catalog import find
 from search.command import ended, positive
@@ -45,12 +45,9 @@ def recorded(runs: Sequence[Run]) -> Draw:
     Raises:
         UsageError: not all configurations have the same number of whole runs, 2 or more.
     """
-    known = [whole(each)[:, :, ACCURACY] for each in by_configuration(runs).values()]
-    if len({each.shape for each in known}) != 1 or len(known[0]) < 2:
-        raise UsageError(
-            ["configurations must be recorded with the same number of seeds, 2 or more"]
-        )
-    curves = np.array(known)
+    curves = even_curves(
+        runs, "configurations must be recorded with the same number of seeds, 2 or more"
+    )
     best = curves.max(axis=2)  # [configurations, seeds]
 
     def draw(rng: np.random.Generator, trials: int) -> tuple[Floats, Floats]:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.curve_files import ACCURACY, EPOCH_FIELDS, Run, by_configuration, read_curves
+from benchmarks.curve_files import EPOCH_FIELDS, Run, by_configuration, read_curves
 from benchmarks.first_rung import epochs_trained
-from benchmarks.rung_values import Floats, curves_parser, whole
+from benchmarks.rung_values import Floats, curves_parser, even_curves
 from search.command import ended
 from search.errors import EXIT_DONE, UsageError
 from search.plan import Plan
@@ -41,17 +41,17 @@ class Recorded:
             UsageError: not all configurations have the same number of whole runs, 2 or more, one
                 of them in that precision.
         """
-        known = [whole(each)[:, :, ACCURACY] for each in by_configuration(runs).values()]
+        wanted = (
+            "configurations must be recorded with the same number of seeds, 2 or more, and one of "
+            f"them in {runs[0].precision}"
+        )
+        curves = even_curves(runs, wanted)
         timed = by_configuration(run for run in runs if run.precision == runs[0].precision)
-        even = len({each.shape for each in known}) == 1 and len(known[0]) > 1
-        if not even or len(timed) < len(known):
-            raise UsageError(
-                ["configurations must be recorded with the same number of seeds, 2 or more, and "
-                 f"one of them in {runs[0].precision}"]
-            )  # fmt: skip
+        if len(timed) < len(curves):
+            raise UsageError([wanted])
         seconds = [np.median([row[_CPU_S] for run in each for row in run.rows])
                    for each in timed.values()]  # fmt: skip
-        return cls(np.array(known), np.array(seconds))
+        return cls(curves, np.array(seconds))
 
 
 def steps_of(seconds: Floats, rungs: Sequence[int], power: float) -> list[list[int]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.curve_files import ACCURACY, EPOCH_FIELDS, Run, read_curves
+from benchmarks.curve_files import ACCURACY, EPOCH_FIELDS, Run, by_configuration, read_curves
 from benchmarks.record_curves import EXPERIMENT, FOLDER
 from search.command import Parser, ended
 from search.errors import EXIT_DONE, UsageError
@@ -57,6 +57,18 @@ def whole(runs: Sequence[Run]) -> Floats:
     rows = np.array([run.rows for run in runs if len(run.rows) == longest])
     found: Floats = rows[np.isfinite(rows).all(axis=(1, 2))]  # not those that diverged at the end
     return found
+
+
+def even_curves(runs: Sequence[Run], wanted: str) -> Floats:
+    """Return accuracies [configurations, seeds, epochs] of runs, the same number of seeds of each.
+
+    Raises:
+        UsageError: `wanted`: not all have the same number of whole runs, 2 or more.
+    """
+    known = [whole(each)[:, :, ACCURACY] for each in by_configuration(runs).values()]
+    if len({each.shape for each in known}) != 1 or len(known[0]) < 2:
+        raise UsageError([wanted])
+    return np.array(known)
 
 
 def rank_correlation(values: Floats, truth: Floats) -> float:
