@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,13 @@ def ended(prog: str, work: Callable[[], int]) -> int:
             return EXIT_INTERRUPTED
 
     return printed(prog, told)
+
+
+def leave(code: int) -> NoReturn:
+    """Exit with `code`, whatever signal still comes: all is done, and the user told."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def printed(prog: str, work: Callable[[], int]) -> int:

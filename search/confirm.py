@@ -1,10 +1,9 @@
 """`python -m search.confirm STUDY`: the best of a search on fresh seeds, then the test split."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
-from search.command import Parser, ended
+from search.command import Parser, ended, leave
 
 _EPILOG = """examples:
   python -m search.confirm lenet_beans-20261122-120000
@@ -61,4 +60,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

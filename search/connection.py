@@ -8,11 +8,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from search import access
-from search.errors import EXIT_FAILED, StudyFailed, last_line
+from search.errors import EXIT_FAILED, EXIT_INTERRUPTED, StudyFailed, last_line
 from search.gpus import usable_gpus
 from search.interrupts import EndEarly, Interrupts
 from search.local import Local, paths
@@ -58,10 +59,14 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
             f"no Ray at local: it starts about {FOR_RAY} processes and threads, and there is no "
             "room for them; end others, or raise the limit (ulimit -u, or the container's)"
         )
-    import ray
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    with interrupts.undivided(partial(_leave, EXIT_INTERRUPTED)):
+        yield from _connected(request, interrupts)
+
+
+def _connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
     import ray._private.utils
 
-    logging.getLogger("ray").setLevel(logging.ERROR)
     server = ServerWatch(None, interrupts.end, _leave)
     local = Local(_early(request), request.experiment.name) if request.address == "local" else None
     try:
@@ -82,15 +87,16 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
                 raise StudyFailed(end.reason) from None
             raise
     finally:
-        server.over()
-        try:
-            if local:
-                local.over(wait=not server.lost)
-        finally:  # which a signal may have ended
-            if server.lost:
-                atexit.register(_leave)
-            else:
-                _shut_down(local)
+        with interrupts.deferred():
+            server.over()
+            try:
+                if local:
+                    local.over(wait=not server.lost)
+            finally:
+                if server.lost:
+                    atexit.register(_leave)
+                else:
+                    _shut_down(local)
 
 
 def _shut_down(local: Local | None) -> None:
@@ -103,16 +109,18 @@ def _shut_down(local: Local | None) -> None:
             local.left()
 
 
-def _leave() -> None:
-    """End this process and a Ray without its control server: Ray's own way takes a minute."""
+def _leave(code: int = EXIT_FAILED) -> None:
+    """End this process and Ray's, which in its own way may take a minute."""
     from ray._private import worker
 
-    if worker._global_node is not None:
-        worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)
+    # A signal may have come while Ray was ending them, or while something was printed.
+    with contextlib.suppress(Exception):
+        if worker._global_node is not None:
+            worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RuntimeError):
             stream.flush()
-    os._exit(EXIT_FAILED)
+    os._exit(code)
 
 
 def _server() -> subprocess.Popen[bytes] | None:

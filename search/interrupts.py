@@ -22,21 +22,31 @@ class EndEarly(BaseException):
 
 
 class Interrupts:
-    """Turns signals into EndEarly: at once, or at the next `check` inside `deferred`."""
+    """Turns signals into EndEarly: at once, or at the next `check` inside `deferred`.
+
+    A second one is a KeyboardInterrupt, but where a library that breaks by it is at work: inside
+    `undivided` it is told that the search is ending, and the third leaves at once.
+    """
 
     def __init__(self, time_budget_s: int | None = None) -> None:
         """Start the clock of the time budget."""
         self._reason: str | None = None
+        self._again = 0
         self._deferred = False
+        self._leave: Callable[[], None] | None = None
         self._handled: list[signal.Signals] = []
         self._deadline = None if time_budget_s is None else time.monotonic() + time_budget_s
 
     def check(self) -> None:
         """Raise EndEarly if a signal came or the time is up."""
-        if self._reason is not None:
-            raise EndEarly(self._reason, asked_for=False)
+        self.check_signals()
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise EndEarly("time budget reached", asked_for=True)
+
+    def check_signals(self) -> None:
+        """Raise EndEarly if a signal came; the time does not matter."""
+        if self._reason is not None:
+            raise EndEarly(self._reason, asked_for=False)
 
     def checked(
         self, progress: Callable[[str, int, int | None], None]
@@ -61,11 +71,19 @@ class Interrupts:
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         again, self._reason = self._reason is not None, _NAMES[signal.Signals(number)]
         if again:
-            raise KeyboardInterrupt
-        with contextlib.suppress(OSError):  # the terminal may be what is gone
-            os.write(2, b"\nending ...\n")  # print may be at work on the same stream
+            return self._insist()
+        _tell("ending ...")
         if not self._deferred:
             raise EndEarly(self._reason, asked_for=False)
+
+    def _insist(self) -> None:
+        self._again += 1
+        if self._leave is None:
+            raise KeyboardInterrupt
+        if self._again == 1:
+            return _tell("still ending; once more to leave at once")
+        _tell(f"{self._reason}: left at once; a study that had begun goes on with --resume")
+        self._leave()
 
     @contextmanager
     def caught(self) -> Iterator[None]:
@@ -92,3 +110,20 @@ class Interrupts:
             yield
         finally:
             self._deferred = False
+
+    @contextmanager
+    def undivided(self, leave: Callable[[], None]) -> Iterator[None]:
+        """Let a second signal cut nothing short in this block; the third calls `leave`.
+
+        Ray, left half-way, ends the process from C++ with exit code 1.
+        """
+        self._leave = leave
+        try:
+            yield
+        finally:
+            self._leave = None
+
+
+def _tell(message: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be what is gone
+        os.write(2, f"\n{message}\n".encode())  # print may be at work on the same stream

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search import options
+from search.command import leave
 from search.errors import EXIT_USAGE, exit_code
 from search.jobs_scale import brought_up
 from search.places import is_remote, working_folder
@@ -131,4 +132,4 @@ def _say(message: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,11 +1,10 @@
 """`python -m search.run EXPERIMENT`: search the best configuration of an experiment."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from search import options
-from search.command import ended
+from search.command import ended, leave
 from search.errors import EXIT_DONE
 from search.listing import listing
 
@@ -26,4 +25,4 @@ def _run(parsed: argparse.Namespace, way_on: tuple[str, ...]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

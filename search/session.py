@@ -215,6 +215,7 @@ class Session:
                 request.trial_timeout_s,
                 self._beside,
             )
+        self._interrupts.check_signals()  # one may have come while Ray was left
 
     def _share(self, data: Data, resources: Resources) -> dict[str, Any]:
         """Make what all trials share, with all that the machine has; on a cluster workers do."""

@@ -1,6 +1,7 @@
 """Commands whose stdout cannot take what they print: one line, never a traceback."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,23 @@ def test_a_table_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     expected = "python -m analysis.table: cannot write to stdout: No space left on device\n"
     assert done.stderr == expected
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_python_ends_changes_nothing(number: int) -> None:
+    """Half a second goes into closing files and removing temporary folders."""
+    code = f"""if True:
+        import atexit, os
+        from search.command import leave
+
+        atexit.register(print, "closed")
+        atexit.register(os.kill, os.getpid(), {number:d})
+        leave(130)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "closed\n", "")
 
 
 def test_a_reader_that_has_gone_is_no_mistake_to_tell_of() -> None:

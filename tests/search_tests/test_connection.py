@@ -1,6 +1,8 @@
 """What Ray is started with, and what it may not do while it starts."""
 
+import os
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +11,9 @@ from typing import Any
 import pytest
 
 from search import access, connection
-from search.interrupts import Interrupts
+from search.interrupts import EndEarly, Interrupts
 from search.options import build_parser
-from search.request import check
+from search.request import Request, check
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Ray looks for /dev/shm on Linux alone")
@@ -38,6 +40,28 @@ def test_ray_is_told_how_many_gpus_there_are(monkeypatch: pytest.MonkeyPatch) ->
     assert "num_gpus" not in connection._options(replace(request, address="10.0.0.1:6379"))
 
 
+class NoRay:
+    """Stands for a local Ray, and starts nothing."""
+
+    def __init__(self, *_: object) -> None:
+        """Take what `search.local.Local` does."""
+
+    def start(self, _options: dict[str, Any]) -> str:
+        return ""
+
+    def over(self, wait: bool) -> None: ...
+
+    def left(self) -> None: ...
+
+
+def instead_of_ray(kind: type[NoRay], monkeypatch: pytest.MonkeyPatch) -> Request:
+    """Let `connected` start a `kind`; return a request for it."""
+    monkeypatch.setattr(connection, "Local", kind)
+    monkeypatch.setattr(connection, "_ENVIRONMENT", {})
+    monkeypatch.setattr(access, "grant", lambda _: None)
+    return check(build_parser().parse_args(["lenet_beans", "--data", "embedded"]))
+
+
 def test_ray_puts_no_handler_in_the_place_of_ours_while_it_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -46,19 +70,13 @@ def test_ray_puts_no_handler_in_the_place_of_ours_while_it_starts(
 
     handlers: list[Any] = []
 
-    class Starting:
-        def __init__(self, *_: object) -> None:
-            self.over, self.left = lambda wait: None, lambda: None
-
+    class Starting(NoRay):
         def start(self, _options: dict[str, Any]) -> str:
             utils.set_sigterm_handler(lambda *_: None)  # as ray.init does
             handlers.append(signal.getsignal(signal.SIGTERM))
             return ""
 
-    monkeypatch.setattr(connection, "Local", Starting)
-    monkeypatch.setattr(connection, "_ENVIRONMENT", {})
-    monkeypatch.setattr(access, "grant", lambda _: None)
-    request = check(build_parser().parse_args(["lenet_beans", "--data", "embedded"]))
+    request = instead_of_ray(Starting, monkeypatch)
     ours, rays = signal.getsignal(signal.SIGTERM), utils.set_sigterm_handler
     try:
         with connection.connected(request, Interrupts()):
@@ -66,3 +84,72 @@ def test_ray_puts_no_handler_in_the_place_of_ours_while_it_starts(
     finally:
         signal.signal(signal.SIGTERM, ours)
     assert handlers == [ours]
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_ray_is_left_as_a_whole_whatever_signals_come(
+    signals: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left half-way, it ends the process from C++, with exit code 1 and without a word."""
+    import ray
+
+    done: list[str] = []
+
+    class Ending(NoRay):
+        def over(self, wait: bool) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("over")
+
+        def left(self) -> None:
+            done.append("left")
+
+    def shutdown() -> None:
+        for _ in range(signals - 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+        done.append("shutdown")
+
+    request = instead_of_ray(Ending, monkeypatch)
+    monkeypatch.setattr(ray, "shutdown", shutdown)
+    interrupts = Interrupts()
+    with interrupts.caught():
+        with connection.connected(request, interrupts):
+            pass
+        assert done == ["over", "shutdown", "left"]
+        with pytest.raises(EndEarly, match="interrupted" if signals == 1 else "terminated"):
+            interrupts.check_signals()
+
+
+def test_the_third_signal_ends_the_process_and_rays_at_once() -> None:
+    """It stands still in the middle of leaving Ray."""
+    code = """if True:
+        import os, signal, sys
+        from functools import partial
+        from types import SimpleNamespace
+        from ray._private import worker
+        from search import connection
+        from search.interrupts import Interrupts
+
+        def kill(check_alive, allow_graceful):
+            print(f"killed, gracefully: {allow_graceful}")
+            raise KeyError("one that was being ended already")
+
+        worker._global_node = SimpleNamespace(kill_all_processes=kill)
+        interrupts = Interrupts()
+        leave = partial(connection._leave, 130)
+        with interrupts.caught(), interrupts.undivided(leave), interrupts.deferred():
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            print("goes on", flush=True)
+            os.kill(os.getpid(), signal.SIGINT)
+            print("not reached", flush=True)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stdout == "goes on\nkilled, gracefully: False\n"
+    assert [line for line in done.stderr.splitlines() if line] == [
+        "ending ...",
+        "still ending; once more to leave at once",
+        "interrupted: left at once; a study that had begun goes on with --resume",
+    ]

@@ -79,6 +79,29 @@ def test_a_second_signal_acts_at_once(second: int) -> None:
             os.kill(os.getpid(), second)
 
 
+def test_what_cannot_be_divided_is_cut_short_by_the_third_signal_alone(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    left: list[str] = []
+    interrupts = Interrupts()
+    with interrupts.caught():
+        with interrupts.undivided(lambda: left.append("left")), pytest.raises(EndEarly):
+            os.kill(os.getpid(), signal.SIGINT)
+        with interrupts.undivided(lambda: left.append("left")):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert left == []
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert left == ["left"]
+        with pytest.raises(KeyboardInterrupt):  # what comes after it can be
+            os.kill(os.getpid(), signal.SIGINT)
+    assert left == ["left"]
+    assert [line for line in capfd.readouterr().err.splitlines() if line] == [
+        "ending ...",
+        "still ending; once more to leave at once",
+        "terminated: left at once; a study that had begun goes on with --resume",
+    ]
+
+
 def test_a_terminal_that_is_gone_does_not_hide_the_signal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
