@@ -96,15 +96,25 @@ def _connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
                 if server.lost:
                     atexit.register(_leave)
                 else:
-                    _shut_down(local)
+                    _shut_down(local, interrupts)
 
 
-def _shut_down(local: Local | None) -> None:
+def _shut_down(local: Local | None, interrupts: Interrupts) -> None:
     import ray
+    from ray._private.node import Node
+
+    end = Node.kill_all_processes
+
+    def caught(node: Any, **how: Any) -> None:
+        # Ray's library has let SIGTERM end this process, which now waits for others to end.
+        interrupts.install()
+        end(node, **how)
 
     try:
-        ray.shutdown()
+        with replaced(Node, {"kill_all_processes": caught}):
+            ray.shutdown()
     finally:
+        interrupts.install()
         if local:
             local.left()
 

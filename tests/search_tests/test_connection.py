@@ -153,3 +153,37 @@ def test_the_third_signal_ends_the_process_and_rays_at_once() -> None:
         "still ending; once more to leave at once",
         "interrupted: left at once; a study that had begun goes on with --resume",
     ]
+
+
+@pytest.mark.slow
+def test_a_signal_to_end_while_rays_processes_end_is_one_as_ever() -> None:
+    """Ray's library sets what SIGTERM does to the default, which ends the process on the spot."""
+    code = """if True:
+        import os, signal
+        from search.connection import connected
+        from search.interrupts import EndEarly, Interrupts
+        from search.options import build_parser
+        from search.request import check
+
+        interrupts = Interrupts()
+        with interrupts.caught():
+            with connected(check(build_parser().parse_args(["lenet_beans"])), interrupts):
+                from ray._private.node import Node  # Ray reads its settings when it is imported
+
+                end = Node.kill_all_processes
+
+                def signalled(node, **how):
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    end(node, **how)
+
+                Node.kill_all_processes = signalled
+                print("connected", flush=True)
+            try:
+                interrupts.check_signals()
+            except EndEarly as early:
+                print(early.reason)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=600
+    )
+    assert (done.returncode, done.stdout) == (0, "connected\nterminated\n"), done.stderr
