@@ -120,15 +120,17 @@ def _shut_down(local: Local | None, interrupts: Interrupts) -> None:
 
 
 def _leave(code: int = EXIT_FAILED) -> None:
-    """End this process and Ray's, which in its own way may take a minute."""
-    from ray._private import worker
+    """End this process and Ray's, which in its own way may take a minute.
 
-    # A signal may have come while Ray was ending them, or while something was printed.
+    It takes no lock: called from a signal's handler, what the signal came into may hold it.
+    """
+    node = getattr(sys.modules.get("ray._private.worker"), "_global_node", None)
     with contextlib.suppress(Exception):
-        if worker._global_node is not None:
-            worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)
+        for group in list(node.all_processes.values()) if node else ():
+            for each in group:
+                each.process.kill()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, RuntimeError):
+        with contextlib.suppress(OSError, RuntimeError):  # one that was being written to
             stream.flush()
     os._exit(code)
 
