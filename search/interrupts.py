@@ -33,6 +33,7 @@ class Interrupts:
         self._reason: str | None = None
         self._again = 0
         self._deferred = False
+        self._over = False
         self._leave: Callable[[], None] | None = None
         self._handled: list[signal.Signals] = []
         self._deadline = None if time_budget_s is None else time.monotonic() + time_budget_s
@@ -63,12 +64,18 @@ class Interrupts:
         """Let the next `check` end the search; may be called from another thread."""
         self._reason = reason
 
+    def over(self) -> None:
+        """Hear of no signal any more: all is done, and the user is about to be told so."""
+        self._over = True
+
     def install(self) -> None:
         """Set the handlers; again where a library has put its own in their place."""
         for number in self._handled:
             signal.signal(number, self._receive)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
+        if self._over:
+            return
         again, self._reason = self._reason is not None, _NAMES[signal.Signals(number)]
         if again:
             return self._insist()

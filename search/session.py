@@ -132,6 +132,8 @@ class Session:
         except (EndEarly, KeyboardInterrupt) as end:
             if self._opened is None:
                 raise
+            if not self._request.again:  # search.confirm may have more to do
+                self._interrupts.over()
             say("")
             code = ended_early(end, ": everything is kept. Go on with")
             say(f"  {resume_command(self._request)}")

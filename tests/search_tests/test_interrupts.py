@@ -102,6 +102,18 @@ def test_what_cannot_be_divided_is_cut_short_by_the_third_signal_alone(
     ]
 
 
+def test_once_all_is_over_no_signal_is_heard(capfd: pytest.CaptureFixture[str]) -> None:
+    """One between the last words and the end cut objects' own ends short, with a traceback."""
+    interrupts = Interrupts()
+    with interrupts.caught():
+        with pytest.raises(EndEarly):
+            os.kill(os.getpid(), signal.SIGINT)
+        interrupts.over()
+        for number in SIGNALS:
+            os.kill(os.getpid(), number)
+    assert capfd.readouterr().err == "\nending ...\n"
+
+
 def test_a_terminal_that_is_gone_does_not_hide_the_signal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,5 +1,8 @@
 """What a signal does to a search outside the study itself: before it, and after it."""
 
+import contextlib
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -151,6 +154,29 @@ def test_what_a_resume_is_refused_for_is_told_as_of_a_new_study(
         going_on(tmp_path, error, resume=True, training=False)._guarded(none)
     assert told.value is error
     assert not (tmp_path / "error.txt").exists()
+
+
+@pytest.mark.parametrize("confirming", [False, True])
+def test_after_the_way_on_is_told_a_signal_counts_only_where_there_is_more_to_do(
+    confirming: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Session.__new__(Session)
+    interrupts, said = Interrupts(), list[str]()
+
+    def search(_: object) -> None:
+        raise INTERRUPTED
+
+    request = SimpleNamespace(again=("confirm",) if confirming else ())
+    made.__dict__.update(_request=request, _opened=object(), _interrupts=interrupts)
+    made.__dict__.update(_search=search, _close=lambda: None)
+    monkeypatch.setattr(session, "resume_command", lambda _: "go on")
+    monkeypatch.setattr(session, "say", said.append)
+    none: Any = None
+    with interrupts.caught():
+        assert made._guarded(none) == EXIT_INTERRUPTED
+        assert said == ["", "terminated: everything is kept. Go on with", "  go on"]
+        with pytest.raises(EndEarly) if confirming else contextlib.nullcontext():
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_study_that_goes_on_forgets_what_broke_it_off(tmp_path: Path) -> None:
