@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.frames import read_manifest
 from search.catalog import find
-from search.data_option import data_at_hand
+from search.data_option import data_at_hand, read_from
 from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.folder import chosen
@@ -72,7 +72,8 @@ def load_best(
 
     from search.model import split_of
 
-    split = split_of(experiment, about["config"], data, split_name)
+    with read_from(data.spec):
+        split = split_of(experiment, about["config"], data, split_name)
     predict = _predictor(folder, manifest, experiment, about, data, split)
     return BestModel(experiment, about, data, split, split_name, predict)
 
@@ -87,7 +88,7 @@ def read_best(folder: Path) -> dict[str, Any]:
     path = chosen(folder)[0]
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {**content, "config": dict(content["config"])}
+        return {**content, "config": dict(content["config"]), "trial": int(content["trial"])}
     except FileNotFoundError:
         raise StudyFailed(f"{folder} has no best.json: no trial of it has finished") from None
     except (ValueError, KeyError, TypeError):

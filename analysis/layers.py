@@ -38,6 +38,17 @@ PARTS = {
 _MIB = 2**20
 
 
+def published_images(experiment: Experiment, config: Mapping[str, Any]) -> str:
+    """Say which images the numbers are for: those of the published data set."""
+    from trainables.shapes import published
+
+    data = published(experiment.dataset)
+    side = config.get("image_size") or experiment.image_size
+    height, width, channels = data.split("train", side).images.shape[1:]
+    size = f"{height}x{width} with {channels} channel{'s' if channels > 1 else ''}"
+    return f"for images of {size} in {len(data.classes)} classes, as published"
+
+
 def layers_of(experiment: Experiment, config: Mapping[str, Any]) -> "list[Layer]":
     """Return the layers of a configuration's network."""
     import torch
@@ -139,6 +150,7 @@ def _show(name: str, words: list[str]) -> None:
         raise UsageError([str(error)]) from None
     layers, peak = layers_of(experiment, config), peak_of(experiment, config)
     counted = counts(experiment, config)[0]
+    print(f"{name}, {published_images(experiment, config)}\n")
     print(plain(sections(layers, counted, peak, config["batch_size"])), end="")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.frames import resolve_study
+from search.places import is_remote
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,8 +18,9 @@ STUDIES = "TRELLIS_STUDIES"
 def chosen(names: Sequence[str], results_dir: str = "results") -> list[Path]:
     """Return the folders of the studies `names`; those of $TRELLIS_STUDIES where it is set.
 
-    The variable holds names or paths, separated as in $PATH. The results folder is looked for in
-    the working folder and those above it, so that a notebook finds it from its own folder.
+    The variable holds names or paths, separated as in $PATH (no URIs: they have colons of their
+    own). The results folder is looked for in the working folder and those above it, so that a
+    notebook finds it from its own folder; paths count from where it lies, too.
 
     Raises:
         TrellisError: there is no such study.
@@ -28,7 +30,14 @@ def chosen(names: Sequence[str], results_dir: str = "results") -> list[Path]:
     here = Path.cwd()
     places = [each / results_dir for each in (here, *here.parents)]
     place = next((each for each in places if each.is_dir()), places[0])
-    return [resolve_study(name, place) for name in wanted]
+    return [resolve_study(_from_beside(place, name), place) for name in wanted]
+
+
+def _from_beside(place: Path, name: str) -> str:
+    """Return `name`, as a whole path where it is one from the folder that holds `place`."""
+    path = place.parent / name
+    there = not is_remote(name) and not (place / name).exists() and path.is_dir()
+    return str(path) if there else name
 
 
 class Picture:

@@ -1,8 +1,8 @@
 """The model to use of a study on its validation images: for confusion matrix and mistakes.
 
 Of a confirmed study that is the recommended one, with the weights that confirming kept.
-Only where weights and data are at hand. Nothing is downloaded for a report, and the test split
-stays closed.
+Only where weights and data are at hand. No data is downloaded for a report, and the test split
+stays closed. (Pretrained weights are, where a study was killed before its best.pt had all.)
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from analysis.best_model import read_best
 from analysis.frames import model_name
 from analysis.report_study import ReportedStudy
-from search.data_option import data_at_hand
+from search.data_option import data_at_hand, read_from
 from search.experiment import Experiment
 from search.folder import chosen
 from trainables.errors import TrellisError
@@ -60,7 +60,8 @@ def evaluate(study: ReportedStudy, data_dir: Path | None = None) -> Evaluated:
     data = data_at_hand(study.data, data_dir)
     from search.model import split_of
 
-    split = split_of(experiment, best["config"], data, "validation")
+    with read_from(data.spec):
+        split = split_of(experiment, best["config"], data, "validation")
     height, width, channels = split.images.shape[1:]
     shape = (int(height), int(width), int(channels))
     model = _model(study, experiment, best["config"], len(data.classes), shape)

@@ -151,15 +151,15 @@ def _show(arguments: argparse.Namespace) -> None:
     name = model_name(best.about, repeats(read_manifest(folder).get("budget", {})))
     heading = f"study {folder.resolve().name}, {name}, {split} split"
     heading += f": {warning}" if warning else ""
-    try:
-        paths = write(folder, table, best, heading)
-    except OSError as error:
-        raise StudyFailed(f"cannot write into {folder}: {error.strerror}") from None
     if arguments.csv:
         print(table.to_csv(index=False), end="")
         warn(folder)
     else:
         print(plain(sections(table, heading)), end="")
+    try:
+        paths = write(folder, table, best, heading)
+    except OSError as error:
+        raise StudyFailed(f"cannot write into {folder}: {error.strerror}") from None
     for path in paths:
         say(str(path))
 

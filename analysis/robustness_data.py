@@ -82,7 +82,7 @@ def draw_curves(table: pd.DataFrame, chance: float, heading: str) -> "Figure":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2.4 * len(DISTURBANCES), 3.2), dpi=100, layout="constrained")
-    figure.suptitle(textwrap.fill(heading, _WIDE), fontsize=11)
+    figure.suptitle(textwrap.fill(heading, _WIDE), fontsize=11, parse_math=False)
     axes = figure.subplots(1, len(DISTURBANCES), sharey=True)
     for panel, each in zip(axes, DISTURBANCES, strict=True):
         rows = curve(table, each.name)
@@ -115,7 +115,7 @@ def draw_examples(pictures: dict[str, list[NDArray[np.uint8]]], heading: str) ->
     columns = 1 + max(len(each.strengths) for each in DISTURBANCES)
     size = (THUMBNAIL_INCHES * (columns + 1), THUMBNAIL_INCHES * len(pictures) + 0.6)
     figure = Figure(figsize=size, dpi=100, layout="constrained")
-    figure.suptitle(textwrap.fill(heading, _WIDE), fontsize=11)
+    figure.suptitle(textwrap.fill(heading, _WIDE), fontsize=11, parse_math=False)
     axes = figure.subplots(len(pictures), columns, squeeze=False)
     for line, each in zip(axes, DISTURBANCES, strict=True):
         for cell, picture, title in zip(line, pictures[each.name], _titles(each), strict=True):

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from search.command import one_line
-from search.data_option import data_at_hand
+from search.data_option import data_at_hand, read_from
 from search.experiment import luck_of
 from search.model import split_of
 from search.overview import confirmed
+from search.pillow_code import pillow_code
 from search.plan import repeats
 from search.progress import DataProgress, say
 from search.studies_text import interval
@@ -18,16 +19,30 @@ if TYPE_CHECKING:
     from trainables.data import Split
 
 _USE = """```python
-import torch
+{code}
 
-# Images as preprocessing.json says: uint8 [n, {height}, {width}, {channels}].
-model = torch.export.load("model.pt2").module()
-logits = model(torch.zeros((1, {height}, {width}, {channels}), dtype=torch.uint8))
-probabilities = logits.softmax(1)
+images = numpy.stack([prepared("photo.jpg")])  # uint8 [n, {height}, {width}, {channels}]
 ```
 
-`model.onnx` takes the same `images` and gives the same `logits`, in any ONNX runtime.
-`model.safetensors` has the weights alone, by the names of the network in `trainables/`."""
+`model.pt2` with torch alone:
+
+```python
+import torch
+
+model = torch.export.load("model.pt2").module()
+probabilities = model(torch.from_numpy(images)).softmax(1)
+```
+
+`model.onnx` in any ONNX runtime, such as onnxruntime:
+
+```python
+import onnxruntime
+
+(logits,) = onnxruntime.InferenceSession("model.onnx").run(["logits"], {{"images": images}})
+```
+
+`model.safetensors` has the weights alone, for code that has the network (Trellis, `trainables/`):
+`safetensors.torch.load_file("model.safetensors")` gives the tensors by its names of them."""
 
 
 def model_card(winner: Winner) -> str:
@@ -41,7 +56,7 @@ def model_card(winner: Winner) -> str:
         ("Data", list(_data(winner))),
         ("Accuracy", _accuracy(winner)),
         ("Configuration", _table(["hyperparameter", "value"], list(winner.config.items()))),
-        ("Use", [_USE.format(**winner.shape._asdict())]),
+        ("Use", [_use(winner)]),
         ("Limits", list(_limits(winner))),
     ]
     text = "\n\n".join(
@@ -50,6 +65,10 @@ def model_card(winner: Winner) -> str:
     return (
         f"# {winner.experiment.name}, from study {_cell(winner.folder.resolve().name)}\n\n{text}\n"
     )
+
+
+def _use(winner: Winner) -> str:
+    return _USE.format(code=pillow_code(winner.shape), **winner.shape._asdict())
 
 
 def _cell(value: Any) -> str:
@@ -153,7 +172,7 @@ def _doubts(winner: Winner, each: Mapping[str, Any]) -> Iterator[str]:
 
 def _seed(best: Mapping[str, Any], sweep: bool) -> str:
     """Say which seed's weights are exported, beside those that were judged."""
-    if best.get("confirmed"):  # see `search.judging.keep_recommended`
+    if best.get("confirmed"):  # see `search.recommended.keep_recommended`
         return "one of these seeds, the best on validation"
     return "one of these seeds" if sweep else "the search, one of such seeds"
 
@@ -171,7 +190,8 @@ def _validation_matrix(winner: Winner) -> list[str]:
     """Return the matrix on the validation split; a line instead where the data is not here."""
     try:
         data = data_at_hand(winner.manifest["data"], winner.data_dir, DataProgress())
-        split = split_of(winner.experiment, winner.config, data, "validation")
+        with read_from(data.spec):
+            split = split_of(winner.experiment, winner.config, data, "validation")
     except TrellisError as error:
         what = str(error).splitlines()[0]
         say(f"note: no confusion matrix in the model card: {what}")

@@ -9,9 +9,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from search.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, UsageError, exit_code
+from search.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    UsageError,
+    exit_code,
+    is_out_of_memory,
+)
 from search.places import place
 from trainables.errors import TrellisError
+
+_OUT_OF_MEMORY = (
+    "out of memory: end what else uses it; with CUDA_VISIBLE_DEVICES= before the command it takes "
+    "that of the CPU"
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,7 +88,7 @@ def ended(prog: str, work: Callable[[], int]) -> int:
     """Do the work of a command, and return its exit code.
 
     What ends it early is told in a line, or a line for each mistake: a `TrellisError`, a file that
-    cannot be read or written, Ctrl-C, or a stdout that cannot be written to.
+    cannot be read or written, memory that runs out, Ctrl-C, or a stdout that cannot be written to.
     """
 
     def told() -> int:
@@ -95,6 +107,11 @@ def ended(prog: str, work: Callable[[], int]) -> int:
         except KeyboardInterrupt:
             print(f"\n{prog}: interrupted", file=sys.stderr)
             return EXIT_INTERRUPTED
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            print(f"{prog}: {_OUT_OF_MEMORY}", file=sys.stderr)
+            return EXIT_FAILED
 
     return printed(prog, told)
 

@@ -105,6 +105,11 @@ def _confirm_search(
     left = unfinished(records, planned)
     if left and not resume:
         say(f"note: {left} of {planned} trials of the search are still to come")
+    if not resume and (root / "confirm.json").exists():
+        say(
+            f"note: it was confirmed before, and {nested} is not here: all of it is trained anew, "
+            "and the test split opened once more; confirm.json has what was found"
+        )
     chosen = best_contenders(experiment, budget["fixed"], records, top or _TOP)
     if old is not None:
         chosen = _as_begun(old, chosen, top, seeds, experiment, records, nested)
@@ -116,7 +121,8 @@ def _confirm_search(
         content = json.loads(json.dumps(plan.as_json()))
         old = {**manifest, "budget": content, "resources": kept}
     request, interrupts = _request(arguments, root, FOLDER_NAME, old, resume)
-    request = replace(request, again=_again(arguments, _top_of(old) if resume else top or _TOP))
+    begun = (_top_of(old), old["budget"]["seeds"]) if resume else (top or _TOP, seeds)
+    request = replace(request, again=_again(arguments, *begun))
     with interrupts.caught():
         code = Session(request, interrupts, old).run()
         if code != EXIT_DONE or not (nested / "study.json").is_file():  # time was up before that
@@ -130,10 +136,13 @@ def _confirm_search(
         return judged(request, root, nested, manifest, chosen, interrupts)
 
 
-def _again(arguments: argparse.Namespace, top: int | str | None) -> tuple[str, ...]:
+def _again(
+    arguments: argparse.Namespace, top: int | str | None, seeds: int | None
+) -> tuple[str, ...]:
     """Return the command that goes on; study.json keeps it, and has the rest."""
     words = ["python", "-m", "search.confirm", str(arguments.study)]
     words += [] if top is None else ["--top", str(top)]
+    words += [] if seeds is None else ["--seeds", str(seeds)]
     if arguments.results_dir != "results":
         words += ["--results-dir", arguments.results_dir]
     given = _passed_on(arguments)

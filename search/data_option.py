@@ -4,7 +4,8 @@ Commands that read a study take its data where it lay, or where --data-dir says 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,18 +64,35 @@ def spec_of(told: Mapping[str, Any], data_dir: Path | None = None) -> DataSpec:
     return replace(spec, location=absolute(str(data_dir)))
 
 
+@contextmanager
+def read_from(spec: DataSpec) -> Iterator[None]:
+    """Turn an OSError in this block into a TrellisError: of data, not of what is written from it.
+
+    Raises:
+        TrellisError: the data could not be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise TrellisError(
+            f"{spec.location} cannot be read: {error.strerror or error}; --data-dir takes another "
+            f"place of {spec.dataset}"
+        ) from error
+
+
 def check_there(spec: DataSpec) -> None:
     """Make sure that data is at hand: opening TFDS data that is not would download it.
 
     Raises:
-        TrellisError: it is not there.
+        TrellisError: it is not there, or may not be looked at.
     """
     from trainables.data.tfds_directory import prepared_directory
 
     place = Path(spec.location)
-    there = spec.kind == "embedded" or place.is_dir()
+    there = spec.kind == "embedded" or os.path.isdir(place)
     if spec.kind == "tfds" and there:
-        there = prepared_directory(spec.dataset, place) is not None
+        with read_from(spec):
+            there = prepared_directory(spec.dataset, place) is not None
     if not there:
         raise TrellisError(f"{spec.location} has no {spec.dataset}: --data-dir says where it is")
 
@@ -96,7 +114,8 @@ def data_at_hand(
 
     spec = spec_of(told, data_dir)
     check_there(spec)
-    data = open_data(spec, progress)
+    with read_from(spec):
+        data = open_data(spec, progress)
     if data.fingerprint != told["fingerprint"]:
         raise TrellisError(f"the data in {spec.location or spec.kind} is not what the study had")
     return data

@@ -1,5 +1,6 @@
 """How a command ends: the errors that carry an exit code, and their one-line messages."""
 
+import sys
 from collections.abc import Sequence
 
 from trainables.errors import TrellisError
@@ -37,6 +38,15 @@ def exit_code(error: TrellisError) -> int:
     if isinstance(error, ResumeRefused):
         return EXIT_REFUSED
     return EXIT_FAILED if isinstance(error, StudyFailed) else EXIT_USAGE
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out; torch, which says so in many ways, is not read for it."""
+    if "torch" not in sys.modules:
+        return isinstance(error, MemoryError)
+    from trainables import device
+
+    return device.is_out_of_memory(error)
 
 
 def how_to_install(extra: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.errors import StudyFailed, UsageError, how_to_install
+from search.pillow_code import pillow_code
 from search.progress import say
 from search.winner import Winner, read_winner
 from trainables.errors import TrellisError
@@ -34,6 +35,7 @@ def export_model(folder: Path, to: Path, data_dir: Path | None = None) -> list[P
     """
     _check(to)
     winner = read_winner(folder, data_dir)
+    say(f"model: {winner.name}")
     whole, part = to.resolve(), f"part-{os.getpid()}"  # "." has no name
     fill = whole.is_dir()
     aside = whole / f".{part}" if fill else whole.with_name(f".{whole.name}.{part}")
@@ -142,8 +144,8 @@ def preprocessing(winner: Winner) -> dict[str, Any]:
                 "height": height,
                 "width": width,
                 "how": "bicubic with antialiasing, aspect ratio not kept",
-                "pillow": f"image.resize(({width}, {height}), Image.Resampling.BICUBIC)",
             },
+            "python": pillow_code(winner.shape).splitlines(),
         },
         "inside": "scaling to [0, 1], and what else the network was trained with: part of it",
         "output": {"name": "logits", "dtype": "float32", "shape": ["batch", len(winner.classes)]},

@@ -11,11 +11,12 @@ from search.domains import config_key
 from search.errors import EXIT_DONE, StudyFailed
 from search.interrupts import EndEarly, Interrupts
 from search.journal import own
-from search.judging import Court, discard_weights, judge, keep_recommended, openings, read_rows
+from search.judging import Court, discard_weights, judge, openings, read_rows
 from search.manifest import check_inputs
 from search.past import read_records
 from search.plan import not_as_published
 from search.progress import DataProgress, say
+from search.recommended import keep_recommended
 from search.records import Record
 from search.request import Request
 from search.session import ended_early

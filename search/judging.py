@@ -16,12 +16,12 @@ from search.contenders import Contender
 from search.domains import config_key
 from search.errors import StudyFailed
 from search.experiment import Experiment
-from search.folder import CHOSEN, KEPT_NAMES, as_csv, best_as_json
+from search.folder import KEPT_NAMES, as_csv
 from search.model import restored, split_of
 from search.records import Record
 from trainables.budget import Budget, Weights
 from trainables.data import Data
-from trainables.files import replace_file, replace_text
+from trainables.files import replace_text
 
 CSV_NAME = "confirm.csv"
 OPENED_NAME = "test_opened.json"
@@ -33,9 +33,11 @@ _AVERAGES = tuple(
 _MEASURED = ("test_accuracy", "test_loss", *_AVERAGES)
 # The published protocol looks at the last epoch, ours at the best one on validation.
 _LAST = tuple(f"last_{name}" for name in _MEASURED)
+# Of the epoch that the trial is judged by, as it was trained.
+AT_BEST = ("val_accuracy", "val_loss", "train_accuracy")
 FIELDS = (
     *("configuration", "published", "trial", "seed"),
-    *("val_accuracy", "val_loss", "train_accuracy"),
+    *AT_BEST,
     *_MEASURED,
     *_LAST,
     *("last_val_accuracy", "epochs", "best_epoch", "parameters", "trainable_parameters"),
@@ -71,16 +73,33 @@ class Court:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of confirm.csv, as text; none where it is not there."""
+    """Return the rows of confirm.csv, as text; none where it is not there.
+
+    Raises:
+        StudyFailed: it is damaged.
+    """
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (ValueError, csv.Error) as error:
+        raise StudyFailed(f"{path} is damaged: {error}") from None
+    if any(name not in row for row in rows for name in ("configuration", "trial", *AT_BEST)):
+        raise StudyFailed(f"{path} is damaged: it lacks columns; was it saved by another program?")
+    return rows
 
 
 def openings(path: Path) -> list[str]:
-    """Return the times (ISO 8601, UTC) at which the test split was opened so far."""
-    return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
+    """Return the times (ISO 8601, UTC) at which the test split was opened so far.
+
+    Raises:
+        StudyFailed: the list is damaged.
+    """
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
+    except (ValueError, TypeError) as error:
+        raise StudyFailed(f"{path} is damaged: {error}") from None
 
 
 def judge(
@@ -100,7 +119,7 @@ def judge(
     old = read_rows(court.csv)
     done_already = {int(row["trial"]): row for row in old}
     judged = [r for r in records if r.status == "completed" and config_key(r.config) in numbers]
-    # A row of another confirmation, whose folder was removed, is mostly not one of these trials.
+    # Rows may be of another confirmation, whose folder was removed: their weights are no more.
     rows = {
         r.number: done_already[r.number] | _place(numbers[config_key(r.config)])
         for r in judged
@@ -135,10 +154,17 @@ def _in_order(rows: Iterable[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def _is_of(row: Mapping[str, str], record: Record) -> bool:
-    """Tell whether a row is of this trial: its seed and every hyperparameter."""
+    """Tell whether a row is of this trial's weights.
+
+    One that was trained anew has the same seed and configuration; on other cores, or by newer
+    code, other losses.
+    """
+    assert record.best_row is not None  # a completed trial has epochs
     config = {f"config.{name}": str(value) for name, value in record.config.items()}
     names = {name for name in row if name.startswith("config.") and row[name] != ""}
-    return row["seed"] == str(record.seed) and config == {name: row[name] for name in names}
+    same = all(row[name] == str(record.best_row[name]) for name in AT_BEST)
+    same = same and row["seed"] == str(record.seed)
+    return same and config == {name: row[name] for name in names}
 
 
 def _check_weights(court: Court, todo: Sequence[Record]) -> None:
@@ -162,7 +188,7 @@ def _row(court: Court, contender: Contender, record: Record) -> dict[str, Any]:
         "published": contender.published,
         "trial": record.number,
         "seed": record.seed,
-        **{name: best[name] for name in ("val_accuracy", "val_loss", "train_accuracy")},
+        **{name: best[name] for name in AT_BEST},
         **{name: test[name] for name in _MEASURED},
         **{f"last_{name}": ended[name] for name in _MEASURED},
         "last_val_accuracy": last["val_accuracy"],
@@ -213,47 +239,6 @@ def _write(path: Path, rows: Iterable[Mapping[str, str]], names: Sequence[str]) 
     # Rows of before may lack a column: a hyperparameter that none had, or what is newer.
     lines = [[row.get(name, "") for name in header] for row in rows]
     replace_text(path, as_csv([header, *lines]))
-
-
-def keep_recommended(
-    court: Court,
-    rows: Sequence[Mapping[str, str]],
-    records: Iterable[Record],
-    number: int | None,
-) -> None:
-    """Write the whole network of configuration `number`, and what it is: its best seed's.
-
-    By validation accuracy, so that the test split chooses nothing. Where that trial's weights
-    are gone they were written before: judging once more changes no row. Where none is recommended
-    (None) nothing is left of one that was before.
-    """
-    if number is None:
-        for name in CHOSEN:
-            (court.root / name).unlink(missing_ok=True)
-        return
-    own = [row for row in rows if int(row["configuration"]) == number]
-    if not own:
-        return
-    best = max(own, key=lambda row: (float(row["val_accuracy"]), -int(row["trial"])))
-    path = court.weights_of(int(best["trial"]), "best.pt")
-    if not path.exists():
-        return
-    import torch
-
-    from trainables.checkpoint import load_weights
-
-    saved = load_weights(path)
-    if court.weights is not None:
-        saved["model"] = court.experiment.module().whole_state(saved["model"], court.weights)
-    (record,) = (each for each in records if each.number == int(best["trial"]))
-    about = {
-        "experiment": court.experiment.name,
-        "data": f"{court.data.spec.kind}:{court.data.spec.dataset}",
-        "confirmed": True,
-        "configuration": number,
-    }
-    replace_file(court.root / CHOSEN[1], lambda aside: torch.save(saved, aside))
-    replace_text(court.root / CHOSEN[0], json.dumps(best_as_json(record, about), indent=2) + "\n")
 
 
 def discard_weights(court: Court, rows: Sequence[Mapping[str, str]]) -> None:

@@ -1,6 +1,7 @@
 """`python -m search.predict STUDY IMAGE...`: what the best model of a study says of images."""
 
 import argparse
+import codecs
 import csv
 import json
 import os
@@ -59,7 +60,7 @@ def image_files(words: Iterable[str]) -> list[Path]:
     found: list[Path] = []
     for word in words:
         path = Path(word)
-        files = list(_files_below(path)) if path.is_dir() else []
+        files = list(_files_below(path)) if os.path.isdir(path) else []
         below = sorted(each for each in files if is_image_name(each.name))
         if unknown := sorted(str(each) for each in files if may_be_image(each.name)):
             say(f"no known image format by its ending, left out: {listed(unknown)}")
@@ -81,18 +82,29 @@ def _files_below(root: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in names)
 
 
+def _as_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Encode what stands for bytes of a file's name as those, and escape all else."""
+    assert isinstance(error, UnicodeEncodeError)
+    part = error.object[error.start : error.end]
+    if all(0xDC80 <= ord(sign) <= 0xDCFF for sign in part):
+        return part.encode("utf-8", "surrogateescape"), error.end
+    return part.encode("unicode_escape").decode(), error.end
+
+
 def _predict(given: argparse.Namespace) -> int:
     from analysis.frames import resolve_study
     from analysis.table import data_kind
     from search.winner import read_winner
 
     winner = read_winner(resolve_study(given.study, given.results_dir), given.data_dir)
+    say(f"model: {winner.name}")
     warning = data_kind(winner.folder)[1]
     if warning:
         say(f"note: trained on {warning}")
     paths = image_files(given.images)
-    if hasattr(sys.stdout, "reconfigure"):  # names of files may be any bytes
-        sys.stdout.reconfigure(errors="surrogateescape")
+    if hasattr(sys.stdout, "reconfigure"):
+        codecs.register_error("trellis", _as_bytes)
+        sys.stdout.reconfigure(errors="trellis")
     read = _print(winner, paths, _as_json if given.json else _as_csv)
     if read < len(paths):
         say(f"{len(paths) - read} of {len(paths)} could not be read and were skipped")
@@ -103,15 +115,16 @@ def _print(winner: "Winner", paths: Sequence[Path], write: Any) -> int:
     """Print a line per image as it comes; return how many could be read."""
     from trainables import device as machine
     from trainables.budget import Budget
+    from trainables.data.folder_images import too_dark
     from trainables.deployed import Unreadable, probabilities
 
     budget = Budget(epochs=1, precision=winner.precision)
     device = machine.set_up(budget)
     network = winner.network().to(device)
     lower, shown, read = machine.autocast(budget, device), DataProgress(), 0
-    for done, (path, found) in enumerate(
-        probabilities(network, paths, winner.shape, lower), start=1
-    ):
+    levels: list[int] = []
+    found_of = probabilities(network, paths, winner.shape, lower, levels)
+    for done, (path, found) in enumerate(found_of, start=1):
         if isinstance(found, Unreadable):
             say(one_line(f"{path}: not an image that can be read, skipped: {found.reason}"))
         else:
@@ -128,6 +141,8 @@ def _print(winner: "Winner", paths: Sequence[Path], write: Any) -> int:
             shown("classifying images", done, len(paths))
     if write is _as_json:
         print("\n]" if read else "[]")
+    if dark := too_dark(levels):
+        say(f"warning: {dark}")
     return read
 
 

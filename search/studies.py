@@ -21,8 +21,9 @@ _EXPORT_EPILOG = f"""examples:
   {PROG} export mine --parquet mine.parquet
 
 --to writes the best model: model.safetensors, model.onnx, model.pt2 (torch.export),
-preprocessing.json and README.md, a model card that says how to load each. ONNX and torch.export
-take images as they are, uint8 [n, height, width, channels], any n, and give logits [n, classes].
+preprocessing.json and README.md, a model card with the code to prepare images and load each.
+ONNX and torch.export take images as they are, uint8 [n, height, width, channels], any n, and give
+logits [n, classes].
 --csv and --parquet write a row per trial to FILE, and a row per epoch beside it as FILE-curves."""
 
 

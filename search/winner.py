@@ -10,8 +10,11 @@ from search.catalog import find
 from search.data_option import spec_of
 from search.errors import StudyFailed
 from search.experiment import Experiment
-from search.folder import chosen
+from search.folder import CHOSEN, chosen
 from search.manifest import read_manifest
+from search.overview import confirmed
+from search.plan import repeats
+from search.progress import say
 from search.weights import weights_of
 from trainables.data.source import DataSpec
 from trainables.errors import TrellisError
@@ -46,6 +49,15 @@ class Winner:
     def config(self) -> dict[str, Any]:
         """Its configuration."""
         return dict(self.best["config"])
+
+    @property
+    def name(self) -> str:
+        """Which trial of what it is, and how good on validation, in words."""
+        from analysis.frames import model_name
+
+        sweep = repeats(self.manifest["budget"])
+        accuracy = f"{self.best['val_accuracy']:.4f}"
+        return f"{model_name(self.best, sweep)}, validation accuracy {accuracy}"
 
     @property
     def classes(self) -> list[str]:
@@ -106,6 +118,11 @@ def read_winner(folder: Path, data_dir: Path | None = None) -> Winner:
     manifest = read_manifest(folder / "study.json")
     experiment = find(manifest["experiment"])
     best = _read_best(chosen(folder)[0])
+    if not best.get("confirmed") and (confirmed(folder) or {}).get("recommended") is not None:
+        say(
+            f"note: {CHOSEN[0]} or {CHOSEN[1]}, of what search.confirm recommends, is missing: "
+            "the best trial of the search is used"
+        )
     data = manifest["data"]
     shape = _shape(experiment, spec_of(data, data_dir), best["config"], data.get("image"))
     return Winner(folder, experiment, manifest, best, shape, data_dir)

@@ -17,6 +17,7 @@ from search import kills
 from search.catalog import find
 from search.disk import is_full, what_to_free
 from search.doing import Doing
+from search.errors import is_out_of_memory
 from search.folder import ERROR_NAME
 from search.passed import CROWDED, MEMORY, NO_ROOM, NOTES, NUMBER, OUTCOME, RUNNING
 from search.remote import StoreFailed
@@ -111,7 +112,7 @@ class Worker:
         except TooLarge as error:
             return _ended("infeasible", f"predicted: {error}")
         except Exception as error:
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 return self._without_memory(error)
             if is_full(error):  # told by words: the error itself stays in this process
                 return _ended(NO_ROOM, what_to_free(error, self._folder.parents[1]))
@@ -208,14 +209,6 @@ def _node() -> str:
     import ray
 
     return str(ray.get_runtime_context().get_node_id()) if ray.is_initialized() else ""
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if "torch" not in sys.modules:
-        return isinstance(error, MemoryError)
-    from trainables.device import is_out_of_memory
-
-    return is_out_of_memory(error)
 
 
 def _taken_by_others(error: BaseException, memory_mb: float | None) -> bool:

@@ -179,6 +179,8 @@ def load_weights(path: Path) -> dict[str, Any]:
     except OSError:
         raise
     except Exception as error:  # a damaged file raises nearly anything
+        if is_out_of_memory(error):
+            raise
         raise TrellisError(
             f"{path} is damaged: no file of tensors that can be read safely "
             f"({type(error).__name__}); restore it, or train again"

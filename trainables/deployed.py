@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor, nn
 
 from trainables.data.cache import resize
-from trainables.data.folder_images import decode
+from trainables.data.folder_images import decode, highest
 from trainables.data.parallel import in_order
 from trainables.evaluation import evaluation_batch_size
 
@@ -52,10 +52,13 @@ class Deployed(nn.Module):
         return self.network(images.permute(0, 3, 1, 2).float() / 255).float()  # type: ignore[no-any-return]
 
 
-def load_image(path: Path, shape: Shape) -> NDArray[np.uint8] | Unreadable:
+def load_image(
+    path: Path, shape: Shape, levels: list[int] | None = None
+) -> NDArray[np.uint8] | Unreadable:
     """Return a file's image as the network takes it, or why there is none.
 
-    Decompression bombs are refused by their header, before they are unpacked.
+    Decompression bombs are refused by their header, before they are unpacked. `levels` gets the
+    highest value of an image of 16 bits: see `trainables.data.folder_images.too_dark`.
     """
     try:
         if not path.is_file():  # a pipe would never end
@@ -64,7 +67,11 @@ def load_image(path: Path, shape: Shape) -> NDArray[np.uint8] | Unreadable:
             return Unreadable("is a folder" if path.is_dir() else "is no regular file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow warns of, `decode` refuses
-            return fitted(decode(path.read_bytes()), shape)
+            data = path.read_bytes()
+            image = decode(data)
+            if levels is not None and (level := highest(data, image)) is not None:
+                levels.append(level)
+            return fitted(image, shape)
     except UnidentifiedImageError:
         return Unreadable("no kind of image that is known")
     except MemoryError:  # which says nothing of the image
@@ -89,17 +96,22 @@ def fitted(image: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint8]:
 
 @torch.inference_mode()
 def probabilities(
-    network: Deployed, paths: Iterable[Path], shape: Shape, lower: AbstractContextManager[object]
+    network: Deployed,
+    paths: Iterable[Path],
+    shape: Shape,
+    lower: AbstractContextManager[object],
+    levels: list[int] | None = None,
 ) -> Iterator[tuple[Path, NDArray[np.float32] | Unreadable]]:
     """Yield every path, in order, with the probability of each class [classes].
 
-    As many images at once as an evaluation takes; the next are decoded meanwhile.
+    As many images at once as an evaluation takes; the next are decoded meanwhile. `levels` gets
+    the highest value of each one of 16 bits.
     """
     network.eval()
     device = next(network.parameters()).device
 
     def loaded(path: Path) -> tuple[Path, NDArray[np.uint8] | Unreadable]:
-        return path, load_image(path, shape)
+        return path, load_image(path, shape, levels)
 
     size = min(64, evaluation_batch_size(shape.height * shape.width * shape.channels))
     coming = in_order(loaded, paths)

@@ -23,6 +23,8 @@ def parts(text: str) -> dict[str, int]:
 def test_the_published_lenet(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lenet_beans"]) == 0
     output = capsys.readouterr().out
+    heading = "lenet_beans, for images of 299x299 with 3 channels in 3 classes, as published"
+    assert output.splitlines()[0] == heading
     rows = table(output)
     # Per layer as published; the shapes by hand: 299 -> 295 -> 147 -> 143 -> 71 -> 67.
     assert rows["conv1"][2:4] == ["295x295x6", "456"]

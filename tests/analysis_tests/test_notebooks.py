@@ -58,6 +58,8 @@ def test_the_variable_chooses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert chosen(["one"]) == [one]  # found from a folder below
     monkeypatch.setenv("TRELLIS_STUDIES", os.pathsep.join(["two", str(one)]))
     assert chosen(["other"]) == [two, one]
+    monkeypatch.setenv("TRELLIS_STUDIES", "results/one")  # from where the kernel was started
+    assert chosen([]) == [one]
     monkeypatch.setenv("TRELLIS_STUDIES", "three")
     with pytest.raises(TrellisError, match="no study 'three'"):
         chosen([])

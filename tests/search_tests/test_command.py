@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from search.command import Parser, ended, printed
 from tests.search_tests.toy import PRESETS, Plan, begin, drive
@@ -121,3 +122,24 @@ def test_a_secret_in_a_place_of_studies_is_refused_and_not_printed(
     told = capsys.readouterr().err
     assert "argument --results-dir: holds a key, which would be written" in told
     assert "hidden" not in told
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 MiB")]
+)
+def test_memory_that_runs_out_is_one_line(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> int:
+        raise error
+
+    assert ended("x", work) == 1
+    assert capsys.readouterr().err.startswith("x: out of memory: end what else uses it; ")
+
+
+def test_another_error_keeps_its_traceback() -> None:
+    def work() -> int:
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        ended("x", work)

@@ -175,13 +175,15 @@ def test_a_search_without_a_finished_trial(
 
 
 def test_the_way_on_names_another_ray_and_place() -> None:
-    def way(*words: str) -> str:
-        return " ".join(confirmation._again(build_parser().parse_args(["mine", *words]), 4))
+    def way(*words: str, seeds: int | None = None) -> str:
+        given = build_parser().parse_args(["mine", *words])
+        return " ".join(confirmation._again(given, 4, seeds))
 
     assert way() == "python -m search.confirm mine --top 4"
+    assert way(seeds=10) == "python -m search.confirm mine --top 4 --seeds 10"
     old = {"command": ["python", "-m", "search.confirm", "mine", "--top", "3"]}
     assert (confirmation._top_of(old), confirmation._top_of({"command": ["x"]})) == ("3", None)
-    unknown = confirmation._again(build_parser().parse_args(["mine"]), None)
+    unknown = confirmation._again(build_parser().parse_args(["mine"]), None, None)
     assert " ".join(unknown) == "python -m search.confirm mine"
     assert way("--results-dir", "r", "--address", "auto", "--concurrent", "2") == (
         "python -m search.confirm mine --top 4 --results-dir r --concurrent 2 --address auto"

@@ -4,7 +4,7 @@ import pytest
 
 from search.data_option import absolute, check_there, data_at_hand, data_spec, spec_of
 from search.errors import UsageError
-from trainables.data import open_data
+from trainables.data import folder_scan, open_data, tfds_directory
 from trainables.data.source import DataSpec
 from trainables.errors import TrellisError
 
@@ -101,6 +101,23 @@ def test_data_that_is_not_there_is_not_downloaded(kind: str, here: Path) -> None
     with pytest.raises(TrellisError, match=r"/old has no beans: --data-dir says where it is$"):
         data_at_hand(told)
     assert list(place.iterdir()) == []  # no lock of a preparation
+
+
+def test_data_that_may_not_be_read_is_no_fault_of_what_is_written(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(folder_scan, "_scan", closed)
+    told = {"dataset": "beans", "kind": "folder", "location": str(here), "fingerprint": "f"}
+    with pytest.raises(TrellisError, match=r"cannot read .*: Permission denied$"):
+        data_at_hand(told)
+    monkeypatch.setattr(tfds_directory, "prepared_directory", closed)
+    with pytest.raises(
+        TrellisError, match=r"cannot be read: Permission denied; --data-dir takes another place"
+    ):
+        data_at_hand(told | {"kind": "tfds"})
 
 
 def test_other_data_than_the_study_had_is_refused() -> None:

@@ -16,10 +16,10 @@ from search.judging import (
     Court,
     discard_weights,
     judge,
-    keep_recommended,
     openings,
     read_rows,
 )
+from search.recommended import keep_recommended
 from search.records import Record
 from tests.search_tests.toy import DATA, EXPERIMENT, row
 from trainables.data.source import silent
@@ -88,6 +88,17 @@ def test_rows_of_another_confirmation_are_not_taken_for_these(court: Court) -> N
     assert {r["config.drop"] for r in judge(court, contenders, changed, silent)} == {"0.2"}
 
 
+def test_rows_of_weights_that_were_trained_anew_are_made_anew(court: Court) -> None:
+    """Seeds follow from the study's: a confirmation that is begun anew has the same ones."""
+    judge(court, CONTENDERS, RECORDS, silent)
+    court.asked.clear()  # type: ignore[attr-defined]
+    lower = replace(RECORDS[2], rows=({**RECORDS[2].rows[0], "val_loss": 0.123},))
+    rows = judge(court, CONTENDERS, [*RECORDS[:2], lower, RECORDS[3]], silent)
+    assert court.asked == [(2, "best.pt"), (2, "last.pt")]  # type: ignore[attr-defined]
+    assert [row["val_loss"] for row in rows if row["trial"] == "2"] == ["0.123"]
+    assert len(openings(court.opened)) == 2
+
+
 def test_rows_that_are_kept_get_the_number_that_their_configuration_has_now(court: Court) -> None:
     judge(court, CONTENDERS, RECORDS, silent)
     one, two = CONTENDERS
@@ -141,6 +152,50 @@ def test_the_model_to_use_is_the_best_seed_of_the_recommended_one(court: Court) 
     assert not list(court.trials.glob("trials/*/*.pt"))
     keep_recommended(court, rows, RECORDS, 1)  # once more: its file stays
     assert float(torch.load(weights, weights_only=True)["model"]["w"]) == 2
+
+
+@pytest.mark.parametrize("damaged", [None, "{"])
+def test_what_tells_of_kept_weights_is_mended(damaged: str | None, court: Court) -> None:
+    rows = judge(court, CONTENDERS, RECORDS, silent)
+    keep_recommended(court, rows, RECORDS, 1)
+    discard_weights(court, rows)
+    about, weights = chosen(court.root)
+    whole = about.read_text()
+
+    def again(of: Record) -> str:
+        about.unlink() if damaged is None else about.write_text(damaged)
+        best = of.best_row
+        state = torch.load(weights, weights_only=True)
+        torch.save(
+            {**state, **{name: best[name] for name in ("epoch", *judging.AT_BEST)}}, weights
+        )
+        keep_recommended(court, rows, RECORDS, 1)
+        return about.read_text() if about.exists() else "missing"
+
+    assert again(RECORDS[2]) == whole
+    assert again(RECORDS[0]) == (damaged or "missing")  # other weights are none to tell of
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("configuration;trial;seed\n1;2;3\n", "lacks columns; was it saved by another program"),
+        ("configuration,trial\n1,\0\n", "confirm.csv is damaged"),
+        ("configuration,trial\n1,\udcff\n", "confirm.csv is damaged: 'utf-8' codec"),
+    ],
+)
+def test_a_damaged_table_is_told(text: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "confirm.csv"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(StudyFailed, match=told):
+        read_rows(path)
+
+
+@pytest.mark.parametrize("text", ["[", "3"])
+def test_a_damaged_list_of_openings_is_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / "test_opened.json").write_text(text)
+    with pytest.raises(StudyFailed, match=r"test_opened\.json is damaged"):
+        openings(tmp_path / "test_opened.json")
 
 
 def test_none_is_recommended_where_no_seeds_are_shared(court: Court) -> None:

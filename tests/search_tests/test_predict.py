@@ -1,5 +1,6 @@
 """search.predict: the same answers as in training, whatever files it is given."""
 
+import codecs
 import csv
 import io
 import json
@@ -184,6 +185,49 @@ def test_a_name_that_is_no_utf_8_is_printed_as_it_is(
     head, line = capsysbinary.readouterr().out.splitlines()
     assert head == b"image,class,probability"
     assert line.startswith(image + b",kind ")
+
+
+def test_a_path_that_cannot_be_looked_at_is_skipped(
+    lenet: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, lenet, images / "kind 0" / "0.png", "x" * 300)
+    assert (code, len(out.splitlines())) == (0, 2)
+    assert "xxx: not an image that can be read, skipped: OSError: [Errno 36]" in err
+
+
+def test_a_class_that_the_terminal_has_no_letters_for_is_escaped() -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="trellis", newline="")
+    codecs.register_error("trellis", predict._as_bytes)
+    out.write("bl\udce4tter,Bl\u00e4tter \u5065\u5eb7\n")
+    out.flush()
+    assert out.buffer.getvalue() == b"bl\xe4tter,Bl\\xe4tter \\u5065\\u5eb7\n"  # type: ignore[attr-defined]
+
+
+def test_nearly_black_16_bit_images_are_told(
+    lenet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    Image.fromarray(values).save(tmp_path / "dark.png")
+    Image.fromarray(values * 16).save(tmp_path / "whole.png")
+    told = "warning: the 16-bit images use values up to 4095 of 65535 and would be nearly black"
+    assert told in run(capsys, lenet, tmp_path / "dark.png")[2]
+    assert told not in run(capsys, lenet, tmp_path / "dark.png", tmp_path / "whole.png")[2]
+
+
+def test_it_says_which_model_it_asks(
+    lenet: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = images / "kind 0" / "0.png"
+    best = json.loads((lenet / "best.json").read_text())
+    trial = f"model: trial {best['trial']}, validation accuracy {best['val_accuracy']:.4f}\n"
+    err = run(capsys, lenet, image)[2]
+    assert trial in err
+    assert "note: confirm" not in err
+    lost = shutil.copytree(lenet, tmp_path / "lost")
+    (lost / "confirm.json").write_text('{"recommended": 2, "configurations": []}')
+    err = run(capsys, lost, image)[2]
+    assert "note: confirm_best.json or confirm.pt, of what search.confirm recommends, is" in err
+    assert trial in err
 
 
 @pytest.mark.parametrize(("option", "out"), [([], ""), (["--json"], "[]\n")])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables.data.folder_images import Checked, Outcome, Oversized, check, decode
+from trainables.data.folder_images import Checked, Outcome, Oversized, check, decode, too_dark
 from trainables.data.folder_scan import MIN_IMAGES, Layout, listed, scan, too_few
 from trainables.data.folder_split import assign
 from trainables.data.parallel import in_order
@@ -29,10 +29,6 @@ class Entry:
     path: str  # relative to the folder, with forward slashes
     label: int
     digest: bytes  # SHA-256 of the file
-
-
-# Of 12-bit values in 16 bits the high byte, which is used, has 16 levels.
-_LEAST_OF_16_BITS = 4096
 
 
 @dataclass(frozen=True)
@@ -110,11 +106,8 @@ def _check_levels(checked: Mapping[str, Outcome]) -> None:
     """Refuse 16-bit images of which only the lowest values are in use: they would be black."""
     read = [each for each in checked.values() if isinstance(each, Checked)]
     deep = [each.most for each in read if each.most is not None]
-    if deep and max(deep) < _LEAST_OF_16_BITS:
-        raise DataError(
-            f"the 16-bit images use values up to {max(deep)} of 65535 and would be nearly black; "
-            "scale them to the whole range, or save them with 8 bits"
-        )
+    if dark := too_dark(deep):
+        raise DataError(dark)
 
 
 def _usable(

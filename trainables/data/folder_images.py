@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 # EPS runs Ghostscript, WMF needs Windows, the others are stubs for decoders that Pillow lacks.
 _REFUSED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+# Of 12-bit values in 16 bits the high byte, which is used, has 16 levels.
+_LEAST_OF_16_BITS = 4096
 _ALPHA = {"RGBA", "LA", "PA"}
 
 
@@ -84,7 +86,7 @@ def decode(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(_rgb(_turned(image)))
 
 
-def _most(data: bytes, pixels: NDArray[np.uint8]) -> int | None:
+def highest(data: bytes, pixels: NDArray[np.uint8]) -> int | None:
     """Return the highest value of a 16-bit image, which was decoded to `pixels`; None for others.
 
     Of 16-bit colours Pillow decodes the high byte alone.
@@ -93,6 +95,19 @@ def _most(data: bytes, pixels: NDArray[np.uint8]) -> int | None:
         if _is_deep(image):
             return int(np.asarray(image).max())
         return int(pixels.max()) << 8 | 0xFF if ";16" in str(image.tile) else None
+
+
+def too_dark(levels: Sequence[int]) -> str | None:
+    """Say so where 16-bit images, by their `highest`, use only the lowest values; None if not.
+
+    Decoded to 8 bits they are nearly black.
+    """
+    if not levels or max(levels) >= _LEAST_OF_16_BITS:
+        return None
+    return (
+        f"the 16-bit images use values up to {max(levels)} of 65535 and would be nearly black; "
+        "scale them to the whole range, or save them with 8 bits"
+    )
 
 
 def _is_deep(image: Image.Image) -> bool:
@@ -153,7 +168,7 @@ def _check(path: Path) -> Outcome:
             data = path.read_bytes()
             pixels = decode(data)
             digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).digest()
-            file, most = hashlib.sha256(data).digest(), _most(data, pixels)
+            file, most = hashlib.sha256(data).digest(), highest(data, pixels)
             _known[key] = Checked(file, digest, pixels.shape, most)
         return _known[key]
     except MemoryError:  # says nothing of the image: other data would come of leaving it out

@@ -54,10 +54,10 @@ def scan(root: Path) -> Layout:
     Raises:
         DataError: one line for each mistake of the folder.
     """
-    if not root.is_dir():
-        found = "is not a folder" if root.exists() else "does not exist"
-        raise DataError(f"{root} {found}; give a folder with one sub-folder per class")
     try:
+        if not root.is_dir():
+            found = "is not a folder" if root.exists() else "does not exist"
+            raise DataError(f"{root} {found}; give a folder with one sub-folder per class")
         return _scan(root)
     except OSError as error:
         raise DataError(f"cannot read {error.filename or root}: {error.strerror}") from error
