@@ -6,6 +6,7 @@ Ray reads all of it from the environment, so `grant` must come before Ray is imp
 import functools
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -73,6 +74,12 @@ def _place() -> str:
 def private_folder() -> Path:
     """Return a folder that only this user can enter; it is removed when this process ends."""
     return Path(_folder().name)
+
+
+def remove_private_folder() -> None:
+    """Remove it now, where this process ends in a way that skips what is due at its end."""
+    if _folder.cache_info().currsize:
+        shutil.rmtree(_folder().name, ignore_errors=True)
 
 
 @functools.cache

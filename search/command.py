@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from search.errors import (
+    EXIT_DONE,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_USAGE,
@@ -17,7 +18,9 @@ from search.errors import (
     exit_code,
     is_out_of_memory,
 )
+from search.interrupts import EndEarly
 from search.places import place
+from search.progress import say
 from trainables.errors import TrellisError
 
 _OUT_OF_MEMORY = (
@@ -97,20 +100,20 @@ def ended(prog: str, work: Callable[[], int]) -> int:
         except TrellisError as error:
             lines = error.mistakes if isinstance(error, UsageError) else str(error).splitlines()
             for text in lines:
-                print(f"{prog}: {text}", file=sys.stderr)
+                say(f"{prog}: {text}")
             return exit_code(error)
         except _NotPrinted:
             raise
         except OSError as error:  # a file in the way, a disk that is full
-            print(f"{prog}: {one_line(str(error))}", file=sys.stderr)
+            say(f"{prog}: {one_line(str(error))}")
             return EXIT_FAILED
-        except KeyboardInterrupt:
-            print(f"\n{prog}: interrupted", file=sys.stderr)
-            return EXIT_INTERRUPTED
+        except (EndEarly, KeyboardInterrupt) as end:
+            say(f"\n{prog}: {getattr(end, 'reason', 'interrupted')}")
+            return EXIT_DONE if isinstance(end, EndEarly) and end.asked_for else EXIT_INTERRUPTED
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            print(f"{prog}: {_OUT_OF_MEMORY}", file=sys.stderr)
+            say(f"{prog}: {_OUT_OF_MEMORY}")
             return EXIT_FAILED
 
     return printed(prog, told)
@@ -134,13 +137,16 @@ def printed(prog: str, work: Callable[[], int]) -> int:
     if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
         stream.reconfigure(errors="backslashreplace")
     sys.stdout = _Watched(stream)
+    code = EXIT_FAILED
     try:
         code = work()
         sys.stdout.flush()
     except _NotPrinted as error:
         _throw_away(stream)
+        if code == EXIT_INTERRUPTED:  # by the end of the terminal, for one
+            return code
         if not isinstance(error.__cause__, BrokenPipeError):
-            print(f"{prog}: cannot write to stdout: {error.strerror}", file=sys.stderr)
+            say(f"{prog}: cannot write to stdout: {error.strerror}")
         return EXIT_FAILED
     finally:
         sys.stdout = stream

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from search import access
-from search.errors import EXIT_FAILED, EXIT_INTERRUPTED, StudyFailed, last_line
+from search.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, StudyFailed, last_line
 from search.gpus import usable_gpus
 from search.interrupts import EndEarly, Interrupts
 from search.local import Local, paths
@@ -67,7 +67,7 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
 def _connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
     import ray._private.utils
 
-    server = ServerWatch(None, interrupts.end, _leave)
+    server, code = ServerWatch(None, interrupts.end, _leave), EXIT_FAILED
     local = Local(_early(request), request.experiment.name) if request.address == "local" else None
     try:
         try:
@@ -83,8 +83,9 @@ def _connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
         try:
             yield
         except EndEarly as end:
-            if server.lost:
+            if end.reason == server.reason:
                 raise StudyFailed(end.reason) from None
+            code = EXIT_DONE if end.asked_for else EXIT_INTERRUPTED
             raise
     finally:
         with interrupts.deferred():
@@ -93,8 +94,8 @@ def _connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
                 if local:
                     local.over(wait=not server.lost)
             finally:
-                if server.lost:
-                    atexit.register(_leave)
+                if server.lost:  # a signal may have gone to all processes
+                    atexit.register(_leave, code)
                 else:
                     _shut_down(local, interrupts)
 
@@ -129,6 +130,7 @@ def _leave(code: int = EXIT_FAILED) -> None:
         for group in list(node.all_processes.values()) if node else ():
             for each in group:
                 each.process.kill()
+    access.remove_private_folder()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, RuntimeError):  # one that was being written to
             stream.flush()

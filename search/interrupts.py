@@ -61,8 +61,11 @@ class Interrupts:
         return shown
 
     def end(self, reason: str) -> None:
-        """Let the next `check` end the search; may be called from another thread."""
-        self._reason = reason
+        """Let the next `check` end the search; may be called from another thread.
+
+        A signal that came before counts for more.
+        """
+        self._reason = self._reason or reason
 
     def over(self) -> None:
         """Hear of no signal any more: all is done, and the user is about to be told so."""

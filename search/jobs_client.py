@@ -153,10 +153,23 @@ class Cluster:
             return self._client.stop_job(name)
 
     def wait(self, name: str) -> Any:
-        """Return a job's details once it has ended."""
-        while not (details := self.job(name)).status.is_terminal():
+        """Return a job's details once it has ended.
+
+        Raises:
+            UsageError: the cluster has not answered for a minute.
+        """
+        heard = time.monotonic()
+        while True:
+            try:
+                details = self.job(name)
+            except UsageError:  # one answer that fails is no end of the job
+                if time.monotonic() - heard > _PATIENCE_S:
+                    raise
+            else:
+                heard = time.monotonic()
+                if details.status.is_terminal():
+                    return details
             time.sleep(0.5)
-        return details
 
     def follow(self, name: str, output: IO[str]) -> Any:
         """Copy what a job prints to `output` until it ends; return its details then.

@@ -57,7 +57,8 @@ def brought_up(
         if follower.is_alive():
             follower.join()
         if not withdrawn.is_set():  # by now the request may be another job's
-            with contextlib.suppress(ConnectionError), _joined(address):
+            # Ray raises anything where the cluster is gone; how the study ended is what counts.
+            with contextlib.suppress(Exception), _joined(address):
                 _request({})
 
 

@@ -21,19 +21,37 @@ _SYSTEM = Path("/proc/vmstat")
 def counter(cgroups: Path = _CGROUPS, own: Path = _OWN, system: Path = _SYSTEM) -> Path | None:
     """Return the file that counts this process's kind: its control group, else the system.
 
-    The group comes first because the system's counter includes other containers. Version 1 of
-    control groups counts for each group by itself only, so there the system's is taken.
+    The group comes first because the system's counter includes other containers.
     """
     with contextlib.suppress(OSError):
         for line in own.read_text().splitlines():
-            number, _, path = line.split(":", 2)
+            number, controllers, path = line.split(":", 2)
             if number == "0":
-                groups = (cgroups / path.lstrip("/"), cgroups)
-                found = (group / "memory.events" for group in groups)
-                for file in found:
-                    if count(file) is not None:
-                        return file
+                found = _version_2(cgroups, path)
+            else:
+                found = _version_1(cgroups, path) if "memory" in controllers.split(",") else None
+            if found:
+                return found
     return system if count(system) is not None else None
+
+
+def _version_2(cgroups: Path, path: str) -> Path | None:
+    files = (group / "memory.events" for group in (cgroups / path.lstrip("/"), cgroups))
+    return next((file for file in files if count(file) is not None), None)
+
+
+def _version_1(cgroups: Path, path: str) -> Path | None:
+    """Return the counter of the victims in a group itself: it is told of no group above or below.
+
+    A container sees its own as the topmost one.
+    """
+    top = cgroups / "memory"
+    group = top / path.lstrip("/")
+    if not group.is_dir():
+        members = (top / "cgroup.procs").read_text().split()
+        group = top if str(os.getpid()) in members else group
+    file = group / "memory.oom_control"
+    return file if count(file) is not None else None
 
 
 def count(file: Path | str) -> int | None:
@@ -63,9 +81,10 @@ def note(folder: Path, node: str) -> None:
 class Kills:
     """Tells of each death whether it was for memory; every kill counted explains one death."""
 
-    def __init__(self, elsewhere: Callable[[str, str], int | None]) -> None:
-        """Read this host's counters; `elsewhere(node, file)` reads those of other nodes."""
+    def __init__(self, elsewhere: Callable[[str, str], int | None], node: str) -> None:
+        """Read the counters of this `node`; `elsewhere(node, file)` reads those of other nodes."""
         self._elsewhere = elsewhere
+        self._node = node
         self._explained: dict[tuple[str, str], int] = {}
 
     def explain(self, folder: Path) -> bool:
@@ -75,15 +94,15 @@ class Kills:
         """
         try:
             noted = json.loads((folder / NOTE_NAME).read_text(encoding="utf-8"))
-            host, file, before = noted["host"], noted["counter"], noted["kills"]
+            node, file, before = noted["node"], noted["counter"], noted["kills"]
         except (OSError, ValueError, KeyError, TypeError):
             return False
         if file is None or before is None:
             return False
-        here = host == socket.gethostname()
-        now = count(file) if here else self._elsewhere(noted["node"], file)
-        known = max(before, self._explained.get((host, file), 0))
+        # By Ray's name: machines may have been copied with the names of their hosts.
+        now = count(file) if node == self._node else self._elsewhere(node, file)
+        known = max(before, self._explained.get((node, file), 0))
         if now is None or now <= known:
             return False
-        self._explained[host, file] = known + 1
+        self._explained[node, file] = known + 1
         return True

@@ -115,6 +115,7 @@ def _tuner(
     from search.searcher import StudySearcher
     from search.stopper import StudyStopper
     from search.tolerance import count_elsewhere
+    from search.worker import own_node
 
     return tune.Tuner(
         tune.with_resources(Stands, _bundle(resources)),
@@ -123,7 +124,7 @@ def _tuner(
             metric="val_accuracy",
             mode="max",
             search_alg=StudySearcher(book, shared, deaths, Shares(resources, shared)),
-            scheduler=StudyStopper(book, deaths, Kills(count_elsewhere)),
+            scheduler=StudyStopper(book, deaths, Kills(count_elsewhere, own_node())),
             max_concurrent_trials=resources.concurrent,
             reuse_actors=True,
         ),

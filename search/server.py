@@ -29,6 +29,7 @@ class ServerWatch:
     ) -> None:
         """Watch from now on, in a thread."""
         self.lost = False
+        self.reason = ""
         self._server = server
         self._end = end
         self._leave = leave
@@ -37,8 +38,10 @@ class ServerWatch:
             threading.Thread(target=self._watch, name="server", daemon=True).start()
 
     def over(self) -> None:
-        """Watch no more: the study is left, or about to be."""
+        """Watch no more: the study is left, or about to be. `lost` is up to date then."""
         self._over.set()
+        if self._server is not None and self._server.poll() is not None:
+            self.lost = True
 
     def _watch(self) -> None:
         assert self._server is not None
@@ -47,12 +50,12 @@ class ServerWatch:
                 return
         if self._over.is_set():  # it was ended on purpose
             return
+        self.reason = f"Ray's control server died ({_how(self._server.returncode)})"
         self.lost = True
-        reason = f"Ray's control server died ({_how(self._server.returncode)})"
-        self._end(reason)
+        self._end(self.reason)
         # A driver that hangs in Ray hears of nothing. The study is whole on disk at any moment.
         if not self._over.wait(_PATIENCE_S):
-            say(f"{reason}, and nothing answers; the command to go on stands above")
+            say(f"{self.reason}, and nothing answers; the command to go on stands above")
             self._leave()
 
 

@@ -118,7 +118,10 @@ class Session:
             return self._dry_run(data)
         code = self._guarded(data)
         if self._opened is not None and not self._request.again:
-            show_result(self._request, self._opened.book, code, time.monotonic() - began)
+            # What ended it may have been the end of the terminal.
+            gone = (OSError,) if code == EXIT_INTERRUPTED else ()
+            with contextlib.suppress(*gone):
+                show_result(self._request, self._opened.book, code, time.monotonic() - began)
         return code
 
     def _guarded(self, data: Data) -> int:

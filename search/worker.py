@@ -171,7 +171,7 @@ class Worker:
     def _begin(self) -> Iterator[EpochResult]:
         job = self._assigned["job"]
         self._files.begin()
-        kills.note(self._folder, _node())
+        kills.note(self._folder, own_node())
         self._log.begins(self._assigned["config"], self._assigned["seed"], job["max_epochs"])
         self._files.keep()
         budget = Budget(
@@ -205,7 +205,8 @@ def _trainable(experiment: str) -> Callable[..., Any]:
     return found
 
 
-def _node() -> str:
+def own_node() -> str:
+    """Return Ray's name of the node that this process is on; "" without a Ray."""
     import ray
 
     return str(ray.get_runtime_context().get_node_id()) if ray.is_initialized() else ""

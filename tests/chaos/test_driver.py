@@ -159,12 +159,12 @@ def on_a_terminal_of_its_own(bench: Bench, *words: str) -> tuple[int, int]:
 @pytest.mark.timeout(1200)
 def test_ended_by_hand_in_every_way(bench: Bench, calm: Path, tally: Counter[str]) -> None:
     name = "by-hand"
-    bench.allow(name, 3)
+    bench.allow(name, 6)  # the first trial has ended: there is a table to show, and no terminal
     process, terminal = on_a_terminal_of_its_own(
         bench, "--study", name, "--concurrent", "1", *PLAN
     )
     since = time.monotonic()
-    while epochs_of(bench, name) < 3:
+    while epochs_of(bench, name) < 6:
         assert time.monotonic() - since < PATIENCE_S
         time.sleep(0.05)
         _drain(terminal)
@@ -193,6 +193,36 @@ def test_ended_by_hand_in_every_way(bench: Bench, calm: Path, tally: Counter[str
     output, _ = last.communicate(timeout=PATIENCE_S)
     assert last.returncode == 0, output
     compare(bench.results / name, calm, tally)
+
+
+@pytest.mark.timeout(1200)
+def test_a_signal_to_all_processes_at_once(bench: Bench, calm: Path, tally: Counter[str]) -> None:
+    """As batch systems and `timeout` send it: Ray's servers end with the driver."""
+    bench.allow("group", 6)
+    words = bench.command("--study", "group", "--concurrent", "1", *PLAN)
+    process = subprocess.Popen(
+        words,
+        cwd=bench.root,
+        env=bench.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for_epochs(bench, "group", 6, process)
+    started = descendants(process.pid)
+    os.killpg(process.pid, signal.SIGTERM)
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, output
+    assert "terminated: everything is kept" in output
+    assert "Traceback" not in output
+    assert (bench.results / "group" / "trials.csv").exists()
+    wait_until_gone(started)
+    tally["ended with all processes"] += 1
+    bench.let_go("group")
+    last = bench.run("--study", "group", "--resume")
+    assert last.returncode == 0, last.stderr
+    compare(bench.results / "group", calm, tally)
 
 
 def _drain(terminal: int) -> None:

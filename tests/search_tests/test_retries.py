@@ -167,7 +167,7 @@ def test_every_kill_that_was_counted_explains_one_death(counted: Path, tmp_path:
     noted = json.loads((one / "process.json").read_text())
     assert (noted["process"], noted["host"]) == (os.getpid(), socket.gethostname())
     assert (noted["kills"], noted["counter"]) == (4, str(counted))
-    told = Kills(here_only)
+    told = Kills(here_only, "node")
     assert not told.explain(one)
     counted.write_text("oom_kill 5\n")
     assert told.explain(one)
@@ -182,17 +182,15 @@ def test_a_death_on_another_node(
     memory: bool,
     counted: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kills.note(tmp_path, "n1")
-    monkeypatch.setattr(socket, "gethostname", lambda: "the-driver-s")
+    kills.note(tmp_path, "n1")  # of a host of the same name
     asked = []
 
     def elsewhere(node: str, file: str) -> int | None:
         asked.append((node, file))
         return there
 
-    assert Kills(elsewhere).explain(tmp_path) is memory
+    assert Kills(elsewhere, "n0").explain(tmp_path) is memory
     assert asked == [("n1", str(counted))]
 
 
@@ -200,7 +198,7 @@ def test_a_death_on_another_node(
 def test_without_a_note_nobody_knows(text: str | None, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "process.json").write_text(text)
-    assert not Kills(here_only).explain(tmp_path)
+    assert not Kills(here_only, "n").explain(tmp_path)
 
 
 def test_where_there_is_no_counter_nobody_knows(
@@ -208,7 +206,7 @@ def test_where_there_is_no_counter_nobody_knows(
 ) -> None:
     monkeypatch.setattr(kills, "counter", lambda: None)
     kills.note(tmp_path, "n")
-    assert not Kills(here_only).explain(tmp_path)
+    assert not Kills(here_only, "n").explain(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -218,6 +216,11 @@ def test_where_there_is_no_counter_nobody_knows(
         ("0::/outside\n", ("cg/memory.events", "vm"), "cg/"),
         ("0::/\n", ("vm",), "vm"),  # the root group has no counter
         ("4:memory:/x\n1:cpu:/\n", ("cg/memory.events", "vm"), "vm"),
+        ("4:memory:/x\n0::/\n", ("cg/memory/x/memory.oom_control", "vm"), "cg/memory/x/"),
+        ("4:memory:/far/x\n", ("cg/memory/memory.oom_control", "vm"), "cg/memory/"),
+        ("4:memory:/far/y\n", ("cg/memory/memory.oom_control", "vm"), "vm"),  # in a group below
+        ("2:cpu,memory:/x\n", ("cg/memory/x/memory.oom_control",), "cg/memory/x/"),
+        ("2:memory2:/x\n", ("cg/memory/x/memory.oom_control",), None),
         ("0::/\n", (), None),
         (None, ("vm",), "vm"),  # not Linux, or an old one
     ],
@@ -230,10 +233,15 @@ def test_the_counter_of_a_process(
         (tmp_path / name).write_text("nr_free 3\noom_kill 0\n")
     if own is not None:
         (tmp_path / "own").write_text(own)
+        if "memory" in own:
+            (tmp_path / "cg" / "memory").mkdir(parents=True, exist_ok=True)
+            members = f"1\n{os.getpid()}\n" if own.endswith("/far/x\n") else "1\n"
+            (tmp_path / "cg" / "memory" / "cgroup.procs").write_text(members)
     file = kills.counter(tmp_path / "cg", tmp_path / "own", tmp_path / "vm")
     expected = None if found is None else tmp_path / found
     if found is not None and found.endswith("/"):
-        expected = tmp_path / found / "memory.events"
+        events = "memory.oom_control" if "memory" in found else "memory.events"
+        expected = tmp_path / found / events
     assert file == expected
 
 
