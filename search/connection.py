@@ -44,6 +44,19 @@ _ENVIRONMENT = {
 }
 
 
+def prepare(address: str) -> None:
+    """Set what Ray reads from the environment; it must not have been imported before.
+
+    Raises:
+        UsageError: there is no token to join the Ray at `address` with.
+    """
+    access.grant(address)
+    # A start takes long on a busy machine; to join one that does not answer is to fail soon.
+    more = {"RAY_gcs_server_port_wait_time_s": "300"} if address == "local" else {}
+    wanted = {**_ENVIRONMENT, **more}
+    os.environ.update({k: v for k, v in wanted.items() if k not in os.environ})
+
+
 @contextlib.contextmanager
 def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
     """Start a local Ray, or join the one at the request's address; leave it afterwards.
@@ -52,8 +65,7 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
         StudyFailed: Ray cannot be started, or none answers at the address.
         UsageError: there is no token to join it with.
     """
-    access.grant(request.address)
-    os.environ.update({k: v for k, v in _ENVIRONMENT.items() if k not in os.environ})
+    prepare(request.address)
     if request.address == "local" and not room_for(FOR_RAY):
         raise StudyFailed(
             f"no Ray at local: it starts about {FOR_RAY} processes and threads, and there is no "

@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if wrong := _unfit():
         _say(f"search.submit: {wrong}")
         return EXIT_USAGE
+    from search.connection import prepare
     from search.run import main as run
 
     results = place_of(asked.results)
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = [*asked.words[1:], *places]  # the first word is "--"
     sys.argv = ["search.run", *words]  # study.json tells the command
     try:
+        prepare(address)
         with brought_up(address, asked.cpus, asked.gpus, _say):
             return run(words, way_on(asked))
     except TrellisError as error:  # run tells its own

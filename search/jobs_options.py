@@ -6,7 +6,7 @@ import io
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -237,6 +237,9 @@ def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
     asked.tensorboard, asked.mlflow = False, None  # whose packages are wanted there
     if arguments.mlflow is not None and (mistake := uri_mistake(arguments.mlflow)):
         wrong.append(f"--mlflow: {mistake}")
+    for name, place in _places_there(arguments):
+        if place and not place.startswith(("/", "~")):
+            wrong.append(f"{name}: must be an absolute path on the cluster")
     if re.fullmatch(r"folder:.+", arguments.data or "") and arguments.data_dir is None:
         asked.data = "embedded"
     if experiment is not None and experiment.pretrained and arguments.weights is not None:
@@ -250,6 +253,18 @@ def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
                 continue  # which is told, and without its password
             if arguments.cluster is not None or not line.startswith(what):
                 wrong.append(line.replace(what, f"--cluster {arguments.cluster}: ", 1))
+
+
+def _places_there(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """Yield the options that are paths: the folder of a job is Ray's own, and is lost with it."""
+    kind, _, folder = (arguments.data or "").partition(":")
+    weights = arguments.weights if arguments.weights != "random" else None
+    kinds = {"--data folder:": folder if kind == "folder" else "", "--weights": weights or ""}
+    for name, place in {**kinds, "--data-dir": arguments.data_dir or ""}.items():
+        yield f"{name}{' ' * (name[-1] != ':')}{place}", place
+    scheme, _, file = (arguments.mlflow or "").partition("://")
+    if scheme in ("sqlite", "file"):  # sqlite:////file is absolute, sqlite:///file is not
+        yield "--mlflow", file.removeprefix("/") if scheme == "sqlite" else file
 
 
 def check_cluster(text: str | None, wrong: Mistakes) -> str:

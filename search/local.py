@@ -5,7 +5,8 @@ begins when the trial does. Here the dashboard comes when somebody opens it.
 """
 
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,8 @@ from search.replaced import replaced
 
 # Workers have read their modules by then, on a calm machine.
 _LATER_S = 5.0
+# For Ray's processes to start.
+_PATIENCE_S = 300.0
 
 
 class Local:
@@ -45,6 +48,7 @@ class Local:
 
         begin, raylet, dashboard = Node.__init__, Node.start_raylet, Node.start_api_server
         asked: list[dict[str, Any]] = []
+        starting: list[Any] = []
 
         def begun(node: Any, ray_params: Any, *given: Any, **named: Any) -> None:
             # Beside another Ray the default, one port of the machine, is tried for 3.4 s in vain.
@@ -55,6 +59,7 @@ class Local:
 
         def while_waiting(node: Any, *given: Any, **named: Any) -> None:
             raylet(node, *given, **named)
+            starting.extend(each.process for each in node.all_processes["raylet"])
             # Takes a second, as do the agents that the raylet now waits for.
             import_tune()
 
@@ -67,7 +72,11 @@ class Local:
             "start_api_server": keep,
         }
         place = f"{access.DASHBOARD_HOST}:{self._dashboard.port}"
-        spawn = replaced(services, {"start_ray_process": self._spawn(services.start_ray_process)})
+        patient = {
+            "start_ray_process": self._spawn(services.start_ray_process),
+            "get_node": _patiently(services.get_node, starting),
+        }
+        spawn = replaced(services, patient)
         with replaced(Node, changed), spawn, _environment(self._modules):
             ray.init(**options, dashboard_port=self._dashboard.port)
         if self._workers:
@@ -138,6 +147,26 @@ class Local:
         self._changes.enter_context(replaced(_ActorClassCache, {"get": get}))
         places = {"PlacementGroupResourceManager": counted}
         self._changes.enter_context(replaced(tune_controller, places))
+
+
+def _patiently(get: Callable[..., Any], starting: Sequence[Any]) -> Callable[..., Any]:
+    """Return `get`, asked again while the processes that are `starting` live.
+
+    Ray itself gives a node half a minute to register, which a busy machine may need for imports.
+    """
+
+    def asked(*given: Any) -> Any:
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return get(*given)
+            except RuntimeError:  # not there yet
+                dead = any(each.poll() is not None for each in starting)
+                if dead or time.monotonic() > until:
+                    raise
+            time.sleep(0.1)
+
+    return asked
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The nodes of a cluster: what each has, and so what a trial gets of it."""
 
 import contextlib
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from search.nvidia_smi import refuses_to_share
 from search.progress import say
 from search.request import Request
 from search.resources import Asked, Machine, Resources, allot, check_nodes
-from search.room import Memory
+from search.room import TOO_LITTLE_MB, Memory
 
 _MIB = 2**20
 # A task waits so long for a part of a node's GPU, which trials of others may have taken.
@@ -110,12 +111,45 @@ def together(nodes: Sequence[Machine]) -> Machine:
     )
 
 
+def _with_room(nodes: Sequence[Machine], memory_per_trial: float | None) -> list[Machine]:
+    """Return the nodes on which a trial has the memory that it needs; tell of the others.
+
+    One small node would otherwise set the limit of all trials.
+
+    Raises:
+        UsageError: there is none.
+    """
+    least = TOO_LITTLE_MB if memory_per_trial is None else memory_per_trial
+
+    def has_mb(node: Machine) -> float:
+        if node.memory is None:
+            return math.inf
+        return node.memory.room_mb if memory_per_trial is None else node.memory.most_mb
+
+    roomy = [node for node in nodes if has_mb(node) >= least]
+    most = max((has_mb(node) for node in nodes if node.cpus), default=0.0)
+    if not any(node.cpus for node in roomy):
+        asked, way = "a trial needs", "end what holds the rest"
+        if memory_per_trial is not None:
+            asked, way = "--memory-per-trial:", "ask for less"
+        raise UsageError([f"{asked} {least:.0f}M, and no node has more than {most:.0f}M; {way}"])
+    for node in nodes:
+        if node.cpus and node not in roomy:
+            say(f"note: a node of {has_mb(node):.0f} MB is too small for trials, and gets none")
+    return roomy
+
+
 def divided(nodes: Sequence[Machine], asked: Asked) -> Resources:
     """Return the resources of a study on these nodes.
 
     On CPUs a trial may use what it gets on the node that has least for each of its trials.
+
+    Raises:
+        UsageError: on CPUs, no node has the memory for a trial.
     """
     found = allot(together(nodes), *asked)
+    if not found.gpus_per_trial:
+        nodes = _with_room(nodes, asked.memory_per_trial)
     alone = asked._replace(at_once=None)  # which counts the trials of all nodes
     here = [allot(node, *alone) for node in nodes if not check_nodes([node], found)]
     fits = sum(each.concurrent for each in here)

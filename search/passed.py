@@ -10,7 +10,8 @@ RUNNING = "running"
 # The worker's disk is full, or its store refuses: nothing wrong with the trial, but no trial can
 # go on.
 NO_ROOM = "no room"
-# Other programs hold the GPU's memory: nothing wrong with the trial, which is tried again.
-CROWDED = "crowded"
+# The machine is at fault: other programs hold its GPU's memory, or a disk does not answer. Nothing
+# wrong with the trial, which is tried again, there or elsewhere.
+OUTSIDE = "outside"
 # What a worker wants to be told to the user.
 NOTES = "notes"

@@ -7,8 +7,9 @@ more with no other beside it, and is infeasible if it dies of memory when alone.
 other trials wait meanwhile, on a cluster on all nodes: memory is predicted before a trial begins,
 so that this is rare. A trial that hangs is not tried again: it would hang for as long. The loss of
 a node, as of spot machines, does not count against a trial that had come further on it. A trial
-whose GPU other programs fill is tried again like one whose worker died; in the end the study ends,
-since that GPU would take one trial after the other, with nothing wrong with any.
+whose GPU other programs fill, or whose machine lacks what it needs, is tried again like one whose
+worker died; in the end the study ends, since that machine, which is free at once, would take one
+trial after the other, with nothing wrong with any.
 """
 
 from collections import Counter
@@ -24,14 +25,14 @@ RETRIES = 2
 class Death:
     """Why a worker died, in one line; whether for memory, as one that hung, or with its node.
 
-    Or why it lives and its trial is to be tried again: other programs crowd its GPU.
+    Or why it lives and its trial is to be tried again: the fault lies outside both.
     """
 
     cause: str
     memory: bool = False
     hung: bool = False
     node: bool = False
-    crowded: bool = False
+    outside: bool = False
 
 
 class Retries:
@@ -55,7 +56,7 @@ class Retries:
         `others` is how many trials ran beside it.
 
         Raises:
-            StudyFailed: other programs crowd its GPU, retries included; the trial stays open.
+            StudyFailed: what is wrong lies outside it, retries included; the trial stays open.
         """
         if death.hung:
             self._book.end(number, "failed", death.cause)
@@ -86,9 +87,8 @@ class Retries:
             return f"trial {number}: {death.cause}; it goes on from its last checkpoint"
         self._deaths[number] += 1
         if self._deaths[number] > RETRIES:
-            if death.crowded:
-                told = f"trial {number}: {death.cause}; nvidia-smi tells which they are"
-                raise StudyFailed(told)
+            if death.outside:
+                raise StudyFailed(f"trial {number}: {death.cause}")
             self._book.end(number, "failed", f"{death.cause}, retries included")
             self.ended(number)
             return None

@@ -18,6 +18,7 @@ from search.live import Progress
 from search.request import Request
 from search.resources import Resources
 from search.retries import Death
+from search.same_code import code_digest
 from search.shares import Shares
 from search.watch import Watch
 from trainables.budget import Weights
@@ -48,6 +49,8 @@ def job(
         "weights": weights,
         "keep_last": request.plan.repeats,
         "store": store,
+        # Of one machine there is one copy.
+        "code": None if request.address == "local" else code_digest(),
     }
 
 

@@ -10,7 +10,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from search.book import Book
 from search.errors import StudyFailed
 from search.kills import Kills
-from search.passed import CROWDED, NO_ROOM, NOTES, NUMBER, OUTCOME, RUNNING
+from search.passed import NO_ROOM, NOTES, NUMBER, OUTCOME, OUTSIDE, RUNNING
 from search.progress import say
 from search.retries import Death
 
@@ -62,8 +62,8 @@ class StudyStopper(FIFOScheduler):
         self._say_notes(trial, result)
         if outcome == NO_ROOM:
             raise StudyFailed(error)
-        if outcome == CROWDED:  # the searcher decides, as if the worker had died
-            self._deaths[trial.trial_id] = Death(error, crowded=True)
+        if outcome == OUTSIDE:  # the searcher decides, as if the worker had died
+            self._deaths[trial.trial_id] = Death(error, outside=True)
             return
         self._book.end(trial.config[NUMBER], outcome, error)
 

@@ -5,6 +5,7 @@ import functools
 import gc
 import logging
 import os
+import socket
 import sys
 import time
 import traceback
@@ -19,15 +20,16 @@ from search.disk import is_full, what_to_free
 from search.doing import Doing
 from search.errors import is_out_of_memory
 from search.folder import ERROR_NAME
-from search.passed import CROWDED, MEMORY, NO_ROOM, NOTES, NUMBER, OUTCOME, RUNNING
+from search.passed import MEMORY, NO_ROOM, NOTES, NUMBER, OUTCOME, OUTSIDE, RUNNING
 from search.remote import StoreFailed
 from search.trial_files import TrialFiles
 from search.trial_log import TrialLog
 from trainables.budget import Budget, Diverged, EpochResult, TooLarge
-from trainables.errors import DataError, WeightsError
+from trainables.errors import DataError, DeviceError, WeightsError
 
-# So long a trial waits before it is tried again whose GPU others fill: they may be through soon.
-CROWDED_S = 20.0
+# So long a trial waits before it is tried again whose GPU others fill, or whose machine is at
+# fault: that may be over soon, and of many machines another may take it.
+OUTSIDE_S = 20.0
 
 
 class _Notes(logging.Handler):
@@ -118,8 +120,12 @@ class Worker:
                 return _ended(NO_ROOM, what_to_free(error, self._folder.parents[1]))
             if isinstance(error, StoreFailed):
                 return self._without_store(error)
+            if isinstance(error, _OtherCode):
+                return _ended(NO_ROOM, str(error))
             if isinstance(error, DataError | WeightsError):  # all later trials would fail of it
                 return _ended(NO_ROOM, _line(error))
+            if isinstance(error, OSError | DeviceError | _NotImported):
+                return self._without_machine(error)
             self._keep_traceback(_line(error))
             if "CUDA error" in str(error):
                 # The process has lost its GPU context: every later trial in it would fail too.
@@ -134,9 +140,18 @@ class Worker:
         line = _line(error)
         if _taken_by_others(error, self._assigned[MEMORY]):
             self._let_go(error)
-            time.sleep(CROWDED_S)
-            return _ended(CROWDED, f"other programs hold its GPU's memory: {line}")
+            who = "other programs hold its GPU's memory (nvidia-smi tells which they are)"
+            time.sleep(OUTSIDE_S)
+            return _ended(OUTSIDE, f"{who}: {line}")
         return _ended("infeasible", f"out of memory: {line}")
+
+    def _without_machine(self, error: Exception) -> dict[str, Any]:
+        """End the trial as one that this machine cannot train; another may, or this one later."""
+        line = f"machine {socket.gethostname()} is at fault: {_line(error)}"
+        self._log.add(f"{line}\n{traceback.format_exc()}")
+        self._results = None
+        time.sleep(OUTSIDE_S)
+        return _ended(OUTSIDE, line)
 
     def _let_go(self, error: Exception) -> None:
         """Free what the trial holds, its network and batch: others may wait for it."""
@@ -170,6 +185,7 @@ class Worker:
 
     def _begin(self) -> Iterator[EpochResult]:
         job = self._assigned["job"]
+        _check_code(job.get("code"))
         self._files.begin()
         kills.note(self._folder, own_node())
         self._log.begins(self._assigned["config"], self._assigned["seed"], job["max_epochs"])
@@ -188,8 +204,31 @@ class Worker:
             progress=self._files.telling(Doing(self._folder)),
             memory_mb=self._assigned[MEMORY],
         )
-        trainable = _trainable(job["experiment"])
+        try:
+            trainable = _trainable(job["experiment"])
+        except ImportError as error:
+            raise _NotImported(str(error)) from error
         return iter(trainable(self._assigned["config"], job["data"], budget))
+
+
+class _OtherCode(Exception):
+    """This machine would train another study than the driver's."""
+
+
+def _check_code(expected: str | None) -> None:
+    if expected is None:
+        return
+    from search.same_code import code_digest
+
+    if expected != code_digest():
+        raise _OtherCode(
+            f"machine {socket.gethostname()} has other code of this project than the driver, or "
+            "other versions of torch and numpy: bring it up to date"
+        )
+
+
+class _NotImported(Exception):
+    """What every trial needs is not installed here, or is broken."""
 
 
 @functools.cache

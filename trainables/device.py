@@ -19,7 +19,7 @@ from trainables import cpu, cuda
 from trainables.budget import ALLOCATOR_MARGIN, Budget
 from trainables.cuda import can_compute
 from trainables.eager import spare_compiler
-from trainables.errors import TrellisError
+from trainables.errors import DeviceError
 
 _log = logging.getLogger(__name__)
 _MIB = 2**20
@@ -54,7 +54,7 @@ def choose_device(budget: Budget) -> torch.device:
         return torch.device("cpu")
     found = can_compute()
     if budget.device == "cuda" and not found:
-        raise TrellisError(
+        raise DeviceError(
             f"device cuda: torch {torch.__version__} sees no GPU here that it can use; "
             "use auto or cpu"
         )

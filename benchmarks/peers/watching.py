@@ -66,16 +66,29 @@ class Family:
 
     def end(self) -> None:
         """End those who still run: Ray's and others' servers of this run, the latest too."""
-        self.look()
-        left = [each for each in self.members.values() if each.is_running()]
+        left = self._held()
         for process in left:
             with contextlib.suppress(psutil.Error):
                 process.terminate()
+                process.resume()
         _, stubborn = psutil.wait_procs(left, timeout=5)
         for process in stubborn:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(stubborn, timeout=60)
+
+    def _held(self) -> list[psutil.Process]:
+        """Stop those who run, and those whom they have started meanwhile; return all."""
+        held: dict[int, psutil.Process] = {}
+        while True:
+            self.look()
+            running = {pid: each for pid, each in self.members.items() if each.is_running()}
+            if not (new := running.keys() - held.keys()):
+                return list(held.values())
+            for pid in new:
+                held[pid] = running[pid]
+                with contextlib.suppress(psutil.Error):
+                    running[pid].suspend()
 
 
 def pss(pid: int) -> int | None:

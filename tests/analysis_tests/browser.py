@@ -67,7 +67,9 @@ def _running() -> Iterator[str]:
     """Start a browser; yield the address of its only tab."""
     executable = chromium()
     assert executable is not None
-    with tempfile.TemporaryDirectory(prefix="trellis-chromium-") as profile:
+    with tempfile.TemporaryDirectory(
+        prefix="trellis-chromium-", ignore_cleanup_errors=True
+    ) as profile:
         command = [executable, "--headless", "--remote-debugging-port=0", "--disable-gpu",
                    "--no-first-run", "--disable-dev-shm-usage", "--hide-scrollbars",
                    "--enable-unsafe-swiftshader", f"--user-data-dir={profile}"]  # fmt: skip

@@ -91,7 +91,8 @@ def test_they_run(path: Path, embedded: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     where = {"metadata": {"path": str(ROOT)}}
-    NotebookClient(notebook, timeout=900, kernel_name="python3", resources=where).execute()
+    patience = {"timeout": 900, "startup_timeout": 600, "iopub_timeout": 300}
+    NotebookClient(notebook, kernel_name="python3", resources=where, **patience).execute()
     outputs = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
     assert len(outputs) >= 3
     # Every cell shows something: text, a table or a picture.

@@ -32,7 +32,8 @@ _MISBEHAVE = '''def misbehave(behaviour, epoch, folder):
         held = []
         while True:
             held.append(b"x" * 10_000_000)
-            time.sleep(0.05)  # Ray's monitor, busy machine or not, looks several times meanwhile
+            # Ray's monitor, busy machine or not, is to look several times meanwhile.
+            time.sleep(float(os.environ["TRELLIS_CHAOS_HOG"]))
     if what == "cuda":
         import torch
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.chaos.killing import doubled, table, tables
 from tests.search_tests.bench import PATIENCE_S, Bench
+from tests.search_tests.nodes import PATIENT
 
 pytestmark = pytest.mark.slow
 LOST = "the worker process died, retries included"
@@ -59,13 +60,14 @@ def test_every_way_in_which_a_worker_can_end(bench: Bench, tally: Counter[str]) 
 
 
 # Holds a head without CPUs and two nodes of two; loses one when told to.
-NODES = """
+NODES = f"""{PATIENT}
 import sys
 from ray.cluster_utils import Cluster
-here = {"dashboard_agent_listen_port": 0}  # the default is one fixed port of the machine
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **here})
+here = {{"dashboard_agent_listen_port": 0}}  # the default is one fixed port of the machine
+head = {{"num_cpus": 0, "dashboard_port": 0, **here}}  # the default is one port of the machine
+cluster = Cluster(initialize_head=True, head_node_args=head)
 nodes = [cluster.add_node(num_cpus=2, **here) for _ in range(2)]
-cluster.wait_for_nodes()
+cluster.wait_for_nodes(600)
 print("ready " + cluster.address, flush=True)
 for line in sys.stdin:
     cluster.remove_node(nodes.pop(), allow_graceful=False)

@@ -2,13 +2,13 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from http.client import HTTPException
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +22,7 @@ from search.plan import Plan
 from search.records import Record
 from search.tensorboard_files import SCALARS
 from tests.search_tests.bench import make_bench
+from tests.search_tests.ports import free_port
 from tests.search_tests.toy import begin, drive, events, go_on
 from trainables.errors import TrellisError
 
@@ -286,23 +287,20 @@ def test_a_server_that_does_not_answer_is_told_once(
     opened.close()
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def answers(uri: str) -> bool:
     try:
         urllib.request.urlopen(f"{uri}/health", timeout=60).close()
-    except OSError:
+    except (OSError, HTTPException):
         return False
     return True
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A real tracking server on 127.0.0.1 over sqlite; ended by its process."""
+    # A busy machine may take longer than a study is to be held up by.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "300")
+    monkeypatch.setattr(mlflow_runs, "_PATIENCE_S", 900.0)
     port = free_port()
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),

@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from tests.search_tests.bench import Bench, make_bench
+from tests.search_tests.nodes import PATIENT
 
 # Holds the cluster until its standard input is closed.
-NODES = """
+NODES = f"""{PATIENT}
 import sys
 from ray.cluster_utils import Cluster
-here = {"dashboard_agent_listen_port": 0}  # the default is one fixed port of the machine
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **here})
+here = {{"dashboard_agent_listen_port": 0}}  # the default is one fixed port of the machine
+head = {{"num_cpus": 1, "dashboard_port": 0, **here}}
+cluster = Cluster(initialize_head=True, head_node_args=head)
 cluster.add_node(num_cpus=2, **here)
-cluster.wait_for_nodes()
+cluster.wait_for_nodes(600)
 print(cluster.address, flush=True)
 sys.stdin.read()
 cluster.shutdown()

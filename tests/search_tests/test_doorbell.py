@@ -171,7 +171,7 @@ def test_a_server_hears_that_its_visitor_was_reset(door: Doorbell) -> None:
 
 def test_who_does_not_take_an_answer_counts_and_is_left_at_the_end(door: Doorbell) -> None:
     with passed_on(door) as (visiting, met):
-        met.settimeout(0.5)
+        met.settimeout(2)
         with contextlib.suppress(TimeoutError):  # no more goes in: nobody takes it
             while True:
                 met.sendall(bytes(100_000))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from search import jobs_entry
+from search import connection, jobs_entry
 from search.errors import StudyFailed
 from search.jobs_options import submit_parser
 from search.options import build_parser as run_parser
@@ -109,6 +109,7 @@ def job(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(jobs_entry, "_unfit", lambda: "")
     monkeypatch.setattr(jobs_entry, "own_ray", lambda: RAY)
     monkeypatch.setattr(jobs_entry, "share", lambda *_: None)
+    monkeypatch.setattr(connection, "prepare", lambda _: None)
     monkeypatch.setattr(sys, "argv", [])
     ours = ["--job", "mine-1", "--study", "mine", "--results", "/r", "--cpus", "8", "--gpus", "2"]
     return [*ours, "--", "lenet_beans", "--trials", "3"]
@@ -130,10 +131,11 @@ def test_a_job_runs_its_study_on_the_nodes_it_asked_for_and_ends_with_its_code(
         return 130
 
     monkeypatch.setattr(jobs_entry, "brought_up", brought_up)
+    monkeypatch.setattr(connection, "prepare", happened.append)  # before Ray is imported
     monkeypatch.setattr("search.run.main", run)
     assert jobs_entry.main(job) == 130
     words = f"lenet_beans --trials 3 --study mine --results-dir /r --address {RAY}"
-    assert happened == [(RAY, 8, 2), words, "over"]
+    assert happened == [RAY, (RAY, 8, 2), words, "over"]
 
 
 def test_nodes_that_do_not_come_are_one_line(

@@ -43,6 +43,22 @@ def test_all_mistakes_are_told_together_before_anything_is_sent() -> None:
     assert len(mistakes) == 7
 
 
+def test_paths_on_the_cluster_are_absolute() -> None:
+    words = ("lenet_beans", "--cluster", URL, "--mlflow", "sqlite:///runs.db")
+    assert refused(*words, "--data-dir", "data") == (
+        "--data-dir data: must be an absolute path on the cluster",
+        "--mlflow: must be an absolute path on the cluster",
+    )
+    assert refused("lenet_beans", "--cluster", URL, "--data", "folder:leaves") == (
+        "--data folder:leaves: must be an absolute path on the cluster",
+    )
+    asked = ("inception_beans", "--cluster", URL, "--weights")
+    assert refused(*asked, "w.pt") == ("--weights w.pt: must be an absolute path on the cluster",)
+    for weights in ("random", "/w.pt", "~/w.pt"):
+        whole = ("--data-dir", "/data", "--mlflow", "sqlite:////runs.db")
+        assert checked(*asked, weights, *whole).words[0] == "inception_beans"
+
+
 def test_the_cluster_and_an_experiment_must_be_given() -> None:
     assert "no experiment is given" in refused("--cluster", URL)[0]
     assert "--cluster URL is missing" in refused("lenet_beans")[0]

@@ -1,6 +1,8 @@
 """A local Ray: its workers find what they need, and start as early as there are trials."""
 
 import os
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,6 +35,34 @@ def test_as_many_workers_start_early_as_trials_run_at_once() -> None:
     mine.over()
     start(["raylet", "--num_prestart_python_workers=64", "--x=1"], "raylet", fate_share=True)
     assert asked == [(["raylet", "--num_prestart_python_workers=2", "--x=1"], "raylet")]
+
+
+def test_a_node_that_takes_long_to_register_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    process = SimpleNamespace(poll=lambda: None)
+
+    def get(address: str, node: str) -> str:
+        if len(waited) < 3:
+            raise RuntimeError("no node info yet")
+        return f"{address} {node}"
+
+    assert local._patiently(get, [process])("a", "n") == "a n"
+    assert len(waited) == 3
+
+
+@pytest.mark.parametrize(("code", "now"), [(1, 0.0), (None, 301.0)])
+def test_a_node_that_is_dead_or_never_comes_is_not(
+    code: int | None, now: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([0.0, now])
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
+
+    def get() -> None:
+        raise RuntimeError("no node info yet")
+
+    with pytest.raises(RuntimeError, match="no node info"):
+        local._patiently(get, [SimpleNamespace(poll=lambda: code)])()
 
 
 def test_what_is_replaced_is_put_back_after_an_error() -> None:

@@ -53,9 +53,22 @@ def test_a_node_of_little_memory_holds_fewer_trials() -> None:
     )
 
 
-def test_memory_that_no_node_has_is_not_waited_for() -> None:
-    found = divided([node(8, 4), node(2, 8)], Asked(memory_per_trial=9000.0))
-    assert found == Resources(1, 0.0, 2, 9000.0)
+def test_memory_that_no_node_has_is_refused() -> None:
+    told = r"^--memory-per-trial: 9000M, and no node has more than 6582M; ask for less$"
+    with pytest.raises(UsageError, match=told):
+        divided([node(8, 4), node(2, 8)], Asked(memory_per_trial=9000.0))
+    told = r"^a trial needs 600M, and no node has more than 259M; end what holds the rest$"
+    with pytest.raises(UsageError, match=told):  # 1,536 - 76.8 - 1,200 of the larger one
+        divided([node(8, 1), node(2, 1.5), node(0, 64)], Asked())
+
+
+def test_a_small_node_does_not_set_the_limit_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = [node(4, 32), node(2, 1.5), node(2, 32)]
+    assert divided(nodes, Asked()) == divided([node(4, 32), node(2, 32)], Asked())
+    told = "note: a node of 259 MB is too small for trials, and gets none\n"
+    assert capsys.readouterr().err == told
+    found = divided([node(4, 32), node(2, 8)], Asked(memory_per_trial=9000.0))
+    assert found == Resources(1, 0.0, 3, 9000.0, reserved_mb=9000.0)
 
 
 def test_ray_places_trials_by_the_memory_that_they_share() -> None:

@@ -1,19 +1,20 @@
 """optuna-dashboard reads a study's journal as it is, while the study runs and afterwards."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from search.plan import Plan
+from tests.search_tests.ports import free_port
 from tests.search_tests.toy import begin, drive
 
 PLAN = Plan(trials=4, max_epochs=3, seed=5, sampler="random")
@@ -27,7 +28,7 @@ def ask(url: str) -> Any:
 def answers(url: str) -> bool:
     try:
         ask(url)
-    except OSError:
+    except (OSError, HTTPException, ValueError):  # or another server there
         return False
     return True
 
@@ -35,9 +36,7 @@ def answers(url: str) -> bool:
 @contextmanager
 def dashboard(journal: Path) -> Iterator[str]:
     """Serve a journal on a free port of 127.0.0.1; ended by its process."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     # One process alone, where its other server starts workers.
     script = str(Path(sys.executable).with_name("optuna-dashboard"))
     words = ["--host", "127.0.0.1", "--port", str(port), "--server", "wsgiref", "--quiet"]

@@ -201,6 +201,7 @@ def test_a_lease_that_was_lost_is_not_claimed_again(store: Any) -> None:
     (name,) = claims(store)
     del store.files[name]  # as another does that finds it old
     with store.clock.turn:
+        assert store.clock.turn.wait_for(lambda: store.clock.deadlines, timeout=200)
         (event,) = store.clock.deadlines
         store.clock.now += LEASE_S
         store.clock.awake.add(event)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from search.passed import CROWDED, NOTES, NUMBER, OUTCOME, RUNNING
+from search.passed import NOTES, NUMBER, OUTCOME, OUTSIDE, RUNNING
 from search.retries import Death
 from search.stopper import StudyStopper, death_of
 
@@ -62,9 +62,9 @@ def test_a_trial_whose_gpu_others_fill_is_not_ended(capsys: pytest.CaptureFixtur
     deaths: dict[str, Death] = {}
     stopper = StudyStopper(book, deaths, None)  # type: ignore[arg-type]
     trial: Any = SimpleNamespace(config={NUMBER: 3}, trial_id="x")
-    result = {OUTCOME: CROWDED, "error": "other programs hold it", NOTES: ["a note"]}
+    result = {OUTCOME: OUTSIDE, "error": "other programs hold it", NOTES: ["a note"]}
     stopper.on_trial_complete(None, trial, result)
-    assert deaths == {"x": Death("other programs hold it", crowded=True)}
+    assert deaths == {"x": Death("other programs hold it", outside=True)}
     assert capsys.readouterr().err == "trial 3: a note\n"
 
 

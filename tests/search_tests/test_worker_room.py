@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 from pathlib import Path
 from traceback import walk_tb
 
@@ -9,10 +10,11 @@ import pytest
 import torch
 
 from search import worker
-from search.passed import CROWDED, MEMORY, NO_ROOM
+from search.passed import MEMORY, NO_ROOM, OUTSIDE
+from search.same_code import digest_of
 from tests.search_tests.test_trial_log import driven
 from trainables import device, store
-from trainables.errors import DataError
+from trainables.errors import DataError, DeviceError
 
 
 def full(name: str) -> OSError:
@@ -40,7 +42,64 @@ def test_the_cache_is_named_where_it_is_full(
     )
 
 
-@pytest.mark.parametrize(("others", "outcome"), [(True, CROWDED), (False, "infeasible")])
+@pytest.mark.parametrize(
+    "error",
+    [OSError(116, "Stale file handle"), DeviceError("device cuda: torch 2.13.0 sees no GPU")],
+)
+def test_a_machine_at_fault_is_no_fault_of_the_trial(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(worker.time, "sleep", waited.append)
+    trial = driven(tmp_path, monkeypatch, error)
+    trial.train()
+    answer = trial.train()
+    line = f"machine {socket.gethostname()} is at fault: {type(error).__name__}: {error}"
+    assert (answer["outcome"], answer["error"]) == (OUTSIDE, line)
+    assert waited == [20.0]
+    assert "Traceback" in (trial._folder / "log.txt").read_text()
+
+
+def test_what_cannot_be_imported_there_is_the_machines_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: str) -> None:
+        raise ImportError("libcudart.so.12: cannot open shared object file")
+
+    trial = driven(tmp_path, monkeypatch, ValueError("not reached"))
+    monkeypatch.setattr(worker.time, "sleep", lambda _: None)
+    monkeypatch.setattr(worker, "_trainable", broken)
+    answer = trial.train()
+    assert answer["outcome"] == OUTSIDE
+    assert answer["error"].endswith("libcudart.so.12: cannot open shared object file")
+
+
+@pytest.mark.parametrize(("code", "outcome"), [("other", NO_ROOM), (None, "running")])
+def test_other_code_than_the_drivers_ends_the_study(
+    code: str | None, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = driven(tmp_path, monkeypatch, ValueError("later"))
+    trial._assigned["job"]["code"] = code
+    answer = trial.train()
+    assert answer["outcome"] == outcome
+    if code is not None:
+        told = f"machine {socket.gethostname()} has other code of this project than the driver, or"
+        assert answer["error"].startswith(told)
+
+
+def test_the_digest_is_of_code_and_versions(tmp_path: Path) -> None:
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "a.py").write_text("1\n")
+    first = digest_of(tmp_path, ["2.13.0+cpu", "2.3"])
+    assert digest_of(tmp_path, ["2.13.0+cu126", "2.3"]) == first
+    assert digest_of(tmp_path, ["2.12.0", "2.3"]) != first
+    (tmp_path / "search" / "notes.txt").write_text("no code")
+    assert digest_of(tmp_path, ["2.13.0", "2.3"]) == first
+    (tmp_path / "search" / "a.py").rename(tmp_path / "search" / "b.py")
+    assert digest_of(tmp_path, ["2.13.0", "2.3"]) != first
+
+
+@pytest.mark.parametrize(("others", "outcome"), [(True, OUTSIDE), (False, "infeasible")])
 def test_a_gpu_that_others_fill_is_no_fault_of_the_trial(
     others: bool, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
