@@ -20,6 +20,7 @@ from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.folder import chosen
 from search.progress import DataProgress
+from search.winner import tell_of_another
 from trainables.data.source import Progress
 from trainables.errors import TrellisError
 
@@ -68,6 +69,7 @@ def load_best(
     """
     manifest = read_manifest(folder)
     experiment, about = find(str(manifest["experiment"])), read_best(folder)
+    tell_of_another(folder, about)
     data = data_at_hand(manifest.get("data", {}), data_dir, progress or DataProgress())
 
     from search.model import split_of

@@ -42,7 +42,7 @@ import onnxruntime
 ```
 
 `model.safetensors` has the weights alone, for code that has the network (Trellis, `trainables/`):
-`safetensors.torch.load_file("model.safetensors")` gives the tensors by its names of them."""
+`safetensors.torch.load_file("model.safetensors")` gives a dict of tensors by their names in it."""
 
 
 def model_card(winner: Winner) -> str:

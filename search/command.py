@@ -23,10 +23,8 @@ from search.places import place
 from search.progress import say
 from trainables.errors import TrellisError
 
-_OUT_OF_MEMORY = (
-    "out of memory: end what else uses it; with CUDA_VISIBLE_DEVICES= before the command it takes "
-    "that of the CPU"
-)
+_OUT_OF_MEMORY = "out of memory: end what else uses it"
+_ON_A_GPU = "; with CUDA_VISIBLE_DEVICES= before the command it takes that of the CPU"
 
 
 class Parser(argparse.ArgumentParser):
@@ -113,14 +111,24 @@ def ended(prog: str, work: Callable[[], int]) -> int:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            say(f"{prog}: {_OUT_OF_MEMORY}")
+            on_gpu = _ON_A_GPU if "CUDA" in str(error) else ""
+            say(f"{prog}: {_OUT_OF_MEMORY}{on_gpu}")
             return EXIT_FAILED
 
     return printed(prog, told)
 
 
+_DUE: list[int] = []
+
+
+def code_due() -> int:
+    """Return the exit code that `leave` was called with, for what ends this process after it."""
+    return _DUE[-1] if _DUE else EXIT_FAILED
+
+
 def leave(code: int) -> NoReturn:
     """Exit with `code`, whatever signal still comes: all is done, and the user told."""
+    _DUE.append(code)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.exit(code)

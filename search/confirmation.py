@@ -108,7 +108,7 @@ def _confirm_search(
     if not resume and (root / "confirm.json").exists():
         say(
             f"note: it was confirmed before, and {nested} is not here: all of it is trained anew, "
-            "and the test split opened once more; confirm.json has what was found"
+            "and what comes out else is judged anew; confirm.json has what was found"
         )
     chosen = best_contenders(experiment, budget["fixed"], records, top or _TOP)
     if old is not None:

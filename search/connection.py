@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from search import access
-from search.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, StudyFailed, last_line
+from search.command import code_due
+from search.errors import EXIT_FAILED, EXIT_INTERRUPTED, StudyFailed, last_line
 from search.gpus import usable_gpus
 from search.interrupts import EndEarly, Interrupts
 from search.local import Local, paths
@@ -26,6 +27,7 @@ from trainables.cpu import usable_cpus
 
 _SHARED_MEMORY = Path("/dev/shm")  # some containers have none
 _STORE_BYTES = 200 * 2**20
+_SHOW_CURSOR = b"\x1b[?25h"
 # Read by Ray when it is imported or started. Each comment says what the line prevents.
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # a network call, and a banner
@@ -79,7 +81,7 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
 def _connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
     import ray._private.utils
 
-    server, code = ServerWatch(None, interrupts.end, _leave), EXIT_FAILED
+    server = ServerWatch(None, interrupts.end, _leave)
     local = Local(_early(request), request.experiment.name) if request.address == "local" else None
     try:
         try:
@@ -97,7 +99,6 @@ def _connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
         except EndEarly as end:
             if end.reason == server.reason:
                 raise StudyFailed(end.reason) from None
-            code = EXIT_DONE if end.asked_for else EXIT_INTERRUPTED
             raise
     finally:
         with interrupts.deferred():
@@ -106,8 +107,8 @@ def _connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
                 if local:
                     local.over(wait=not server.lost)
             finally:
-                if server.lost:  # a signal may have gone to all processes
-                    atexit.register(_leave, code)
+                if server.lost:  # of itself, or by a signal to all processes
+                    atexit.register(lambda: _leave(code_due()))
                 else:
                     _shut_down(local, interrupts)
 
@@ -143,9 +144,13 @@ def _leave(code: int = EXIT_FAILED) -> None:
             for each in group:
                 each.process.kill()
     access.remove_private_folder()
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.__stdout__, sys.__stderr__):  # what a table on a terminal stands before
         with contextlib.suppress(OSError, RuntimeError):  # one that was being written to
-            stream.flush()
+            if stream is not None:
+                stream.flush()
+    with contextlib.suppress(OSError):
+        if os.isatty(2):
+            os.write(2, _SHOW_CURSOR)  # which such a table hides
     os._exit(code)
 
 

@@ -30,7 +30,8 @@ class Interrupts:
 
     def __init__(self, time_budget_s: int | None = None) -> None:
         """Start the clock of the time budget."""
-        self._reason: str | None = None
+        self._signal: str | None = None
+        self._reason: str | None = None  # of an end from another thread
         self._again = 0
         self._deferred = False
         self._over = False
@@ -41,13 +42,15 @@ class Interrupts:
     def check(self) -> None:
         """Raise EndEarly if a signal came or the time is up."""
         self.check_signals()
+        if self._reason is not None:
+            raise EndEarly(self._reason, asked_for=False)
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise EndEarly("time budget reached", asked_for=True)
 
     def check_signals(self) -> None:
-        """Raise EndEarly if a signal came; the time does not matter."""
-        if self._reason is not None:
-            raise EndEarly(self._reason, asked_for=False)
+        """Raise EndEarly if a signal came; nothing else matters."""
+        if self._signal is not None:
+            raise EndEarly(self._signal, asked_for=False)
 
     def checked(
         self, progress: Callable[[str, int, int | None], None]
@@ -63,9 +66,9 @@ class Interrupts:
     def end(self, reason: str) -> None:
         """Let the next `check` end the search; may be called from another thread.
 
-        A signal that came before counts for more.
+        A signal counts for more.
         """
-        self._reason = self._reason or reason
+        self._reason = reason
 
     def over(self) -> None:
         """Hear of no signal any more: all is done, and the user is about to be told so."""
@@ -79,12 +82,12 @@ class Interrupts:
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         if self._over:
             return
-        again, self._reason = self._reason is not None, _NAMES[signal.Signals(number)]
+        again, self._signal = self._signal is not None, _NAMES[signal.Signals(number)]
         if again:
             return self._insist()
         _tell("ending ...")
         if not self._deferred:
-            raise EndEarly(self._reason, asked_for=False)
+            raise EndEarly(self._signal, asked_for=False)
 
     def _insist(self) -> None:
         self._again += 1
@@ -92,7 +95,7 @@ class Interrupts:
             raise KeyboardInterrupt
         if self._again == 1:
             return _tell("still ending; once more to leave at once")
-        _tell(f"{self._reason}: left at once; a study that had begun goes on with --resume")
+        _tell(f"{self._signal}: left at once; a study that had begun goes on with --resume")
         self._leave()
 
     @contextmanager

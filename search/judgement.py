@@ -11,7 +11,7 @@ from search.domains import config_key
 from search.errors import EXIT_DONE, StudyFailed
 from search.interrupts import EndEarly, Interrupts
 from search.journal import own
-from search.judging import Court, discard_weights, judge, openings, read_rows
+from search.judging import Court, discard_weights, judge, openings, without_row
 from search.manifest import check_inputs
 from search.past import read_records
 from search.plan import not_as_published
@@ -74,7 +74,7 @@ def _judge_rest(
     if before:
         say(f"note: the test split was opened before: {', '.join(before)}")
     progress = interrupts.checked(DataProgress())
-    if len(read_rows(court.csv)) < sum(record.status == "completed" for record in records):
+    if without_row(court, records):
         sizes = {c.config.get("image_size", request.experiment.image_size) for c in chosen}
         prepare(court.data, sorted(sizes, key=str), splits=("test",), progress=progress)
     rows = judge(court, chosen, records, progress)

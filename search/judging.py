@@ -144,6 +144,13 @@ def judge(
     return ordered
 
 
+def without_row(court: Court, records: Iterable[Record]) -> list[Record]:
+    """Return the completed trials that have no row of their weights."""
+    rows = {int(row["trial"]): row for row in read_rows(court.csv)}
+    completed = (record for record in records if record.status == "completed")
+    return [r for r in completed if r.number not in rows or not _is_of(rows[r.number], r)]
+
+
 def _place(contender: Contender) -> dict[str, str]:
     """Return what a row says of its contender: another confirmation may have numbered it else."""
     return {"configuration": str(contender.number), "published": str(contender.published)}

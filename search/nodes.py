@@ -1,7 +1,6 @@
 """The nodes of a cluster: what each has, and so what a trial gets of it."""
 
 import contextlib
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -111,32 +110,40 @@ def together(nodes: Sequence[Machine]) -> Machine:
     )
 
 
-def _with_room(nodes: Sequence[Machine], memory_per_trial: float | None) -> list[Machine]:
-    """Return the nodes on which a trial has the memory that it needs; tell of the others.
+def _with_room(
+    nodes: Sequence[Machine], asked: Asked
+) -> tuple[Sequence[Machine], Sequence[Machine]]:
+    """Return the nodes that have the memory for a trial on CPUs, and those that have not.
 
-    One small node would otherwise set the limit of all trials.
+    One small node would otherwise set the limit of all trials. A node that does not tell its
+    memory has enough; Ray could not be told to leave others out then.
 
     Raises:
-        UsageError: there is none.
+        UsageError: no node has it.
     """
-    least = TOO_LITTLE_MB if memory_per_trial is None else memory_per_trial
+    if not nodes or any(node.memory is None for node in nodes):
+        return nodes, []
+    given = asked.memory_per_trial
+    least = TOO_LITTLE_MB if given is None else given
+    has = [_has_mb(node, given) for node in nodes]
+    if max(has) < least:
+        wants, way = "a trial needs", "bring up larger ones"
+        if given is not None:
+            wants, way = "--memory-per-trial:", "ask for less"
+        if given is not None and asked.at_once is not None:  # kept from the study's beginning
+            wants, way = "its trials had", "give --memory-per-trial SIZE"
+        raise UsageError(
+            [f"{wants} {least:.0f}M, and no node has more than {max(has):.0f}M; {way}"]
+        )
+    small = [node for node, mb in zip(nodes, has, strict=True) if mb < least]
+    for mb in sorted(mb for mb in has if mb < least):
+        say(f"note: a node with {mb:.0f} MB for trials is too small for one, and gets none")
+    return [node for node in nodes if node not in small], small
 
-    def has_mb(node: Machine) -> float:
-        if node.memory is None:
-            return math.inf
-        return node.memory.room_mb if memory_per_trial is None else node.memory.most_mb
 
-    roomy = [node for node in nodes if has_mb(node) >= least]
-    most = max((has_mb(node) for node in nodes if node.cpus), default=0.0)
-    if not any(node.cpus for node in roomy):
-        asked, way = "a trial needs", "end what holds the rest"
-        if memory_per_trial is not None:
-            asked, way = "--memory-per-trial:", "ask for less"
-        raise UsageError([f"{asked} {least:.0f}M, and no node has more than {most:.0f}M; {way}"])
-    for node in nodes:
-        if node.cpus and node not in roomy:
-            say(f"note: a node of {has_mb(node):.0f} MB is too small for trials, and gets none")
-    return roomy
+def _has_mb(node: Machine, given: float | None) -> float:
+    assert node.memory is not None
+    return node.memory.room_mb if given is None else node.memory.most_mb
 
 
 def divided(nodes: Sequence[Machine], asked: Asked) -> Resources:
@@ -148,20 +155,32 @@ def divided(nodes: Sequence[Machine], asked: Asked) -> Resources:
         UsageError: on CPUs, no node has the memory for a trial.
     """
     found = allot(together(nodes), *asked)
+    places: Sequence[Machine] = [node for node in nodes if not check_nodes([node], found)]
+    small: Sequence[Machine] = []
     if not found.gpus_per_trial:
-        nodes = _with_room(nodes, asked.memory_per_trial)
+        places, small = _with_room(places, asked)
     alone = asked._replace(at_once=None)  # which counts the trials of all nodes
-    here = [allot(node, *alone) for node in nodes if not check_nodes([node], found)]
+    here = [allot(node, *alone) for node in places]
     fits = sum(each.concurrent for each in here)
     found = replace(found, concurrent=max(1, min(found.concurrent, fits)))
     if found.gpus_per_trial:  # CPUs of nodes without GPUs are no places
         return found
     rooms = [each.memory_mb for each in here if each.memory_mb is not None]
     memory_mb = min(rooms) if rooms else None
-    has = [node.memory.most_mb for node in nodes if node.memory is not None]
-    return replace(
-        found,
-        memory_mb=memory_mb,
-        # Of what no node has, it would be waited for without end.
-        reserved_mb=memory_mb if memory_mb and has and memory_mb <= max(has) else None,
-    )
+    return _reserved(replace(found, memory_mb=memory_mb), places, small)
+
+
+def _reserved(found: Resources, places: Sequence[Machine], small: Sequence[Machine]) -> Resources:
+    """Let Ray keep a trial's memory free for it: of more than any node has that is too small.
+
+    Ray compares with all of a node's memory.
+    """
+    known = [node.memory for node in places if node.memory is not None]
+    if found.memory_mb is None or not known:
+        return found
+    others = [node.memory.total_mb for node in small if node.memory is not None]
+    reserved = max([found.memory_mb, *(mb + 1 for mb in others)])
+    if not small:
+        return replace(found, reserved_mb=reserved)
+    fits = sum(int(memory.total_mb // reserved) for memory in known)
+    return replace(found, reserved_mb=reserved, concurrent=min(found.concurrent, fits))

@@ -1,6 +1,7 @@
 """How images are prepared for an exported network, as Python with Pillow: for its user to copy.
 
-The same as `trainables.deployed.load_image` does, and tested to give the same bytes.
+The same as `trainables.deployed.load_image` does, and tested to give the same bytes, but for the
+limits that keep it from huge images and from formats that run other programs.
 """
 
 from typing import TYPE_CHECKING
@@ -13,9 +14,19 @@ import numpy
 from PIL import Image, ImageOps
 
 def prepared(path):
-    image = ImageOps.exif_transpose(Image.open(path))
+    image = Image.open(path)
+    image.load()
+    try:
+        image = ImageOps.exif_transpose(image)
+    except Exception:
+        pass  # EXIF that is broken
     if image.mode.startswith("I"):  # 16 bits: the high byte
-        image = Image.fromarray((numpy.asarray(image) >> 8).astype("uint8"))
+        values = numpy.asarray(image).astype("int64")
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("32-bit pixels, whose range is not known")
+        image = Image.fromarray((values >> 8).astype("uint8"))
+    if image.mode == "F":
+        raise ValueError("floating-point pixels, whose range is not known")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))

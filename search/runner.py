@@ -18,7 +18,7 @@ from search.live import Progress
 from search.request import Request
 from search.resources import Resources
 from search.retries import Death
-from search.same_code import code_digest
+from search.same_code import code_here
 from search.shares import Shares
 from search.watch import Watch
 from trainables.budget import Weights
@@ -50,7 +50,7 @@ def job(
         "keep_last": request.plan.repeats,
         "store": store,
         # Of one machine there is one copy.
-        "code": None if request.address == "local" else code_digest(),
+        "code": None if request.address == "local" else code_here(),
     }
 
 

@@ -251,10 +251,12 @@ class Session:
             for each in self._beside:
                 each.close()
         finally:
-            # However the search ended: what is kept of the best must be of use.
-            self._opened.close(partial(_complete, self._request, self._book, self._weights))
-            if self._mirror is not None:
-                self._mirror.close()
+            try:
+                # However the search ended: what is kept of the best must be of use.
+                self._opened.close(partial(_complete, self._request, self._book, self._weights))
+            finally:  # while signals are heard: a store may hang
+                if self._mirror is not None:
+                    self._mirror.close()
 
     @property
     def _book(self) -> Book:

@@ -108,6 +108,15 @@ def check_weights(folder: Path, best: Mapping[str, Any]) -> None:
         )
 
 
+def tell_of_another(folder: Path, best: Mapping[str, Any]) -> None:
+    """Tell the user where `best`, the model that is taken, is not the recommended one."""
+    if not best.get("confirmed") and (confirmed(folder) or {}).get("recommended") is not None:
+        say(
+            f"note: {CHOSEN[0]} or {CHOSEN[1]}, of what search.confirm recommends, is missing: "
+            "the best trial of the search is used"
+        )
+
+
 def read_winner(folder: Path, data_dir: Path | None = None) -> Winner:
     """Return the best trial of a study; its data lies in `data_dir`, if not where it was.
 
@@ -118,11 +127,7 @@ def read_winner(folder: Path, data_dir: Path | None = None) -> Winner:
     manifest = read_manifest(folder / "study.json")
     experiment = find(manifest["experiment"])
     best = _read_best(chosen(folder)[0])
-    if not best.get("confirmed") and (confirmed(folder) or {}).get("recommended") is not None:
-        say(
-            f"note: {CHOSEN[0]} or {CHOSEN[1]}, of what search.confirm recommends, is missing: "
-            "the best trial of the search is used"
-        )
+    tell_of_another(folder, best)
     data = manifest["data"]
     shape = _shape(experiment, spec_of(data, data_dir), best["config"], data.get("image"))
     return Winner(folder, experiment, manifest, best, shape, data_dir)

@@ -1,6 +1,7 @@
 """A trial inside a Ray worker: one step is one epoch of the experiment's trainable."""
 
 import contextlib
+import errno
 import functools
 import gc
 import logging
@@ -22,6 +23,7 @@ from search.errors import is_out_of_memory
 from search.folder import ERROR_NAME
 from search.passed import MEMORY, NO_ROOM, NOTES, NUMBER, OUTCOME, OUTSIDE, RUNNING
 from search.remote import StoreFailed
+from search.same_code import OtherCode, check_code
 from search.trial_files import TrialFiles
 from search.trial_log import TrialLog
 from trainables.budget import Budget, Diverged, EpochResult, TooLarge
@@ -30,6 +32,11 @@ from trainables.errors import DataError, DeviceError, WeightsError
 # So long a trial waits before it is tried again whose GPU others fill, or whose machine is at
 # fault: that may be over soon, and of many machines another may take it.
 OUTSIDE_S = 20.0
+# Of mounts and disks that do not answer; other errors of files may be a trial's own.
+_OF_MACHINES = {
+    *("EIO", "ENXIO", "ENODEV", "EROFS", "ESTALE", "EREMOTEIO"),
+    *("ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH"),
+}
 
 
 class _Notes(logging.Handler):
@@ -120,11 +127,11 @@ class Worker:
                 return _ended(NO_ROOM, what_to_free(error, self._folder.parents[1]))
             if isinstance(error, StoreFailed):
                 return self._without_store(error)
-            if isinstance(error, _OtherCode):
-                return _ended(NO_ROOM, str(error))
+            if isinstance(error, OtherCode):
+                return _ended(NO_ROOM, f"machine {socket.gethostname()} {error}")
             if isinstance(error, DataError | WeightsError):  # all later trials would fail of it
                 return _ended(NO_ROOM, _line(error))
-            if isinstance(error, OSError | DeviceError | _NotImported):
+            if _is_of_machine(error):
                 return self._without_machine(error)
             self._keep_traceback(_line(error))
             if "CUDA error" in str(error):
@@ -149,6 +156,8 @@ class Worker:
         """End the trial as one that this machine cannot train; another may, or this one later."""
         line = f"machine {socket.gethostname()} is at fault: {_line(error)}"
         self._log.add(f"{line}\n{traceback.format_exc()}")
+        with contextlib.suppress(OSError, StoreFailed):
+            self._files.keep(last=True)
         self._results = None
         time.sleep(OUTSIDE_S)
         return _ended(OUTSIDE, line)
@@ -185,7 +194,7 @@ class Worker:
 
     def _begin(self) -> Iterator[EpochResult]:
         job = self._assigned["job"]
-        _check_code(job.get("code"))
+        check_code(job.get("code"))
         self._files.begin()
         kills.note(self._folder, own_node())
         self._log.begins(self._assigned["config"], self._assigned["seed"], job["max_epochs"])
@@ -207,28 +216,15 @@ class Worker:
         try:
             trainable = _trainable(job["experiment"])
         except ImportError as error:
-            raise _NotImported(str(error)) from error
+            raise DeviceError(f"what every trial needs cannot be imported: {error}") from error
         return iter(trainable(self._assigned["config"], job["data"], budget))
 
 
-class _OtherCode(Exception):
-    """This machine would train another study than the driver's."""
-
-
-def _check_code(expected: str | None) -> None:
-    if expected is None:
-        return
-    from search.same_code import code_digest
-
-    if expected != code_digest():
-        raise _OtherCode(
-            f"machine {socket.gethostname()} has other code of this project than the driver, or "
-            "other versions of torch and numpy: bring it up to date"
-        )
-
-
-class _NotImported(Exception):
-    """What every trial needs is not installed here, or is broken."""
+def _is_of_machine(error: BaseException) -> bool:
+    """Tell whether an error is of the machine, and another may train the same trial."""
+    return isinstance(error, DeviceError) or (
+        isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in _OF_MACHINES
+    )
 
 
 @functools.cache

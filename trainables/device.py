@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import gc
 import logging
 import math
@@ -209,6 +210,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that memory ran out, on the device or on the host."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
+    if isinstance(error, OSError):  # of a file that is to be mapped, a process to be started
+        return error.errno == errno.ENOMEM
     # The CPU allocator raises a bare RuntimeError, and so do the driver and cuBLAS where another
     # process holds the rest of a shared GPU.
     return _says_one_of(error, _NO_MEMORY)

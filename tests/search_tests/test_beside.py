@@ -22,7 +22,7 @@ from search.plan import Plan
 from search.records import Record
 from search.tensorboard_files import SCALARS
 from tests.search_tests.bench import make_bench
-from tests.search_tests.ports import free_port
+from tests.search_tests.free_port import free_port
 from tests.search_tests.toy import begin, drive, events, go_on
 from trainables.errors import TrellisError
 

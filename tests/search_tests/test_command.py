@@ -1,5 +1,6 @@
 """Commands whose stdout cannot take what they print: one line, never a traceback."""
 
+import io
 import os
 import signal
 import subprocess
@@ -134,7 +135,34 @@ def test_memory_that_runs_out_is_one_line(
         raise error
 
     assert ended("x", work) == 1
-    assert capsys.readouterr().err.startswith("x: out of memory: end what else uses it; ")
+    told = "x: out of memory: end what else uses it"
+    gpu = "; with CUDA_VISIBLE_DEVICES= before the command it takes that of the CPU"
+    assert capsys.readouterr().err == told + gpu * ("CUDA" in str(error)) + "\n"
+
+
+@pytest.mark.parametrize(("code", "left"), [(130, 130), (0, 1)])
+def test_a_terminal_that_is_gone_does_not_change_how_a_search_ended(
+    code: int, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Gone(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    monkeypatch.setattr("search.command._throw_away", lambda _: None)
+    assert printed("x", lambda: code) == left
+
+
+def test_what_ends_the_process_later_knows_the_code() -> None:
+    code = """if True:
+        import atexit, os
+        from search.command import code_due, leave
+
+        assert code_due() == 1
+        atexit.register(lambda: os._exit(code_due()))
+        leave(130)
+    """
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=280).returncode == 130
 
 
 def test_another_error_keeps_its_traceback() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from search import export
 from search.card import model_card
@@ -120,15 +121,28 @@ def exported_alike(study: Path, to: Path, scratch: Path) -> None:
 def test_lenet_alone(lenet: Path, tmp_path: Path) -> None:
     exported_alike(lenet, tmp_path / "model", tmp_path / "scratch")
     card = (tmp_path / "model" / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", f"{code}\nprint(probabilities.shape)"],
-        cwd=tmp_path / "model",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.strip() == "torch.Size([1, 3])", done.stderr
+    prepare, torch_alone, onnx = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    photo = np.random.default_rng(4).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    Image.fromarray(photo).save(tmp_path / "model" / "photo.jpg")
+    ends = (torch_alone, "probabilities[0]"), (onnx, "torch.tensor(logits).softmax(1)[0]")
+    found = []
+    for code, value in ends:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-I",
+                "-c",
+                f"{prepare}\n{code}\nimport torch\nprint({value}.tolist())",
+            ],
+            cwd=tmp_path / "model",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout))
+    assert len(found[0]) == 3
+    assert found[0] == pytest.approx(found[1], abs=1e-4)
 
 
 @pytest.mark.slow

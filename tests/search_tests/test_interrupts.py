@@ -114,6 +114,20 @@ def test_once_all_is_over_no_signal_is_heard(capfd: pytest.CaptureFixture[str]) 
     assert capfd.readouterr().err == "\nending ...\n"
 
 
+def test_an_end_from_another_thread_is_no_signal() -> None:
+    interrupts = Interrupts()
+    with interrupts.caught():
+        interrupts.end("the server died")
+        interrupts.check_signals()
+        with pytest.raises(EndEarly, match="the server died"):
+            interrupts.check()
+        with pytest.raises(EndEarly, match="interrupted"):  # the first one
+            os.kill(os.getpid(), signal.SIGINT)
+        interrupts.end("the server died")
+        with pytest.raises(EndEarly, match="interrupted"):  # which counts for more
+            interrupts.check()
+
+
 def test_a_terminal_that_is_gone_does_not_hide_the_signal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from search import jobs_client
 from search.errors import UsageError
 from search.jobs_client import Cluster
 
@@ -82,3 +83,23 @@ def test_a_disk_that_is_full_is_not_the_clusters_fault(cluster: Cluster) -> None
     with pytest.raises(OSError, match="No space left on device") as caught:
         cluster.read(JOB, "best.pt", Full())
     assert caught.value is error
+
+
+def test_one_answer_that_fails_is_no_end_of_a_job(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, answers = [0.0], [UsageError(["502"]), False, UsageError(["timed out"]), True]
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda s: now.append(now.pop() + 40))
+
+    def job(name: str) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, UsageError):
+            raise answer
+        return SimpleNamespace(status=SimpleNamespace(is_terminal=lambda: answer), name=name)
+
+    monkeypatch.setattr(jobs_client, "time", clock)
+    monkeypatch.setattr(cluster, "job", job)
+    assert cluster.wait("job-1").name == "job-1"
+    answers[:] = [UsageError([f"{number}"]) for number in range(9)]
+    with pytest.raises(UsageError, match=r"^2$"):  # 80 s without an answer
+        cluster.wait("job-1")

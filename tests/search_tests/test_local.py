@@ -1,7 +1,6 @@
 """A local Ray: its workers find what they need, and start as early as there are trials."""
 
 import os
-import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,7 +38,8 @@ def test_as_many_workers_start_early_as_trials_run_at_once() -> None:
 
 def test_a_node_that_takes_long_to_register_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(time, "sleep", waited.append)
+    clock = SimpleNamespace(sleep=waited.append, monotonic=lambda: 0.0)
+    monkeypatch.setattr(local, "time", clock)
     process = SimpleNamespace(poll=lambda: None)
 
     def get(address: str, node: str) -> str:
@@ -56,7 +56,8 @@ def test_a_node_that_is_dead_or_never_comes_is_not(
     code: int | None, now: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times = iter([0.0, now])
-    monkeypatch.setattr(time, "monotonic", lambda: next(times))
+    clock = SimpleNamespace(sleep=lambda _: None, monotonic=lambda: next(times))
+    monkeypatch.setattr(local, "time", clock)
 
     def get() -> None:
         raise RuntimeError("no node info yet")

@@ -54,21 +54,38 @@ def test_a_node_of_little_memory_holds_fewer_trials() -> None:
 
 
 def test_memory_that_no_node_has_is_refused() -> None:
+    nodes = [node(8, 4), node(2, 8)]
     told = r"^--memory-per-trial: 9000M, and no node has more than 6582M; ask for less$"
     with pytest.raises(UsageError, match=told):
-        divided([node(8, 4), node(2, 8)], Asked(memory_per_trial=9000.0))
-    told = r"^a trial needs 600M, and no node has more than 259M; end what holds the rest$"
+        divided(nodes, Asked(memory_per_trial=9000.0))
+    told = r"^its trials had 9000M, and .* 6582M; give --memory-per-trial SIZE$"
+    with pytest.raises(UsageError, match=told):  # a resumed study that has it from its beginning
+        divided(nodes, Asked(memory_per_trial=9000.0, at_once=2))
+    told = r"^a trial needs 600M, and no node has more than 259M; bring up larger ones$"
     with pytest.raises(UsageError, match=told):  # 1,536 - 76.8 - 1,200 of the larger one
         divided([node(8, 1), node(2, 1.5), node(0, 64)], Asked())
+    told = r"^a trial needs 600M, and no node has more than 259M; bring up larger ones$"
+    with pytest.raises(UsageError, match=told):  # the other has too few CPUs
+        divided([node(8, 1.5), node(4, 64)], Asked(8))
 
 
 def test_a_small_node_does_not_set_the_limit_of_all(capsys: pytest.CaptureFixture[str]) -> None:
     nodes = [node(4, 32), node(2, 1.5), node(2, 32)]
     assert divided(nodes, Asked()) == divided([node(4, 32), node(2, 32)], Asked())
-    told = "note: a node of 259 MB is too small for trials, and gets none\n"
+    told = "note: a node with 259 MB for trials is too small for one, and gets none\n"
     assert capsys.readouterr().err == told
     found = divided([node(4, 32), node(2, 8)], Asked(memory_per_trial=9000.0))
     assert found == Resources(1, 0.0, 3, 9000.0, reserved_mb=9000.0)
+
+
+def test_ray_puts_no_trial_on_a_node_that_is_too_small() -> None:
+    # (32768 - 1638.4 - 1200) / 24 = 1247 each, which the small node's 1,536 would hold, too. So
+    # 1,537 are reserved, and 32768 / 1537 = 21 run at once.
+    found = divided([node(24, 32), node(2, 1.5)], Asked())
+    assert found == Resources(1, 0.0, 21, 1247.0, reserved_mb=1537.0)
+    # 3,072 in all, of which 1,718 are for trials.
+    found = divided([node(8, 32), node(2, 3)], Asked(memory_per_trial=2000.0))
+    assert found == Resources(1, 0.0, 8, 2000.0, reserved_mb=3073.0)
 
 
 def test_ray_places_trials_by_the_memory_that_they_share() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from search.plan import Plan
-from tests.search_tests.ports import free_port
+from tests.search_tests.free_port import free_port
 from tests.search_tests.toy import begin, drive
 
 PLAN = Plan(trials=4, max_epochs=3, seed=5, sampler="random")

@@ -57,14 +57,14 @@ def test_a_lost_worker_s_trial_comes_again_before_all_others_and_at_last_fails(
 
 
 def test_a_gpu_that_others_fill_ends_the_study_and_no_trial(book: Book) -> None:
-    retries, crowded = Retries(book), Death("other programs hold it", outside=True)
+    retries, outside = Retries(book), Death("other programs hold it", outside=True)
     for left in (1, 2):
         assert handed(book) == 0
-        assert f"(retry {left} of 2)" in str(retries.died(0, crowded, others=1))
+        assert f"(retry {left} of 2)" in str(retries.died(0, outside, others=1))
     assert handed(book) == 0
     told = r"^trial 0: other programs hold it$"
     with pytest.raises(StudyFailed, match=told):  # and does not take all other trials, too
-        retries.died(0, crowded, others=1)
+        retries.died(0, outside, others=1)
     assert book.records[0].status == "running"
 
 

@@ -1,6 +1,7 @@
 """A worker whose disk is full, or its GPU by others: what it names, and whose fault it is."""
 
 import errno
+import importlib.metadata
 import os
 import socket
 from pathlib import Path
@@ -9,9 +10,9 @@ from traceback import walk_tb
 import pytest
 import torch
 
-from search import worker
+from search import same_code, worker
 from search.passed import MEMORY, NO_ROOM, OUTSIDE
-from search.same_code import digest_of
+from search.same_code import code_here, digests
 from tests.search_tests.test_trial_log import driven
 from trainables import device, store
 from trainables.errors import DataError, DeviceError
@@ -74,29 +75,52 @@ def test_what_cannot_be_imported_there_is_the_machines_fault(
     assert answer["error"].endswith("libcudart.so.12: cannot open shared object file")
 
 
-@pytest.mark.parametrize(("code", "outcome"), [("other", NO_ROOM), (None, "running")])
+def test_another_error_of_a_file_is_the_trials_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = FileNotFoundError(errno.ENOENT, "No such file or directory", "kernel-7.npy")
+    trial = driven(tmp_path, monkeypatch, error)
+    trial.train()
+    assert trial.train()["outcome"] == "failed"
+
+
+def test_a_file_for_which_there_is_no_memory_is_as_any_other_lack_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = driven(tmp_path, monkeypatch, OSError(errno.ENOMEM, "Cannot allocate memory"))
+    trial.train()
+    answer = trial.train()
+    assert answer["outcome"] == "infeasible"
+    assert answer["error"].startswith("out of memory: ")
+
+
+@pytest.mark.parametrize("same", [True, False])
 def test_other_code_than_the_drivers_ends_the_study(
-    code: str | None, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trial = driven(tmp_path, monkeypatch, ValueError("later"))
+    code = {**code_here()}
+    if not same:
+        code["search/worker.py"] = "0" * 8
+        code["torch"] = "2.0.0"
     trial._assigned["job"]["code"] = code
     answer = trial.train()
-    assert answer["outcome"] == outcome
-    if code is not None:
-        told = f"machine {socket.gethostname()} has other code of this project than the driver, or"
-        assert answer["error"].startswith(told)
+    assert answer["outcome"] == ("running" if same else NO_ROOM)
+    if not same:
+        machine = f"machine {socket.gethostname()} has other code than the driver"
+        assert answer["error"].startswith(f"{machine}: search/worker.py and 1 more; bring ")
 
 
-def test_the_digest_is_of_code_and_versions(tmp_path: Path) -> None:
-    (tmp_path / "search").mkdir()
-    (tmp_path / "search" / "a.py").write_text("1\n")
-    first = digest_of(tmp_path, ["2.13.0+cpu", "2.3"])
-    assert digest_of(tmp_path, ["2.13.0+cu126", "2.3"]) == first
-    assert digest_of(tmp_path, ["2.12.0", "2.3"]) != first
-    (tmp_path / "search" / "notes.txt").write_text("no code")
-    assert digest_of(tmp_path, ["2.13.0", "2.3"]) == first
-    (tmp_path / "search" / "a.py").rename(tmp_path / "search" / "b.py")
-    assert digest_of(tmp_path, ["2.13.0", "2.3"]) != first
+def test_code_is_compared_file_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("search/a.py", "search/.copies/a.py", "spaces/notes.txt", "tests/b.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1\n")
+    # SHA-256 of "1\n", as `sha256sum` has it.
+    assert digests(tmp_path) == {"search/a.py": "4355a46b"}
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "2.13.0+cu126")
+    assert same_code._version("torch") == "2.13.0"
+    monkeypatch.undo()
+    assert same_code._version("no-such-package") == ""
 
 
 @pytest.mark.parametrize(("others", "outcome"), [(True, OUTSIDE), (False, "infeasible")])
