@@ -207,8 +207,9 @@ if _PLACE in os.environ:
     sys.meta_path.insert(0, Hook())
     if __name__ == "__main__":
         from search import run
+        from search.command import leave
 
-        sys.exit(run.main(sys.argv[1:]))
+        leave(run.main(sys.argv[1:]))
     note("worker up")
 elif __name__ == "__main__":
     sys.exit(main())

@@ -24,6 +24,9 @@ _USE = """```python
 images = numpy.stack([prepared("photo.jpg")])  # uint8 [n, {height}, {width}, {channels}]
 ```
 
+(Of files by strangers: training leaves out those of more than 89 million pixels, and formats such
+as EPS, for which Pillow runs other programs.)
+
 `model.pt2` with torch alone:
 
 ```python

@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from search.progress import say
 from trainables.errors import TrellisError
 
 _OUT_OF_MEMORY = "out of memory: end what else uses it"
+_OF_A_GPU = re.compile("CUDA|CUDNN|CUBLAS")
 _ON_A_GPU = "; with CUDA_VISIBLE_DEVICES= before the command it takes that of the CPU"
 
 
@@ -111,7 +113,7 @@ def ended(prog: str, work: Callable[[], int]) -> int:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            on_gpu = _ON_A_GPU if "CUDA" in str(error) else ""
+            on_gpu = _ON_A_GPU if _OF_A_GPU.search(str(error)) else ""
             say(f"{prog}: {_OUT_OF_MEMORY}{on_gpu}")
             return EXIT_FAILED
 

@@ -103,6 +103,7 @@ def _connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
     finally:
         with interrupts.deferred():
             server.over()
+            interrupts.forget_end()  # of a server that is not needed from here on
             try:
                 if local:
                     local.over(wait=not server.lost)

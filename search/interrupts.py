@@ -70,6 +70,10 @@ class Interrupts:
         """
         self._reason = reason
 
+    def forget_end(self) -> None:
+        """Go on: what the search was to `end` for does not matter any more."""
+        self._reason = None
+
     def over(self) -> None:
         """Hear of no signal any more: all is done, and the user is about to be told so."""
         self._over = True

@@ -85,7 +85,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             rows = list(csv.DictReader(file))
     except (ValueError, csv.Error) as error:
         raise StudyFailed(f"{path} is damaged: {error}") from None
-    if any(name not in row for row in rows for name in ("configuration", "trial", *AT_BEST)):
+    if any("trial" not in row for row in rows):
         raise StudyFailed(f"{path} is damaged: it lacks columns; was it saved by another program?")
     return rows
 
@@ -169,7 +169,7 @@ def _is_of(row: Mapping[str, str], record: Record) -> bool:
     assert record.best_row is not None  # a completed trial has epochs
     config = {f"config.{name}": str(value) for name, value in record.config.items()}
     names = {name for name in row if name.startswith("config.") and row[name] != ""}
-    same = all(row[name] == str(record.best_row[name]) for name in AT_BEST)
+    same = all(row.get(name) == str(record.best_row[name]) for name in AT_BEST)
     same = same and row["seed"] == str(record.seed)
     return same and config == {name: row[name] for name in names}
 

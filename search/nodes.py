@@ -125,6 +125,8 @@ def _with_room(
         return nodes, []
     given = asked.memory_per_trial
     least = TOO_LITTLE_MB if given is None else given
+    if asked.at_once is not None:  # kept from the study's beginning: nodes differ by what is free
+        least *= 0.9
     has = [_has_mb(node, given) for node in nodes]
     if max(has) < least:
         wants, way = "a trial needs", "bring up larger ones"
@@ -133,7 +135,7 @@ def _with_room(
         if given is not None and asked.at_once is not None:  # kept from the study's beginning
             wants, way = "its trials had", "give --memory-per-trial SIZE"
         raise UsageError(
-            [f"{wants} {least:.0f}M, and no node has more than {max(has):.0f}M; {way}"]
+            [f"{wants} {given or least:.0f}M, and no node has more than {max(has):.0f}M; {way}"]
         )
     small = [node for node, mb in zip(nodes, has, strict=True) if mb < least]
     for mb in sorted(mb for mb in has if mb < least):
@@ -175,12 +177,16 @@ def _reserved(found: Resources, places: Sequence[Machine], small: Sequence[Machi
 
     Ray compares with all of a node's memory.
     """
-    known = [node.memory for node in places if node.memory is not None]
-    if found.memory_mb is None or not known:
+    known = [node.memory.total_mb for node in places if node.memory is not None]
+    if found.memory_mb is None or not known or len(known) < len(places):
         return found
     others = [node.memory.total_mb for node in small if node.memory is not None]
-    reserved = max([found.memory_mb, *(mb + 1 for mb in others)])
+    # Of what a node has not, it would be waited for without end.
+    reserved = min([max([found.memory_mb, *(mb + 1 for mb in others)]), *known])
     if not small:
         return replace(found, reserved_mb=reserved)
-    fits = sum(int(memory.total_mb // reserved) for memory in known)
+    cpus = found.cpus_per_trial
+    fits = sum(
+        min(node.cpus // cpus, int(mb // reserved)) for node, mb in zip(places, known, strict=True)
+    )
     return replace(found, reserved_mb=reserved, concurrent=min(found.concurrent, fits))

@@ -1,7 +1,6 @@
 """A trial inside a Ray worker: one step is one epoch of the experiment's trainable."""
 
 import contextlib
-import errno
 import functools
 import gc
 import logging
@@ -27,16 +26,11 @@ from search.same_code import OtherCode, check_code
 from search.trial_files import TrialFiles
 from search.trial_log import TrialLog
 from trainables.budget import Budget, Diverged, EpochResult, TooLarge
-from trainables.errors import DataError, DeviceError, WeightsError
+from trainables.errors import DataError, DeviceError, WeightsError, is_of_machine
 
 # So long a trial waits before it is tried again whose GPU others fill, or whose machine is at
-# fault: that may be over soon, and of many machines another may take it.
+# fault: that may be over soon.
 OUTSIDE_S = 20.0
-# Of mounts and disks that do not answer; other errors of files may be a trial's own.
-_OF_MACHINES = {
-    *("EIO", "ENXIO", "ENODEV", "EROFS", "ESTALE", "EREMOTEIO"),
-    *("ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH"),
-}
 
 
 class _Notes(logging.Handler):
@@ -131,7 +125,7 @@ class Worker:
                 return _ended(NO_ROOM, f"machine {socket.gethostname()} {error}")
             if isinstance(error, DataError | WeightsError):  # all later trials would fail of it
                 return _ended(NO_ROOM, _line(error))
-            if _is_of_machine(error):
+            if is_of_machine(error):
                 return self._without_machine(error)
             self._keep_traceback(_line(error))
             if "CUDA error" in str(error):
@@ -157,7 +151,7 @@ class Worker:
         line = f"machine {socket.gethostname()} is at fault: {_line(error)}"
         self._log.add(f"{line}\n{traceback.format_exc()}")
         with contextlib.suppress(OSError, StoreFailed):
-            self._files.keep(last=True)
+            self._files.keep()
         self._results = None
         time.sleep(OUTSIDE_S)
         return _ended(OUTSIDE, line)
@@ -215,16 +209,9 @@ class Worker:
         )
         try:
             trainable = _trainable(job["experiment"])
-        except ImportError as error:
+        except (ImportError, OSError, ValueError) as error:  # torch's own of a missing library
             raise DeviceError(f"what every trial needs cannot be imported: {error}") from error
         return iter(trainable(self._assigned["config"], job["data"], budget))
-
-
-def _is_of_machine(error: BaseException) -> bool:
-    """Tell whether an error is of the machine, and another may train the same trial."""
-    return isinstance(error, DeviceError) or (
-        isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in _OF_MACHINES
-    )
 
 
 @functools.cache

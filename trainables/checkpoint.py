@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trainables.budget import Budget, EpochResult, best_of
 from trainables.device import is_out_of_memory
-from trainables.errors import TrellisError
+from trainables.errors import TrellisError, is_of_machine
 from trainables.files import check_sums, replace_file
 
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -61,7 +61,7 @@ def read_checkpoint(budget: Budget, identity: str) -> Checkpoint | None:
     try:
         checkpoint = _read(path, budget, identity)
     except Exception as error:  # a damaged file raises nearly anything
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or is_of_machine(error):
             raise
         _log.warning("%s cannot be used, the trial starts anew: %s", path, error)
         path.unlink(missing_ok=True)

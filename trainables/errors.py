@@ -1,5 +1,7 @@
 """The one error that a user's mistake raises: what is wrong, what was found, what to do."""
 
+import errno
+
 
 class TrellisError(Exception):
     """A mistake in what the user gave, told in one line; commands print it and exit with 2."""
@@ -15,3 +17,17 @@ class DataError(TrellisError):
 
 class WeightsError(TrellisError):
     """Pretrained weights cannot be used: not found, offline, damaged, or others than they were."""
+
+
+# Of mounts and disks that do not answer; other errors of files may be a trial's own.
+_OF_MACHINES = {
+    *("EIO", "ENXIO", "ENODEV", "EROFS", "ESTALE", "EREMOTEIO"),
+    *("ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH"),
+}
+
+
+def is_of_machine(error: BaseException) -> bool:
+    """Tell whether an error is of the machine: another, or this one later, may do the same."""
+    return isinstance(error, DeviceError) or (
+        isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in _OF_MACHINES
+    )

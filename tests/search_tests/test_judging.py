@@ -180,7 +180,6 @@ def test_what_tells_of_kept_weights_is_mended(damaged: str | None, court: Court)
     ("text", "told"),
     [
         ("configuration;trial;seed\n1;2;3\n", "lacks columns; was it saved by another program"),
-        ("configuration,trial\n1,\0\n", "confirm.csv is damaged"),
         ("configuration,trial\n1,\udcff\n", "confirm.csv is damaged: 'utf-8' codec"),
     ],
 )

@@ -69,6 +69,22 @@ def test_memory_that_no_node_has_is_refused() -> None:
         divided([node(8, 1.5), node(4, 64)], Asked(8))
 
 
+def test_a_node_that_has_a_little_less_than_before_is_none_that_is_too_small() -> None:
+    # 8192 - 409.6 - 1200 = 6582 when the study began; now 7900 - 395 - 1200 = 6305.
+    kept = Asked(memory_per_trial=6582.0, at_once=1)
+    found = divided([Machine(1, 0, memory=Memory(7900.0, 7900.0))], kept)
+    assert found == Resources(1, 0.0, 1, 6582.0, reserved_mb=6582.0)
+    # 65,536 - 3,276.8 - 1,200 = 61,059; now 60,000 in all: Ray cannot reserve more than that.
+    kept = Asked(memory_per_trial=61_059.0, at_once=1)
+    found = divided([Machine(1, 0, memory=Memory(60_000.0, 60_000.0))], kept)
+    assert found == Resources(1, 0.0, 1, 61_059.0, reserved_mb=60_000.0)
+
+
+def test_a_node_that_does_not_tell_its_memory_has_none_reserved() -> None:
+    found = divided([Machine(2, 0), node(2, 4)], Asked(memory_per_trial=9000.0))
+    assert found.reserved_mb is None
+
+
 def test_a_small_node_does_not_set_the_limit_of_all(capsys: pytest.CaptureFixture[str]) -> None:
     nodes = [node(4, 32), node(2, 1.5), node(2, 32)]
     assert divided(nodes, Asked()) == divided([node(4, 32), node(2, 32)], Asked())
@@ -83,6 +99,9 @@ def test_ray_puts_no_trial_on_a_node_that_is_too_small() -> None:
     # 1,537 are reserved, and 32768 / 1537 = 21 run at once.
     found = divided([node(24, 32), node(2, 1.5)], Asked())
     assert found == Resources(1, 0.0, 21, 1247.0, reserved_mb=1537.0)
+    # By node: 2 CPUs here, 8192 / 1844.2 = 4 there.
+    nodes = [node(2, 64), node(32, 8), node(2, 1.8)]
+    assert divided(nodes, Asked()).concurrent == 6
     # 3,072 in all, of which 1,718 are for trials.
     found = divided([node(8, 32), node(2, 3)], Asked(memory_per_trial=2000.0))
     assert found == Resources(1, 0.0, 8, 2000.0, reserved_mb=3073.0)

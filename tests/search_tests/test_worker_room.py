@@ -61,11 +61,14 @@ def test_a_machine_at_fault_is_no_fault_of_the_trial(
     assert "Traceback" in (trial._folder / "log.txt").read_text()
 
 
+@pytest.mark.parametrize("kind", [ImportError, OSError, ValueError])
 def test_what_cannot_be_imported_there_is_the_machines_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """torch raises all three for a library that is missing or broken."""
+
     def broken(_: str) -> None:
-        raise ImportError("libcudart.so.12: cannot open shared object file")
+        raise kind("libcudart.so.12: cannot open shared object file")
 
     trial = driven(tmp_path, monkeypatch, ValueError("not reached"))
     monkeypatch.setattr(worker.time, "sleep", lambda _: None)

@@ -1,5 +1,6 @@
 """The checkpoint's damage, owner and rhythm, and the weights of the best epoch."""
 
+import errno
 import logging
 import math
 import pickle
@@ -490,3 +491,19 @@ def test_bytes_of_a_state_are_those_of_its_tensors() -> None:
     # Adam keeps two moments of each, and a step count of 4 bytes for each of two parameters.
     assert checkpoint._bytes([model.state_dict(), adam.state]) == 80 + 2 * 80 + 2 * 4
     assert checkpoint._bytes([{"a": 1, "b": "text"}, None]) == 0
+
+
+def test_a_disk_that_does_not_answer_costs_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine, or this one later, goes on from it."""
+    path = tmp_path / checkpoint.CHECKPOINT_NAME
+    path.write_bytes(b"whole")
+
+    def stale(*_: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(checkpoint, "_read", stale)
+    with pytest.raises(OSError, match="Stale file handle"):
+        read_checkpoint(budget(folder=tmp_path), "a")
+    assert path.read_bytes() == b"whole"
