@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.frames import read_manifest
 from search.catalog import find
-from search.data_option import data_at_hand, read_from
+from search.data_option import data_at_hand, split_at_hand
 from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.folder import chosen
@@ -46,9 +46,7 @@ class BestModel:
 
     def on(self, split_name: str) -> "BestModel":
         """Return the same model with another split of its data."""
-        from search.model import split_of
-
-        split = split_of(self.experiment, self.about["config"], self.data, split_name)
+        split = split_at_hand(self.experiment, self.about["config"], self.data, split_name)
         return replace(self, split=split, split_name=split_name)
 
 
@@ -71,11 +69,7 @@ def load_best(
     experiment, about = find(str(manifest["experiment"])), read_best(folder)
     tell_of_another(folder, about)
     data = data_at_hand(manifest.get("data", {}), data_dir, progress or DataProgress())
-
-    from search.model import split_of
-
-    with read_from(data.spec):
-        split = split_of(experiment, about["config"], data, split_name)
+    split = split_at_hand(experiment, about["config"], data, split_name)
     predict = _predictor(folder, manifest, experiment, about, data, split)
     return BestModel(experiment, about, data, split, split_name, predict)
 

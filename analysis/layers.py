@@ -40,27 +40,30 @@ _MIB = 2**20
 
 def published_images(experiment: Experiment, config: Mapping[str, Any]) -> str:
     """Say which images the numbers are for: those of the published data set."""
+    classes, (height, width, channels) = _shape(experiment, config)
+    size = f"{height}x{width} with {channels} channel{'s' if channels > 1 else ''}"
+    return f"for images of {size} in {classes} classes, as published"
+
+
+def _shape(experiment: Experiment, config: Mapping[str, Any]) -> tuple[int, tuple[int, int, int]]:
+    """Return the number of classes, and height, width and channels of the published images."""
     from trainables.shapes import published
 
     data = published(experiment.dataset)
     side = config.get("image_size") or experiment.image_size
     height, width, channels = data.split("train", side).images.shape[1:]
-    size = f"{height}x{width} with {channels} channel{'s' if channels > 1 else ''}"
-    return f"for images of {size} in {len(data.classes)} classes, as published"
+    return len(data.classes), (height, width, channels)
 
 
 def layers_of(experiment: Experiment, config: Mapping[str, Any]) -> "list[Layer]":
     """Return the layers of a configuration's network."""
     import torch
 
-    from trainables.shapes import published
     from trainables.trace import trace
 
-    data = published(experiment.dataset)
-    side = config.get("image_size") or experiment.image_size
-    height, width, channels = data.split("train", side).images.shape[1:]
+    classes, (height, width, channels) = _shape(experiment, config)
     with torch.device("meta"):
-        model = experiment.module().build(config, len(data.classes), channels, (height, width))
+        model = experiment.module().build(config, classes, channels, (height, width))
     return trace(model, (channels, height, width))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from analysis.best_model import read_best
 from analysis.frames import model_name
 from analysis.report_study import ReportedStudy
-from search.data_option import data_at_hand, read_from
+from search.data_option import data_at_hand, split_at_hand
 from search.experiment import Experiment
 from search.folder import chosen
 from trainables.errors import TrellisError
@@ -58,10 +58,7 @@ def evaluate(study: ReportedStudy, data_dir: Path | None = None) -> Evaluated:
     if not chosen(study.folder)[1].is_file():
         raise TrellisError("there is no best.pt: a worker of another machine kept the weights")
     data = data_at_hand(study.data, data_dir)
-    from search.model import split_of
-
-    with read_from(data.spec):
-        split = split_of(experiment, best["config"], data, "validation")
+    split = split_at_hand(experiment, best["config"], data, "validation")
     height, width, channels = split.images.shape[1:]
     shape = (int(height), int(width), int(channels))
     model = _model(study, experiment, best["config"], len(data.classes), shape)

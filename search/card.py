@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from search.command import one_line
-from search.data_option import data_at_hand, read_from
+from search.data_option import data_at_hand, split_at_hand
 from search.experiment import luck_of
-from search.model import split_of
 from search.overview import confirmed
 from search.pillow_code import pillow_code
 from search.plan import repeats
@@ -193,8 +192,7 @@ def _validation_matrix(winner: Winner) -> list[str]:
     """Return the matrix on the validation split; a line instead where the data is not here."""
     try:
         data = data_at_hand(winner.manifest["data"], winner.data_dir, DataProgress())
-        with read_from(data.spec):
-            split = split_of(winner.experiment, winner.config, data, "validation")
+        split = split_at_hand(winner.experiment, winner.config, data, "validation")
     except TrellisError as error:
         what = str(error).splitlines()[0]
         say(f"note: no confusion matrix in the model card: {what}")

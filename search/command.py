@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from search.errors import (
-    EXIT_DONE,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_USAGE,
@@ -19,7 +18,7 @@ from search.errors import (
     exit_code,
     is_out_of_memory,
 )
-from search.interrupts import EndEarly
+from search.interrupts import EndEarly, how_it_ended
 from search.places import place
 from search.progress import say
 from trainables.errors import TrellisError
@@ -108,8 +107,9 @@ def ended(prog: str, work: Callable[[], int]) -> int:
             say(f"{prog}: {one_line(str(error))}")
             return EXIT_FAILED
         except (EndEarly, KeyboardInterrupt) as end:
-            say(f"\n{prog}: {getattr(end, 'reason', 'interrupted')}")
-            return EXIT_DONE if isinstance(end, EndEarly) and end.asked_for else EXIT_INTERRUPTED
+            reason, code = how_it_ended(end)
+            say(f"\n{prog}: {reason}")
+            return code
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

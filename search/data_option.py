@@ -15,7 +15,8 @@ from trainables.data.source import DataSpec, Progress, silent
 from trainables.errors import TrellisError
 
 if TYPE_CHECKING:
-    from trainables.data import Data
+    from search.experiment import Experiment
+    from trainables.data import Data, Split
 
 
 def data_spec(data: str | None, data_dir: str | None, dataset: str) -> DataSpec:
@@ -65,7 +66,7 @@ def spec_of(told: Mapping[str, Any], data_dir: Path | None = None) -> DataSpec:
 
 
 @contextmanager
-def read_from(spec: DataSpec) -> Iterator[None]:
+def _read_from(spec: DataSpec) -> Iterator[None]:
     """Turn an OSError in this block into a TrellisError: of data, not of what is written from it.
 
     Raises:
@@ -91,7 +92,7 @@ def check_there(spec: DataSpec) -> None:
     place = Path(spec.location)
     there = spec.kind == "embedded" or os.path.isdir(place)
     if spec.kind == "tfds" and there:
-        with read_from(spec):
+        with _read_from(spec):
             there = prepared_directory(spec.dataset, place) is not None
     if not there:
         raise TrellisError(f"{spec.location} has no {spec.dataset}: --data-dir says where it is")
@@ -114,8 +115,22 @@ def data_at_hand(
 
     spec = spec_of(told, data_dir)
     check_there(spec)
-    with read_from(spec):
+    with _read_from(spec):
         data = open_data(spec, progress)
     if data.fingerprint != told["fingerprint"]:
         raise TrellisError(f"the data in {spec.location or spec.kind} is not what the study had")
     return data
+
+
+def split_at_hand(
+    experiment: "Experiment", config: Mapping[str, Any], data: "Data", name: str
+) -> "Split":
+    """Return what a configuration is judged on, as `search.model.split_of` does, of such data.
+
+    Raises:
+        TrellisError: it cannot be read.
+    """
+    from search.model import split_of
+
+    with _read_from(data.spec):
+        return split_of(experiment, config, data, name)

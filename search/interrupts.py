@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from search.errors import EXIT_DONE, EXIT_INTERRUPTED
+
 _NAMES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 
 
@@ -19,6 +21,13 @@ class EndEarly(BaseException):
         super().__init__(reason)
         self.reason = reason
         self.asked_for = asked_for
+
+
+def how_it_ended(end: BaseException) -> tuple[str, int]:
+    """Return why an EndEarly or a KeyboardInterrupt ended a command, and its exit code."""
+    if isinstance(end, EndEarly):
+        return end.reason, EXIT_DONE if end.asked_for else EXIT_INTERRUPTED
+    return "interrupted", EXIT_INTERRUPTED
 
 
 class Interrupts:

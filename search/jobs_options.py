@@ -255,13 +255,17 @@ def _check_search(arguments: argparse.Namespace, wrong: Mistakes) -> None:
                 wrong.append(line.replace(what, f"--cluster {arguments.cluster}: ", 1))
 
 
-def _places_there(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    """Yield the options that are paths: the folder of a job is Ray's own, and is lost with it."""
+def _places_there(arguments: argparse.Namespace) -> Iterator[tuple[str, str | None]]:
+    """Yield the options that are paths, None where not given.
+
+    The folder of a job is Ray's own, and is lost with it.
+    """
     kind, _, folder = (arguments.data or "").partition(":")
-    weights = arguments.weights if arguments.weights != "random" else None
-    kinds = {"--data folder:": folder if kind == "folder" else "", "--weights": weights or ""}
-    for name, place in {**kinds, "--data-dir": arguments.data_dir or ""}.items():
-        yield f"{name}{' ' * (name[-1] != ':')}{place}", place
+    if kind == "folder":
+        yield f"--data {arguments.data}", folder
+    if arguments.weights != "random":
+        yield f"--weights {arguments.weights}", arguments.weights
+    yield f"--data-dir {arguments.data_dir}", arguments.data_dir
     scheme, _, file = (arguments.mlflow or "").partition("://")
     if scheme in ("sqlite", "file"):  # sqlite:////file is absolute, sqlite:///file is not
         yield "--mlflow", file.removeprefix("/") if scheme == "sqlite" else file

@@ -117,13 +117,13 @@ def judge(
     """
     numbers = {config_key(each.config): each for each in contenders}
     old = read_rows(court.csv)
-    done_already = {int(row["trial"]): row for row in old}
     judged = [r for r in records if r.status == "completed" and config_key(r.config) in numbers]
     # Rows may be of another confirmation, whose folder was removed: their weights are no more.
+    kept = _of_weights(old, judged)
     rows = {
-        r.number: done_already[r.number] | _place(numbers[config_key(r.config)])
+        r.number: kept[r.number] | _place(numbers[config_key(r.config)])
         for r in judged
-        if r.number in done_already and _is_of(done_already[r.number], r)
+        if r.number in kept
     }
     todo = [r for r in judged if r.number not in rows]
     _check_weights(court, todo)
@@ -146,9 +146,21 @@ def judge(
 
 def without_row(court: Court, records: Iterable[Record]) -> list[Record]:
     """Return the completed trials that have no row of their weights."""
-    rows = {int(row["trial"]): row for row in read_rows(court.csv)}
-    completed = (record for record in records if record.status == "completed")
-    return [r for r in completed if r.number not in rows or not _is_of(rows[r.number], r)]
+    completed = [record for record in records if record.status == "completed"]
+    kept = _of_weights(read_rows(court.csv), completed)
+    return [record for record in completed if record.number not in kept]
+
+
+def _of_weights(
+    rows: Iterable[dict[str, str]], completed: Iterable[Record]
+) -> dict[int, dict[str, str]]:
+    """Return the rows that are of the weights of these trials, by number."""
+    known = {int(row["trial"]): row for row in rows}
+    return {
+        r.number: known[r.number]
+        for r in completed
+        if r.number in known and _is_of(known[r.number], r)
+    }
 
 
 def _place(contender: Contender) -> dict[str, str]:

@@ -14,7 +14,7 @@ from search.book import Book
 from search.broken import broken_off, keep_traceback, traceback_of
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError
 from search.gpus import precision_of_this_gpu
-from search.interrupts import EndEarly, Interrupts
+from search.interrupts import EndEarly, Interrupts, how_it_ended
 from search.manifest import check_inputs, command_line, make_manifest
 from search.mirror import Mirror
 from search.plan import published
@@ -60,8 +60,9 @@ def ended_early(
     end: BaseException, kept: str = " before the study began; nothing was written"
 ) -> int:
     """Say what ended a command early, and what of it is kept; return the exit code."""
-    say(f"{getattr(end, 'reason', 'interrupted')}{kept}")
-    return EXIT_DONE if isinstance(end, EndEarly) and end.asked_for else EXIT_INTERRUPTED
+    reason, code = how_it_ended(end)
+    say(f"{reason}{kept}")
+    return code
 
 
 class Session:
