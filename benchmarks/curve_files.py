@@ -104,10 +104,16 @@ def check_same(path: Path, old: Mapping[str, Any], about: Mapping[str, Any]) -> 
     Raises:
         UsageError: it is of another, with what differs.
     """
-    names = [name for name in {**old, **about} if old.get(name) != about.get(name)]
+    names = [name for name in {**old, **about} if _meant(old, name) != _meant(about, name)]
     if names:
         wrong = "; ".join(f"{name} was {old.get(name)}, now {about.get(name)}" for name in names)
         raise UsageError([f"{path} is of another recording: {wrong}; take another"])
+
+
+def _meant(about: Mapping[str, Any], name: str) -> Any:
+    """Return a value; of torch without its build: runs are on the CPU in all of them."""
+    value = about.get(name)
+    return str(value).partition("+")[0] if name == "torch" else value
 
 
 def recorded(path: Path, about: Mapping[str, Any]) -> dict[tuple[int, int], Run]:

@@ -1,11 +1,12 @@
-"""Records real learning curves of `lenet_beans`, to replay searches on (benchmarks/replay.py).
+r"""Records real learning curves of `lenet_beans`, to replay searches on (benchmarks/replay.py).
 
 Trains the published configuration and random ones of the space, each with several seeds, without
 Ray. It can be ended at any moment: the same command goes on. What the Parquet file has already is
 kept, and more repeats or configurations are added to it.
 
 python -m benchmarks.record_curves --data-dir DIR --configurations 300 --repeats 3 --processes 2
-python -m benchmarks.record_curves --data embedded --configurations 3 --repeats 1 --epochs 2
+python -m benchmarks.record_curves --data embedded --configurations 3 --repeats 1 --epochs 2 \
+    --log results/few.jsonl --to results/few.parquet
 """
 
 import argparse

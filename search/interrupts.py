@@ -30,6 +30,13 @@ def how_it_ended(end: BaseException) -> tuple[str, int]:
     return "interrupted", EXIT_INTERRUPTED
 
 
+def interrupt_by_all() -> None:
+    """Let SIGTERM and a closed terminal raise KeyboardInterrupt, where they are not ignored."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
 class Interrupts:
     """Turns signals into EndEarly: at once, or at the next `check` inside `deferred`.
 

@@ -7,7 +7,7 @@ another torch: its trials would be of another kind, and nothing would say so.
 import functools
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _PACKAGES = ("search", "spaces", "trainables")
@@ -25,14 +25,14 @@ def code_here() -> dict[str, str]:
     return {**digests(_ROOT), **{name: _version(name) for name in _LIBRARIES}}
 
 
-def digests(root: Path) -> dict[str, str]:
+def digests(root: Path, packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
     """Return the first 8 hex digits of the SHA-256 of each file of the packages, by its path.
 
     Hidden folders are passed over: editors keep copies there.
     """
     return {
         path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-        for package in _PACKAGES
+        for package in packages
         for path in sorted((root / package).rglob("*.py"))
         if not any(part.startswith(".") for part in path.relative_to(root).parts)
     }

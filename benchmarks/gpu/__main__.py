@@ -9,10 +9,11 @@ GPU's memory; `batched`, all trials in one process and one batch; `one_by_one`, 
 call of each convolution per trial. The last column is trials per hour over those of Ray Tune.
 A trial has as many epochs as published. Useful operations are those of the forward and backward
 pass as torch counts them; the matrix rate is that of one large product in the same precision. The
-first epoch, and all before it, does not count. Without a GPU all of it runs on the CPU, and says
-so. Inception has random weights and is not batched. Both of its stages are timed, without the
-first epoch of each, so without our one pass of its frozen layers, which all trials share; the
-share of the matrix rate is that of fine-tuning.
+first epoch, and all before it, does not count; `processes` keep best weights and checkpoints as a
+study does, and wait for no driver. Without a GPU all of it runs on the CPU, and says so. Inception
+has random weights and is not batched. Both of its stages are timed, without the first epoch of
+each, so without our one pass of its frozen layers, which all trials share; the share of the matrix
+rate is that of fine-tuning.
 """
 
 import argparse
@@ -21,7 +22,9 @@ from collections.abc import Sequence
 
 from benchmarks.gpu.rates import device_name, matrix_rate, trials_per_second
 from benchmarks.gpu.work import SHAPES, CannotRun, DoesNotFit, Work, epoch_operations
-from search.command import Parser
+from search.command import Parser, positive
+from search.errors import EXIT_INTERRUPTED
+from search.interrupts import interrupt_by_all
 from search.progress import say
 
 PROG = "benchmarks.gpu"
@@ -67,11 +70,11 @@ def parser() -> Parser:
     )
     made.add_argument("--experiments", nargs="+", choices=SHAPES, default=list(SHAPES))
     made.add_argument("--ways", nargs="+", choices=NAMES, default=list(NAMES))
-    made.add_argument("--at-once", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    made.add_argument("--at-once", type=positive, nargs="+", default=[1, 2, 4, 8, 16])
     made.add_argument("--epochs", type=int, default=4, help="of each stage, at least 3 (4)")
-    made.add_argument("--images", type=int, help="to train on; default: as many as published")
-    made.add_argument("--image-size", type=int, help="side of LeNet's images (299)")
-    made.add_argument("--matrix", type=int, default=4096, help="side of the product (4096)")
+    made.add_argument("--images", type=positive, help="to train on; default: as many as published")
+    made.add_argument("--image-size", type=positive, help="side of LeNet's images (299)")
+    made.add_argument("--matrix", type=positive, default=4096, help="side of the product (4096)")
     return made
 
 
@@ -110,6 +113,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = made.parse_args(arguments)
     if options.epochs < 3:
         made.error(f"--epochs must be at least 3, but got {options.epochs}")
+    interrupt_by_all()  # so that no process is left on the GPU
+    try:
+        return print_table(options)
+    except KeyboardInterrupt:
+        say("\nended; the rows above are whole")
+        return EXIT_INTERRUPTED
+
+
+def print_table(options: argparse.Namespace) -> int:
+    """Print a row as each is measured; 1 where one is missing because its way failed."""
     most = matrix_rate(options.matrix)
     print(f"taken on {device_name()}; matrix rate {most / 1e12:.2f} Tflop/s\n")
     print(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}", flush=True)

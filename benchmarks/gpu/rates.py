@@ -78,7 +78,8 @@ def device_name() -> str:
     import torch
 
     from benchmarks.peers.machine import processor
+    from trainables.cuda import can_compute
 
-    if torch.cuda.is_available():
+    if can_compute():
         return torch.cuda.get_device_name(0)
     return f"no GPU: the CPU, {processor()}, {os.cpu_count()} cores"

@@ -95,14 +95,11 @@ def drawn(work: Work) -> Any:
 
 
 def budget_of(work: Work) -> Any:
-    """Return the trial's budget: its share of the GPU's memory, one thread on a CPU."""
-    import torch
-
+    """Return the trial's budget: its share of the GPU's memory, and one thread, as in a study."""
     from trainables.budget import Budget
     from trainables.weights import RANDOM
 
-    threads = 0 if torch.cuda.is_available() else 1
-    return Budget(sum(work.stages), work.seed, threads, weights=RANDOM, memory_mb=_room_mb(work))
+    return Budget(sum(work.stages), work.seed, 1, weights=RANDOM, memory_mb=_room_mb(work))
 
 
 def check_fits(work: Work) -> None:
@@ -133,8 +130,9 @@ def _room_mb(work: Work) -> float | None:
     import torch
 
     from search.room import gpu_room_mb
+    from trainables.cuda import can_compute
 
-    if not torch.cuda.is_available():
+    if not can_compute():
         return None
     whole = torch.cuda.get_device_properties(0).total_memory / 2**20
     return gpu_room_mb(whole, work.share)

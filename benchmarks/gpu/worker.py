@@ -9,9 +9,11 @@ python -m benchmarks.gpu.worker '{"experiment": "mnist_cnn", "epochs": 3, "image
 import importlib
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.work import CannotRun, Work, budget_of, drawn
@@ -22,8 +24,10 @@ READY = "ready"
 def ends(work: Work) -> Iterator[float]:
     """Train, and yield the time at the end of every epoch; several trials in one batch."""
     module = importlib.import_module(f"trainables.{work.experiment}")
-    for _ in module.epochs(work.config, drawn(work), budget_of(work)):
-        yield time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        budget = replace(budget_of(work), folder=Path(folder))
+        for _ in module.epochs(work.config, drawn(work), budget):
+            yield time.perf_counter()
 
 
 def ends_together(work: Work) -> Iterator[float]:
@@ -51,7 +55,8 @@ def main() -> None:
     moments = ends_together(work) if work.batched else ends(work)
     next(moments)
     print(READY, flush=True)
-    sys.stdin.readline()
+    if not sys.stdin.readline():  # who started it is gone
+        return
     print(json.dumps([time.perf_counter(), *moments]))
 
 

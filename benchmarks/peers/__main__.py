@@ -6,11 +6,11 @@ python -m benchmarks.peers lenet_beans --data embedded --quick
 Every tool gets the same images, space, trials, epochs and cores, and begins with the published
 configuration if it can (Keras Tuner cannot). Each starts as a new process, and Trellis with an
 empty cache; seconds count from there. Ended at any moment, the same command goes on. Written to
---to: peers.csv, peers.png, peers.md.
+--to: peers.csv, peers.png, peers.md, and a folder per run, which the same task on the same machine
+finds again, whichever --tools are asked for.
 """
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.peers.figure import draw
 from benchmarks.peers.machine import facts, gpus, missing_packages
-from benchmarks.peers.runs import TOOLS, Run, run
+from benchmarks.peers.runs import TOOLS, Run, kept, run
 from benchmarks.peers.summary import table, told_target, write_csv
 from benchmarks.peers.task import Task
 from search.catalog import find
@@ -26,6 +26,7 @@ from search.command import Parser, positive
 from search.data_option import absolute, data_spec
 from search.domains import domains
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError, exit_code
+from search.interrupts import interrupt_by_all
 from search.options import Mistakes
 from search.progress import DataProgress, clock, say
 from search.read_plan import read_fixed
@@ -48,6 +49,8 @@ def parser() -> Parser:
     made.add_argument("--max-epochs", type=positive, help=most)
     made.add_argument("--seeds", type=positive, help="runs of every tool (3)")
     made.add_argument("--cores", type=positive, default=2, help="trials at once (2)")
+    lower = "of all tools (each as it is by default: the peers float32)"
+    made.add_argument("--precision", choices=("float32", "bfloat16"), help=lower)
     made.add_argument("--fix", action="append", default=[], metavar="NAME=VALUE")
     quick = f"{QUICK_TRIALS} trials of {QUICK_EPOCHS} epochs, one seed, small images: minutes; "
     quick += "of inception_beans 7 epochs at its one size: hours"
@@ -79,6 +82,8 @@ def settle(options: argparse.Namespace) -> dict[str, Any]:
     options.tools = options.tools or list(TOOLS)
     if experiment.pretrained and not options.weights:
         wrong.append(f"{options.experiment} needs --weights: a state dict in torchvision's names")
+    if options.precision == "bfloat16" and "keras_tuner" in options.tools:
+        wrong.append("--precision bfloat16: keras_tuner has float32 here; name --tools without it")
     for line in missing_packages(options.tools):
         wrong.append(line)
     if wrong:
@@ -106,6 +111,7 @@ def tasks(options: argparse.Namespace, fixed: dict[str, Any], images: Path) -> l
             weights=absolute(options.weights or ""),
             arguments=tuple(arguments),
             gpus=gpus(),
+            precision=options.precision or "",
         )
         for seed in range(options.seeds)
     ]
@@ -118,14 +124,17 @@ def compare(options: argparse.Namespace) -> None:
     fixed = settle(options)
     spec = data_spec(options.data, options.data_dir, find(options.experiment).dataset)
     images = export(spec, options.to.parent / "images", DataProgress())
-    found: list[Run] = []
+    asked, place = tasks(options, fixed, images), (options.to / "runs").absolute()
+    others = [tool for tool in TOOLS if tool not in options.tools]
+    found = [was for task in asked for tool in others if (was := kept(tool, task, place))]
     # A seed after the other: what else the machine does changes over hours, for all tools alike.
-    for task in tasks(options, fixed, images):
+    for task in asked:
         for tool in options.tools:
             say(f"{TOOLS[tool]}, seed {task.seed}: {task.trials} trials of {task.epochs} epochs")
-            result = run(tool, task, (options.to / "runs").absolute(), options.time_limit * 60)
+            result = run(tool, task, place, options.time_limit * 60)
             found.append(result)
-            say(f"  {result.final:.4f} in {clock(result.wall_s)}")
+            reached = f"{result.final:.4f}" if result.improvements else "no epoch"
+            say(f"  {reached} in {clock(result.wall_s)}")
             tell(options, fixed, found)
     print((options.to / "peers.md").read_text())
 
@@ -133,17 +142,20 @@ def compare(options: argparse.Namespace) -> None:
 def tell(options: argparse.Namespace, fixed: dict[str, Any], runs: Sequence[Run]) -> None:
     """Write the CSV, the figure and the table of the runs so far."""
     held = "".join(f", {name} {value}" for name, value in fixed.items())
+    held += f", {options.precision} for all" if options.precision else ""
     title = f"{options.experiment}: {options.trials} trials, {options.max_epochs} epochs{held}"
     write_csv(options.to / "peers.csv", runs)
     draw(runs, title, options.to / "peers.png")
-    text = f"{title}\n\n{table(runs)}\n\n{told_target(runs)}\n{facts(options.cores)}\n"
+    ends = "".join(f"- {TOOLS[each.tool]}, seed {each.seed}: {each.ended}\n" for each in runs)
+    about = f"{told_target(runs)}\n{facts(options.cores)}\nEnded at:\n\n{ends}"
+    text = f"{title}\n\n{table(runs)}\n\n{about}"
     (options.to / "peers.md").write_text(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no tool is left running
+    interrupt_by_all()  # so that no tool is left running
     try:
         compare(options)
     except TrellisError as error:

@@ -44,7 +44,7 @@ def draw(runs: Sequence[Run], title: str, path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for tool, colour in zip(TOOLS, COLOURS, strict=True):
-        found = of_tool(runs, tool)
+        found = [each for each in of_tool(runs, tool) if each.improvements]
         if not found:
             continue
         seconds, (low, middle, high) = curves(found)
@@ -59,5 +59,6 @@ def draw(runs: Sequence[Run], title: str, path: Path) -> None:
     axes.set_ylabel("best validation accuracy so far: median, range over seeds")
     axes.set_title(title)
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    if axes.lines:  # of no tool, where none had an epoch in its time
+        axes.legend(loc="lower right")
     figure.savefig(path, dpi=120)

@@ -1,4 +1,4 @@
-"""What a benchmark ran on: processor, cores, load, package versions; and what is missing."""
+"""What a benchmark ran on: processor, GPUs, cores, package versions, load; what is missing."""
 
 import importlib.metadata
 import importlib.util
@@ -27,17 +27,21 @@ def missing_packages(tools: Sequence[str]) -> list[str]:
 
 
 def facts(cores: int) -> str:
-    """Return lines for the machine as it is now, and the versions that are installed."""
+    """Return a line for the machine and one for the versions: what times depend on, and stays."""
     memory = psutil.virtual_memory().total / 2**30
-    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     found = {name: _version(name) for name in VERSIONS}
     versions = ", ".join(f"{name} {version}" for name, version in found.items() if version)
     return (
-        f"Machine: {processor()}, {os.cpu_count()} cores of which {cores} were used, "
-        f"{memory:.0f} GiB; load at the end {load} (1, 5, 15 minutes); "
-        f"{time.strftime('%Y-%m-%d %H:%M')}\n"
+        f"Machine: {', '.join([*gpu_names(), processor()])}, {os.cpu_count()} cores of which "
+        f"{cores} were used, {memory:.0f} GiB\n"
         f"Versions: Python {platform.python_version()}, {versions}"
     )
+
+
+def moment() -> str:
+    """Return date and load as they are now."""
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    return f"{time.strftime('%Y-%m-%d %H:%M')}, load {load} (1, 5, 15 minutes)"
 
 
 def processor() -> str:
@@ -49,10 +53,19 @@ def processor() -> str:
 
 
 def gpus() -> int:
-    """Return how many GPUs torch sees."""
+    """Return how many GPUs torch sees and can compute on."""
     import torch
 
-    return torch.cuda.device_count()
+    from trainables.cuda import can_compute
+
+    return torch.cuda.device_count() if can_compute() else 0
+
+
+def gpu_names() -> list[str]:
+    """Return the names of those GPUs."""
+    import torch
+
+    return [torch.cuda.get_device_name(number) for number in range(gpus())]
 
 
 def _version(name: str) -> str:

@@ -1,5 +1,6 @@
 """One run of one tool with one seed: how it is started, what is kept of it, when it is reused."""
 
+import hashlib
 import json
 import shutil
 import sys
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import records
+from benchmarks.peers.machine import facts, moment
 from benchmarks.peers.records import Record
 from benchmarks.peers.task import Task
 from benchmarks.peers.watching import watch
+from search.same_code import digests
 from trainables.errors import TrellisError
 
 TOOLS = {
@@ -26,13 +29,17 @@ TOOLS = {
 
 # One image of a hundred thousand is more.
 _SAME = 1e-6
+_ROOT = Path(__file__).parents[2]
+# These only start tools, watch them and tell what came out.
+_ASIDE = ("__main__.py", "figure.py", "machine.py", "runs.py", "summary.py", "watching.py")
 
 
 @dataclass(frozen=True)
 class Run:
     """What came out of a run. `improvements` are the epochs better than all before them.
 
-    `configurations` were begun, `epochs` trained in all; the rest as in `watching.Usage`.
+    `configurations` were begun, `epochs` trained in all; `ended` is when, and at what load; the
+    rest as in `watching.Usage`. One that its time limit ended may have no improvement.
     """
 
     tool: str
@@ -45,11 +52,12 @@ class Run:
     configurations: int
     epochs: int
     improvements: tuple[Record, ...]
+    ended: str = ""
 
     @property
     def final(self) -> float:
-        """The best validation accuracy of the run."""
-        return self.improvements[-1].val_accuracy
+        """The best validation accuracy of the run; -inf where no epoch ended."""
+        return self.improvements[-1].val_accuracy if self.improvements else float("-inf")
 
     def time_to(self, accuracy: float) -> float:
         """Return the seconds until a validation accuracy was reached, inf where it never was.
@@ -61,31 +69,58 @@ class Run:
         return next(reached, float("inf"))
 
 
+def place_of(tool: str, task: Task, folder: Path) -> Path:
+    """Return the folder of a run: another one for another task, machine, versions or code."""
+    asked = asdict(replace(task, folder="", records=""))
+    known = json.dumps([asked, facts(task.cores), code_of(tool)], sort_keys=True)
+    return folder / f"{tool}-{task.seed}-{hashlib.sha256(known.encode()).hexdigest()[:12]}"
+
+
+def code_of(tool: str) -> dict[str, str]:
+    """Return the digests of what a tool's times depend on: its files, or those of Trellis."""
+    if tool == "trellis":
+        return digests(_ROOT)
+    peers = Path(__file__).parent.relative_to(_ROOT).as_posix()
+    found = digests(_ROOT, ("spaces", peers))
+    return {name: each for name, each in found.items() if Path(name).name not in _ASIDE}
+
+
+def kept(tool: str, task: Task, folder: Path) -> Run | None:
+    """Return what the same task gave before, on this machine; None if it was not done."""
+    path = place_of(tool, task, folder) / "run.json"
+    return read_run(path) if path.exists() else None
+
+
 def run(tool: str, task: Task, folder: Path, limit_s: float) -> Run:
     """Run a tool, or return what the same task gave before: a benchmark goes on where it ended.
 
-    One that its time limit ended is run again with a longer one.
+    One that its time limit ended is run again with a longer one. On a CPU the tool gets no more
+    than the task's cores.
 
     Raises:
-        TrellisError: the tool failed, or reported nothing.
+        TrellisError: the tool failed, or reported nothing until it ended.
     """
-    place = folder / f"{tool}-{task.seed}"
+    before = kept(tool, task, folder)
+    if before and (not before.timed_out or limit_s <= before.wall_s):
+        return before
+    place = place_of(tool, task, folder)
     task = replace(task, folder=str(place / "work"), records=str(place / "records.jsonl"))
-    kept = place / "run.json"
-    if kept.exists() and Task.read(place / "task.json") == task:
-        before = read_run(kept)
-        if not before.timed_out or limit_s <= before.wall_s:
-            return before
     shutil.rmtree(place, ignore_errors=True)
     Path(task.folder).mkdir(parents=True)
     task.write(place / "task.json")
     log = place / "log.txt"
     words = [sys.executable, "-m", f"benchmarks.peers.with_{tool}", str(place / "task.json")]
     began = time.time()
-    usage = watch(words, log, limit_s, {"RAY_USAGE_STATS_ENABLED": "0", "KERAS_BACKEND": "torch"})
+    usage = watch(
+        words,
+        log,
+        limit_s,
+        {"RAY_USAGE_STATS_ENABLED": "0", "KERAS_BACKEND": "torch"},
+        None if task.gpus else task.cores,
+    )
     shutil.rmtree(task.folder)
     found = records.read(task.records, began)
-    if not found or (usage.exit_code and not usage.timed_out):
+    if not usage.timed_out and (usage.exit_code or not found):
         last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
         raise TrellisError(f"{tool} ended with {usage.exit_code}: {last}; see {log}")
     result = Run(
@@ -99,8 +134,9 @@ def run(tool: str, task: Task, folder: Path, limit_s: float) -> Run:
         configurations=len({each.trial for each in found}),
         epochs=len(found),
         improvements=tuple(records.improvements(found)),
+        ended=moment(),
     )
-    kept.write_text(json.dumps(asdict(result), indent=1))
+    (place / "run.json").write_text(json.dumps(asdict(result), indent=1))
     return result
 
 

@@ -47,9 +47,11 @@ def loaders(task: Task, config: Mapping[str, Any]) -> tuple[Any, Any]:
     train = ImageFolder(str(Path(task.images, "train")), change)
     validation = ImageFolder(str(Path(task.images, "validation")), same)
     workers = min(WORKERS_OF_GPU, os.cpu_count() or 1) if task.gpus else 0
+    kept: dict[str, Any] = {"num_workers": workers, "persistent_workers": workers > 0}
+    kept["pin_memory"] = task.gpus > 0
     return (
-        DataLoader(train, config["batch_size"], shuffle=True, num_workers=workers),
-        DataLoader(validation, EVALUATION_BATCH, num_workers=workers),
+        DataLoader(train, config["batch_size"], shuffle=True, **kept),
+        DataLoader(validation, EVALUATION_BATCH, **kept),
     )
 
 
@@ -62,7 +64,11 @@ def epochs(task: Task, config: Mapping[str, Any], seed: int) -> Iterator[tuple[i
     train, validation = loaders(task, config)
     shape = tuple(train.dataset[0][0].shape)
     network = build(task.experiment, config, shape, len(train.dataset.classes))
-    network.to("cuda" if task.gpus else "cpu")
+    device = "cuda" if task.gpus else "cpu"
+    network.to(device)
+    if task.precision == "bfloat16":
+        lower = torch.autocast(device, torch.bfloat16)
+        network.forward = lower(network.forward)
     epoch = 0
     for optimizer, count in stages(task, config, network):
         for _ in range(count):
@@ -109,9 +115,9 @@ def optimizer_of(experiment: str, config: Mapping[str, Any], trained: list[Any])
 def loss_of(config: Mapping[str, Any], logits: Tensor, labels: Tensor) -> Tensor:
     """Return the configured loss, a mean over the batch."""
     if config.get("loss", "cross_entropy") == "cross_entropy":
-        return functional.cross_entropy(logits, labels)
+        return functional.cross_entropy(logits.float(), labels)
     wanted = functional.one_hot(labels, logits.shape[1]).float()
-    return functional.mse_loss(logits.softmax(1), wanted)
+    return functional.mse_loss(logits.float().softmax(1), wanted)
 
 
 def train_epoch(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.peers.runs import TOOLS, Run, of_tool
 
+NOTHING = -math.inf  # the final accuracy of a run without an epoch
 COLUMNS = ("tool", "seed", "seconds", "val_accuracy")
 HEAD = (
     "tool",
@@ -31,17 +32,21 @@ def write_csv(path: Path, runs: Sequence[Run]) -> None:
         rows.writerow(COLUMNS)
         for run in runs:
             ends = [(each.seconds, each.val_accuracy) for each in run.improvements]
-            for seconds, accuracy in [*ends, (run.wall_s, run.final)]:
+            last = [(run.wall_s, run.final)] if run.improvements else []
+            for seconds, accuracy in [*ends, *last]:
                 rows.writerow([run.tool, run.seed, f"{seconds:.3f}", accuracy])
 
 
 def slowest(runs: Sequence[Run]) -> str:
     """Return the tool whose runs take longest, by the median over seeds: a peer, if there is one.
 
-    Times to what Trellis itself ends with would tell nothing of the others.
+    Times to what Trellis itself ends with would tell nothing of the others. A tool of whose runs
+    half had no epoch in their time ends with nothing, and counts where no other is.
     """
     tools = list(dict.fromkeys(each.tool for each in runs))
     tools = [tool for tool in tools if tool != "trellis"] or tools
+    reached = [tool for tool in tools if median(of_tool(runs, tool), lambda r: r.final) > NOTHING]
+    tools = reached or tools
     return max(tools, key=lambda tool: median(of_tool(runs, tool), lambda each: each.wall_s))
 
 
@@ -53,6 +58,8 @@ def target(runs: Sequence[Run]) -> float:
 def told_target(runs: Sequence[Run]) -> str:
     """Return what the target is, in words; of runs that their time limit ended it is no end."""
     name, cut = slowest(runs), sum(each.timed_out for each in of_tool(runs, slowest(runs)))
+    if target(runs) == NOTHING:
+        return "Target: none, for want of epochs within the time limit."
     what = f"Target: {target(runs):.4f}, what {TOOLS[name]}"
     if cut:
         return f"{what} had when it was ended: in another moment the ratio is another one."
@@ -99,10 +106,10 @@ def _cells(tool: str, runs: Sequence[Run], goal: float, ratio: float) -> list[st
 
 
 def spread(values: Sequence[float], form: str) -> str:
-    """Return the median and, where values differ, their range; "never" for inf."""
+    """Return the median and, if values differ, their range; "never" is inf, "none" is -inf."""
 
     def word(value: float) -> str:
-        return form.format(value) if math.isfinite(value) else "never"
+        return form.format(value) if math.isfinite(value) else "none" if value < 0 else "never"
 
     middle, low, high = word(statistics.median(values)), word(min(values)), word(max(values))
     return middle if low == high else f"{middle} ({low} to {high})"

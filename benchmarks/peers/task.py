@@ -16,10 +16,11 @@ class Task:
 
     `images` holds a folder per split and in it a folder per class (`torchvision`'s ImageFolder),
     `epochs` is the most a trial may have, `cores` the trials at once (a tool that runs one at a
-    time gives it all of them). Where `gpus` is not 0 the PyTorch peers train on a GPU, and Ray
-    Tune gives each trial a whole one. `fixed` holds hyperparameters, as `--fix` does. `records`
-    is the file of `benchmarks.peers.records`; `folder` is for what the tool writes. `arguments`
-    are the data and weights as the command line of `search.run` names them.
+    time gives it all of them). Where `gpus` is not 0 the PyTorch peers train on a GPU. `fixed`
+    holds hyperparameters, as `--fix` does. `records` is the file of `benchmarks.peers.records`;
+    `folder` is for what the tool writes. `arguments` are the data and weights as the command line
+    of `search.run` names them. `precision` is float32 or bfloat16 for all tools, or "": each as
+    it is by default, the peers in float32.
     """
 
     experiment: str
@@ -34,6 +35,7 @@ class Task:
     weights: str = ""
     arguments: tuple[str, ...] = ()
     gpus: int = 0
+    precision: str = ""
 
     def write(self, path: Path) -> None:
         """Write the task as JSON."""

@@ -4,7 +4,7 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,20 +102,45 @@ def pss(pid: int) -> int | None:
     return 0
 
 
+@contextlib.contextmanager
+def on_cores(count: int | None) -> Iterator[None]:
+    """Let what is started in this block run on so many cores only, where the system can do that.
+
+    None: on all that this process may use.
+    """
+    if count is None or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(own)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
+
+
 def watch(
-    command: Sequence[str], log: Path, limit_s: float, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    log: Path,
+    limit_s: float,
+    environment: Mapping[str, str] | None = None,
+    cores: int | None = None,
 ) -> Usage:
-    """Run a command to its end, or end it after `limit_s` seconds; its output goes to `log`."""
+    """Run a command to its end, or end it after `limit_s` seconds; its output goes to `log`.
+
+    It may use so many `cores`, whichever threads it starts; None: all.
+    """
     usage, began, looked = Usage(), time.monotonic(), -MEMORY_S
     with log.open("wb") as output:
-        running = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-        )
+        with on_cores(cores):
+            running = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+            )
         family = Family(psutil.Process(running.pid))
         try:
             while running.poll() is None and not usage.timed_out:

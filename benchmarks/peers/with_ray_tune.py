@@ -35,12 +35,12 @@ class Space:
 
 
 def resources(task: Task) -> dict[str, float]:
-    """Return what a trial gets: a CPU and so a thread, and a whole GPU where there are any."""
-    return {"cpu": 1, "gpu": 1} if task.gpus else {"cpu": 1}
+    """Return what a trial gets: a CPU and so a thread, and its share of the GPUs there are."""
+    return {"cpu": 1, "gpu": min(1.0, task.gpus / task.cores)} if task.gpus else {"cpu": 1}
 
 
 def tuner(task: Task) -> Any:
-    """Return the Tuner: `task.cores` trials at once, where there are GPUs as many as those."""
+    """Return the Tuner: `task.cores` trials at once."""
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch

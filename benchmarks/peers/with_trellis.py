@@ -23,6 +23,7 @@ def command(task: Task) -> list[str]:
     words += ["--trials", str(task.trials), "--max-epochs", str(task.epochs)]
     words += ["--seed", str(task.seed), "--concurrent", str(task.cores)]
     words += ["--results-dir", task.folder, "--study", "study"]
+    words += ["--precision", task.precision] if task.precision else []
     for name, value in task.fixed.items():
         words += ["--fix", f"{name}={value}"]
     return words
@@ -40,6 +41,12 @@ def note_new(curves: Path, seen: int, path: str) -> int:
     return len(rows)
 
 
+def failed(trials: Path) -> int:
+    """Return how many trials of a trials.csv failed."""
+    with trials.open(newline="") as file:
+        return sum(row["status"] == "failed" for row in csv.DictReader(file))
+
+
 def main() -> None:
     """Search as the task in the file of the first argument says."""
     task = Task.read(sys.argv[1])
@@ -50,7 +57,10 @@ def main() -> None:
         seen = note_new(curves, seen, task.records)
         time.sleep(LOOK_S)
     note_new(curves, seen, task.records)
-    sys.exit(running.returncode)
+    if running.returncode:
+        sys.exit(running.returncode)
+    if count := failed(curves.with_name("trials.csv")):
+        sys.exit(f"{count} trials failed, which would make the rest look fast")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """The GPU benchmark on a CPU at tiny sizes: operations and rates by hand, and a whole run."""
 
+import json
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from benchmarks.gpu import rates, ways, work, worker
 from benchmarks.gpu.work import CannotRun, Work
 from benchmarks.peers.task import Task
 from benchmarks.peers.watching import Usage
+from trainables.budget import Budget
 
 
 def test_the_first_epoch_of_each_stage_is_left_out() -> None:
@@ -101,7 +103,7 @@ def test_inception_is_timed_in_both_stages() -> None:
 def test_a_trial_has_the_room_of_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     # 81,024 MiB, 1,024 of them for the driver: (80,000 / 4 - 600) / 1.25 of a fourth.
     of_one = SimpleNamespace(total_memory=81_024 * 2**20)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("trainables.cuda.can_compute", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: of_one)
     assert work.budget_of(Work("mnist_cnn", 3, share=0.25)).memory_mb == 15_520
     assert work.budget_of(Work("mnist_cnn", 3)).memory_mb == 63_520
@@ -232,6 +234,37 @@ def test_too_few_epochs_are_a_mistake(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit, match="2"):
         gpu.main(["--epochs", "2"])
     assert "--epochs must be at least 3, but got 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["--at-once", "0"], ["--images", "0"], ["--matrix", "-1"], ["--image-size", "0"]]
+)
+def test_numbers_below_1_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        gpu.main(words)
+    assert f"argument {words[0]}: must be a whole number from 1" in capsys.readouterr().err
+
+
+def test_a_worker_whose_starter_is_gone_trains_no_further() -> None:
+    given = json.dumps(vars(Work("mnist_cnn", 3, images=64)))
+    words = [sys.executable, "-m", "benchmarks.gpu.worker", given]
+    done = subprocess.run(words, input="", capture_output=True, text=True, check=True)
+    assert done.stdout == "ready\n"
+
+
+def test_a_trial_keeps_its_weights_as_in_a_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[list[str]] = []
+
+    def epochs(config: object, data: object, budget: Budget) -> Iterator[None]:
+        assert budget.folder is not None
+        assert budget.threads == 1
+        (budget.folder / "best.pt").touch()
+        yield
+        kept.append([each.name for each in budget.folder.iterdir()])
+
+    monkeypatch.setattr("trainables.mnist_cnn.epochs", epochs)
+    assert len(list(worker.ends(Work("mnist_cnn", 3, images=64)))) == 1
+    assert kept == [["best.pt"]]
 
 
 def test_processes_that_hang_are_ended() -> None:

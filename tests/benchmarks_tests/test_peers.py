@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -49,6 +50,12 @@ RUNS = [
     run("optuna", 0, 100, (20, 0.3), (60, 0.6)),
     run("optuna", 1, 110, (30, 0.2), (80, 0.6)),
 ]
+
+
+def keep(tool: str, asked: Task, folder: Path, kept: Run) -> None:
+    place = runs.place_of(tool, asked, folder)
+    place.mkdir()
+    (place / "run.json").write_text(json.dumps(asdict(kept)))
 
 
 def test_a_task_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -168,9 +175,13 @@ def test_our_command_line_is_one_that_search_run_takes() -> None:
 
     given = replace(task(image_size=64), arguments=("--data", "embedded"))
     words = with_trellis.command(given)
+    lower = build_parser().parse_args(
+        with_trellis.command(replace(given, precision="bfloat16"))[3:]
+    )
     parsed = build_parser().parse_args(words[3:])
     assert words[1:3] == ["-m", "search.run"]
     assert (parsed.experiment, parsed.trials, parsed.max_epochs) == ("lenet_beans", "5", "4")
+    assert (parsed.precision, lower.precision) == (None, "bfloat16")
     assert (parsed.fix, parsed.data, parsed.concurrent) == (["image_size=64"], "embedded", "2")
 
 
@@ -259,12 +270,36 @@ def test_a_tool_that_fails_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_run_is_kept_and_found_again(tmp_path: Path) -> None:
-    place = tmp_path / "optuna-1"
-    place.mkdir()
-    asked = replace(task(), folder=str(place / "work"), records=str(place / "records.jsonl"))
-    asked.write(place / "task.json")
-    (place / "run.json").write_text(json.dumps(asdict(RUNS[2])))
+    keep("optuna", task(), tmp_path, RUNS[2])
     assert runs.run("optuna", task(), tmp_path, 60) == RUNS[2]
+
+
+def test_a_run_of_another_task_machine_or_code_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep("optuna", task(), tmp_path, RUNS[2])
+    keep("trellis", task(), tmp_path, RUNS[0])
+    for other in (replace(task(), trials=6), replace(task(), seed=2), task(image_size=64)):
+        assert runs.kept("optuna", other, tmp_path) is None
+    assert runs.kept("ray_tune", task(), tmp_path) is None
+    # Paths inside the folder are none of the task's own.
+    assert runs.kept("optuna", replace(task(), folder="x", records="y"), tmp_path) == RUNS[2]
+    with monkeypatch.context() as changed:
+        changed.setattr(runs, "facts", lambda cores: "Machine: another")
+        assert runs.kept("optuna", task(), tmp_path) is None
+    with monkeypatch.context() as changed:
+        changed.setattr(runs, "digests", lambda root, packages=(): {"search/book.py": "0"})
+        assert runs.kept("trellis", task(), tmp_path) is None
+    # What was kept of the others is still there.
+    assert runs.kept("optuna", task(), tmp_path) == RUNS[2]
+    assert runs.kept("trellis", task(), tmp_path) == RUNS[0]
+
+
+def test_the_code_of_a_peer_is_its_own_and_the_spaces() -> None:
+    ours, theirs = runs.code_of("trellis"), runs.code_of("optuna")
+    assert {"search/book.py", "trainables/training.py", "spaces/mnist_cnn.py"} <= set(ours)
+    assert {"benchmarks/peers/stock.py", "spaces/mnist_cnn.py"} <= set(theirs)
+    assert not {"search/book.py", "benchmarks/peers/figure.py"} & set(theirs)
 
 
 @pytest.mark.parametrize(("limit_s", "again"), [(30, False), (100, False), (101, True)])
@@ -272,11 +307,7 @@ def test_a_run_that_its_time_limit_ended_is_run_again_with_a_longer_one(
     limit_s: float, again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = replace(RUNS[2], timed_out=True, wall_s=100.0)
-    place = tmp_path / "optuna-1"
-    place.mkdir()
-    asked = replace(task(), folder=str(place / "work"), records=str(place / "records.jsonl"))
-    asked.write(place / "task.json")
-    (place / "run.json").write_text(json.dumps(asdict(kept)))
+    keep("optuna", task(), tmp_path, kept)
 
     def watched(*_: Any) -> Any:
         raise RuntimeError("run again")
@@ -287,6 +318,88 @@ def test_a_run_that_its_time_limit_ended_is_run_again_with_a_longer_one(
             runs.run("optuna", task(), tmp_path, limit_s)
     else:
         assert runs.run("optuna", task(), tmp_path, limit_s) == kept
+
+
+def test_a_run_without_an_epoch_in_its_time_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+
+    def watched(words: Any, log: Path, limit_s: float, environment: Any, cores: Any) -> Any:
+        given.append(cores)
+        log.write_text("still starting")
+        return watching.Usage(wall_s=limit_s, exit_code=-15, timed_out=limit_s == 60)
+
+    monkeypatch.setattr(runs, "watch", watched)
+    found = runs.run("optuna", task(), tmp_path, 60)
+    assert (found.final, found.epochs, found.time_to(0.1)) == (-math.inf, 0, math.inf)
+    assert runs.run("optuna", task(), tmp_path, 60) == found, "kept"
+    with pytest.raises(TrellisError, match="optuna ended with -15: still starting"):
+        runs.run("optuna", task(), tmp_path, 61)
+    with pytest.raises(TrellisError, match="optuna ended with -15: still starting"):
+        runs.run("optuna", replace(task(), gpus=1), tmp_path, 61)
+    # Of a GPU's machine all cores: its trials load images by processes.
+    assert given == [2, 2, None]
+
+
+def test_a_tool_without_an_epoch_is_told_of_and_not_drawn(tmp_path: Path) -> None:
+    nothing = replace(RUNS[2], tool="ray_tune", wall_s=900.0, improvements=(), timed_out=True)
+    found = [*RUNS, nothing]
+    assert (slowest(found), target(found)) == ("optuna", 0.6)
+    line = next(each for each in table(found).splitlines() if "Ray Tune" in each)
+    assert line.startswith("| Ray Tune (1 ended by the time limit) | 1 | none | 900 | never |  |")
+    write_csv(tmp_path / "peers.csv", [nothing])
+    assert (tmp_path / "peers.csv").read_text().splitlines() == ["tool,seed,seconds,val_accuracy"]
+    draw(found, "lenet_beans", tmp_path / "peers.svg")
+    assert "none" in table([nothing])
+    assert told_target([nothing]) == "Target: none, for want of epochs within the time limit."
+    draw([nothing], "lenet_beans", tmp_path / "peers.svg")
+
+
+def test_a_command_gets_no_more_cores_than_it_is_given(tmp_path: Path) -> None:
+    if not hasattr(os, "sched_getaffinity"):
+        pytest.skip("this system has no such setting")
+    own = os.sched_getaffinity(0)
+    words = [sys.executable, "-c", "import os; print(sorted(os.sched_getaffinity(0)))"]
+    for cores, wanted in ((1, sorted(own)[:1]), (None, sorted(own)), (4096, sorted(own))):
+        watching.watch(words, tmp_path / "log", 240, cores=cores)
+        assert (tmp_path / "log").read_text() == f"{wanted}\n"
+        assert os.sched_getaffinity(0) == own
+
+
+def test_runs_of_tools_that_were_not_asked_for_stay_in_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def done(words: Any, log: Path, *_: Any) -> Any:
+        log.write_text("")
+        asked = Task.read(words[-1])
+        accuracy = 0.75 if words[2].endswith("trellis") else 0.5
+        records.append(asked.records, "t", 1, accuracy)
+        return watching.Usage(wall_s=9.0)
+
+    monkeypatch.setattr(runs, "watch", done)
+    monkeypatch.setattr("benchmarks.peers.images.export", lambda *_: tmp_path)
+    words = ["--quick", "--data", "embedded", "--to", str(tmp_path), "--tools"]
+    assert command.main([*words, "optuna"]) == 0
+    assert command.main([*words, "trellis"]) == 0
+    text = (tmp_path / "peers.md").read_text()
+    assert "| Trellis | 1 | 0.7500 |" in text
+    assert "| Optuna | 1 | 0.5000 |" in text
+    assert "- Optuna, seed 0: 20" in text
+    # Another task has a table of its own, and leaves these.
+    assert command.main([*words, "trellis", "--precision", "float32"]) == 0
+    text = (tmp_path / "peers.md").read_text()
+    assert "float32 for all" in text
+    assert "Optuna" not in text
+    capsys.readouterr()
+    assert command.main([*words, "trellis"]) == 0
+    assert "| Optuna | 1 | 0.5000 |" in capsys.readouterr().out
+
+
+def test_trials_of_ours_that_failed_are_counted(tmp_path: Path) -> None:
+    rows = "trial,status\n0,completed\n1,failed\n2,stopped\n3,failed\n"
+    (tmp_path / "trials.csv").write_text(rows)
+    assert with_trellis.failed(tmp_path / "trials.csv") == 2
 
 
 def test_an_accuracy_in_float32_is_the_same_accuracy() -> None:
@@ -373,6 +486,8 @@ def test_all_mistakes_of_a_command_line_together(capsys: pytest.CaptureFixture[s
     told = capsys.readouterr().err
     assert "needs --weights" in told
     assert "no hyperparameter 'nothing'" in told
+    assert command.main(["--precision", "bfloat16"]) == 2
+    assert "keras_tuner has float32 here; name --tools without it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--trials", "--max-epochs", "--seeds", "--cores"])
@@ -407,8 +522,19 @@ def test_quick_is_small() -> None:
 
 def test_facts_tell_machine_and_versions() -> None:
     text = machine.facts(2)
-    assert "load at the end" in text
+    assert text.startswith("Machine: ")
     assert f"optuna {optuna.__version__}" in text
+    assert ", load " in machine.moment()
+
+
+def test_a_gpu_that_torch_cannot_compute_on_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda number: f"GPU {number}")
+    monkeypatch.setattr("trainables.cuda.can_compute", lambda: False)
+    assert (machine.gpus(), machine.gpu_names()) == (0, [])
+    monkeypatch.setattr("trainables.cuda.can_compute", lambda: True)
+    assert (machine.gpus(), machine.gpu_names()) == (2, ["GPU 0", "GPU 1"])
+    assert machine.facts(2).startswith("Machine: GPU 0, GPU 1, ")
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

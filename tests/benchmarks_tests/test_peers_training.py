@@ -224,7 +224,7 @@ def test_batches_go_where_the_network_is(tmp_path: Path) -> None:
         network(next(iter(train))[0])
 
 
-def test_a_gpu_is_fed_by_processes_and_taken_whole(tmp_path: Path) -> None:
+def test_a_gpu_is_fed_by_processes_and_shared_by_the_trials_at_once(tmp_path: Path) -> None:
     task, _ = tiny_task(tmp_path, "mnist_cnn")
     config = find("mnist_cnn").defaults()
     assert [each.num_workers for each in stock.loaders(task, config)] == [0, 0]
@@ -232,4 +232,24 @@ def test_a_gpu_is_fed_by_processes_and_taken_whole(tmp_path: Path) -> None:
     wanted = min(8, os.cpu_count() or 1)
     assert [each.num_workers for each in stock.loaders(with_gpu, config)] == [wanted] * 2
     assert with_ray_tune.resources(task) == {"cpu": 1}
-    assert with_ray_tune.resources(with_gpu) == {"cpu": 1, "gpu": 1}
+    # Two trials at once, as with every other tool; with one, or a GPU each, a whole GPU.
+    assert with_ray_tune.resources(with_gpu) == {"cpu": 1, "gpu": 0.5}
+    assert with_ray_tune.resources(replace(with_gpu, cores=1)) == {"cpu": 1, "gpu": 1}
+    assert with_ray_tune.resources(replace(with_gpu, gpus=8)) == {"cpu": 1, "gpu": 1}
+
+
+def test_bfloat16_is_of_the_network_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, _ = tiny_task(tmp_path, "mnist_cnn", epochs=1)
+    config = find("mnist_cnn").defaults() | {"filters": "16/32"}
+    plain, seen = stock.loss_of, []
+
+    def loss_of(config: Any, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        loss = plain(config, logits, labels)
+        seen.append((logits.dtype, loss.dtype))
+        return loss
+
+    monkeypatch.setattr(stock, "loss_of", loss_of)
+    for precision, kind in (("bfloat16", torch.bfloat16), ("", torch.float32)):
+        seen.clear()
+        assert list(stock.epochs(replace(task, precision=precision), config, 0))
+        assert set(seen) == {(kind, torch.float32)}

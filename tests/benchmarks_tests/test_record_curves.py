@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from benchmarks import record_curves
-from benchmarks.curve_files import EPOCH_FIELDS, Run, RunLog, read_curves, write_curves
+from benchmarks.curve_files import (
+    EPOCH_FIELDS,
+    Run,
+    RunLog,
+    read_curves,
+    recorded,
+    write_curves,
+)
 from benchmarks.record_curves import configurations, main, parser, record
 from search.catalog import find
 from search.errors import UsageError
@@ -207,6 +214,14 @@ def test_a_file_of_another_recording_stays_as_it_is(
     assert main([*TINY, *files]) == 2
     assert "made is of another recording: " in capsys.readouterr().err
     assert (tmp_path / "made").read_bytes() == before
+
+
+def test_another_build_of_the_same_torch_is_the_same_recording(tmp_path: Path) -> None:
+    write_curves(tmp_path / "made", RUNS, ABOUT | {"torch": "2.13.0+cpu"})
+    found = recorded(tmp_path / "made", ABOUT | {"torch": "2.13.0+cu130"})
+    assert sorted(found) == [(0, 0), (0, 1), (1, 0)]
+    with pytest.raises(UsageError, match=r"torch was 2\.13\.0\+cpu, now 2\.12\.0"):
+        recorded(tmp_path / "made", ABOUT | {"torch": "2.12.0"})
 
 
 def test_another_number_of_epochs_is_refused_in_one_line(
