@@ -13,6 +13,9 @@ BENCH := .venv-bench
 PEERS := benchmarks/peers
 # What mypy checks; ruff checks every file.
 TYPED := analysis search spaces trainables tools $(if $(wildcard benchmarks/*.py),benchmarks)
+# Packages of another Python, as modules of clusters name them, would come before those of .venv.
+unexport PYTHONPATH
+export PIP_USER := 0
 # Further arguments: make search ARGS="--trials 4", make test ARGS="-k lenet -x"
 ARGS ?=
 # Processes that run tests, each whole files; make test WORKERS=0 for one that --pdb can stop.
@@ -26,9 +29,9 @@ help: ## print this list
 install: $(STAMP) ## make .venv with the exact versions of requirements.lock (PYTHON=...: with which)
 
 # Remade where .venv was moved or its Python is gone; in place where the lock has changed.
-USABLE := $(shell PYTHON="$(PYTHON)" tools/install.sh --usable && echo yes)
+USABLE := $(shell PYTHON="$(PYTHON)" bash tools/install.sh --usable && echo yes)
 $(STAMP): requirements.lock pyproject.toml $(if $(USABLE),,remake)
-	@PYTHON="$(PYTHON)" tools/install.sh
+	@PYTHON="$(PYTHON)" bash tools/install.sh
 
 search: $(STAMP) ## search lenet_beans on embedded data: the main job, in minutes
 	$(RUN) -m search.run lenet_beans --preset quick --data embedded $(ARGS)
@@ -48,9 +51,9 @@ bench: $(BENCH)/.installed ## compare with other tools: ARGS="lenet_beans --quic
 	$(BENCH)/bin/python -m benchmarks.peers $(ARGS)
 
 $(BENCH)/.installed: requirements.lock $(PEERS)/requirements.txt $(PEERS)/requirements-alone.txt
-	"$$(PYTHON="$(PYTHON)" tools/find_python.sh)" -m venv --clear $(BENCH)
-	$(BENCH)/bin/python -m pip --disable-pip-version-check install -r $(PEERS)/requirements.txt
-	$(BENCH)/bin/python -m pip --disable-pip-version-check install --no-deps -r $(PEERS)/requirements-alone.txt
+	"$$(PYTHON="$(PYTHON)" bash tools/find_python.sh)" -m venv --clear $(BENCH)
+	$(BENCH)/bin/python -I -m pip --disable-pip-version-check install -r $(PEERS)/requirements.txt
+	$(BENCH)/bin/python -I -m pip --disable-pip-version-check install --no-deps -r $(PEERS)/requirements-alone.txt
 	touch $@
 
 format: $(STAMP) ## format the code and mend what ruff can mend
@@ -59,10 +62,11 @@ format: $(STAMP) ## format the code and mend what ruff can mend
 
 lock: ## rewrite requirements.lock with the newest versions inside pyproject.toml's ranges
 	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
-	"$$(PYTHON="$(PYTHON)" tools/find_python.sh)" -m venv "$$work/venv"; \
-	"$$work/venv/bin/python" -m pip --disable-pip-version-check install --editable ".[dev]"; \
+	"$$(PYTHON="$(PYTHON)" bash tools/find_python.sh)" -m venv "$$work/venv"; \
+	"$$work/venv/bin/python" -I -m pip --disable-pip-version-check install --editable ".[dev]"; \
 	"$$work/venv/bin/python" tools/lock.py > "$$work/lock"; \
-	cp "$$work/lock" requirements.lock; git --no-pager diff --stat requirements.lock
+	cp "$$work/lock" requirements.lock; \
+	if git rev-parse --git-dir >/dev/null 2>&1; then git --no-pager diff --stat requirements.lock; fi
 
 clean: ## remove caches and build outputs; .venv and results stay
 	rm -rf build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache

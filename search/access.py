@@ -10,6 +10,7 @@ import shutil
 import stat
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from search.errors import UsageError
 
@@ -33,6 +34,8 @@ def grant(address: str) -> None:
         for name in _OTHER_TOKENS:  # these would come before the file
             os.environ.pop(name, None)
         os.environ.update(_ALONE, RAY_AUTH_TOKEN_PATH=str(token_file()))
+        if os.path.expanduser("~") == "~":  # a user without a name or $HOME: Ray wants one
+            os.environ["HOME"] = str(private_folder())
     else:
         wrong = token_mistakes(address)
         if wrong:
@@ -61,14 +64,27 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _place() -> str:
-    """Return where Ray's folder is made: $RAY_TMPDIR, $TMPDIR or /tmp.
+    """Return where Ray's folder is made: $RAY_TMPDIR, the folder for temporary files, or /tmp.
 
-    $TMPDIR where Ray's sockets can be bound there: on macOS, and in jobs of many batch systems,
-    its path is too long for that.
+    Python finds that folder: $TMPDIR where it can be written. It is taken where Ray's sockets can
+    be bound there: on macOS, and in jobs of many batch systems, its path is too long for that.
     """
-    named, usual = os.environ.get("RAY_TMPDIR"), os.environ.get("TMPDIR") or "/tmp"
-    longest = os.fsencode(os.path.join(usual, _SOCKET))
-    return named or (usual if len(longest) <= _SOCKET_BYTES else "/tmp")
+    if named := os.environ.get("RAY_TMPDIR"):
+        return os.path.abspath(named)
+    usual = os.path.abspath(tempfile.gettempdir())
+    return usual if len(os.fsencode(os.path.join(usual, _SOCKET))) <= _SOCKET_BYTES else "/tmp"
+
+
+def place_mistakes() -> list[str]:
+    """Return a line if there is nowhere to make the folder of a Ray that starts here."""
+    try:
+        place = _place()
+    except OSError as error:  # none of all that Python knows
+        return [f"no folder for temporary files: {error.strerror}; name one in TMPDIR"]
+    if os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK):
+        return []
+    what = "RAY_TMPDIR" if os.environ.get("RAY_TMPDIR") else "TMPDIR"
+    return [f"{place}: no folder that can be written, for Ray's files; name one in {what}"]
 
 
 def private_folder() -> Path:
@@ -97,7 +113,20 @@ def token_place() -> str | Path:
     if os.environ.get("RAY_AUTH_TOKEN"):
         return "RAY_AUTH_TOKEN"
     named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    return Path(named) if named else Path.home() / ".ray" / "auth_token"
+    # Not Path.home, which raises where there is none.
+    return Path(named or os.path.expanduser("~/.ray/auth_token"))
+
+
+def past_proxies(url: str) -> None:
+    """Let Ray's client go straight to a URL's host, past any proxy that the environment names.
+
+    A proxy would get the token, with which whoever has it may run anything on the cluster.
+    """
+    host = urlsplit(url).hostname or ""
+    for name in ("no_proxy", "NO_PROXY"):
+        known = os.environ.get(name, "")
+        if host not in known.split(","):
+            os.environ[name] = f"{known},{host}" if known else host
 
 
 def address_mistakes(address: str) -> list[str]:
@@ -111,8 +140,7 @@ def address_mistakes(address: str) -> list[str]:
 
 def token_mistakes(address: str) -> list[str]:
     """Return a line if the Ray at `address` cannot be joined for want of a safe token."""
-    place = token_place()
-    if address == "local" or isinstance(place, str):
+    if address == "local" or isinstance(place := token_place(), str):
         return []
     try:
         mode = place.stat().st_mode

@@ -52,6 +52,7 @@ class Cluster:
         os.environ["RAY_AUTH_MODE"] = "token"
         for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):  # these would win over the URL
             os.environ.pop(name, None)
+        access.past_proxies(url)
         with self._told():
             _reach(url)
             from ray.job_submission import JobSubmissionClient

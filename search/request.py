@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search import options
-from search.access import address_mistakes, token_mistakes
+from search.access import address_mistakes, place_mistakes, token_mistakes
 from search.beside import mistakes as beside_mistakes
 from search.catalog import find
 from search.data_option import absolute, data_spec
@@ -98,6 +98,7 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
     memory = wrong.parse("--memory-per-trial", arguments.memory_per_trial, options.memory_mb)
     if local:
         wrong += mistakes(machine, cpus, gpus, memory)
+        wrong += place_mistakes()
     wrong += address_mistakes(arguments.address)
     wrong += token_mistakes(arguments.address)
     budget_s = wrong.parse("--time-budget", arguments.time_budget, options.duration_s)

@@ -264,6 +264,23 @@ def test_an_environment_of_another_python_than_asked_for_is_made_anew(
     assert done.returncode == code
 
 
+def test_a_package_that_was_cut_off_is_installed_again(tmp_path: Path) -> None:
+    packages = tmp_path / ".venv" / "lib" / "python3.11" / "site-packages"
+    for name in ("whole-1.dist-info", "half-2.dist-info"):
+        (packages / name).mkdir(parents=True)
+        (packages / name / "METADATA").touch()
+    (packages / "whole-1.dist-info" / "INSTALLER").write_text("pip")
+    script = (ROOT / "tools" / "install.sh").read_text()
+    function = re.search(r"^remove_halves\(\) \{\n.*?^\}\n", script, re.MULTILINE | re.DOTALL)
+    assert function
+    words = f"venv=.venv\n{function[0]}remove_halves\n"
+    subprocess.run(["bash", "-euo", "pipefail", "-c", words], cwd=tmp_path, check=True)
+    assert [each.name for each in packages.iterdir()] == ["whole-1.dist-info"]
+    # And where there is no environment yet.
+    shutil.rmtree(tmp_path / ".venv")
+    subprocess.run(["bash", "-euo", "pipefail", "-c", words], cwd=tmp_path, check=True)
+
+
 def test_an_installing_that_is_silent_shows_that_it_goes_on(tmp_path: Path) -> None:
     packages = tmp_path / "lib" / "python3" / "site-packages"
     for name in ("one-1.dist-info", "two-2.dist-info", "two"):

@@ -20,16 +20,27 @@ usable() {
   case $made in *" $(pwd -P)/$venv") ;; *) return 1 ;; esac
   # Where a Python was asked for, it is of that one.
   [ -z "${PYTHON:-}" ] || [ "$(origin "$PYTHON")" = "$(origin $venv/bin/python)" ] || return 1
-  PYTHON=$venv/bin/python tools/find_python.sh >/dev/null 2>&1
+  PYTHON=$venv/bin/python bash tools/find_python.sh >/dev/null 2>&1
 }
 
+# Isolated from PYTHONPATH, whose packages pip would take for installed; and never for the user
+# instead, as pip's own settings may have it.
+export PIP_USER=0
 pip() {
-  $venv/bin/python -m pip --disable-pip-version-check --no-input "$@"
+  $venv/bin/python -I -m pip --disable-pip-version-check --no-input "$@"
+}
+
+# pip writes INSTALLER after all else of a package: one that was cut off there has no scripts.
+remove_halves() {
+  local info
+  for info in $venv/lib/python3*/site-packages/*.dist-info; do
+    [ ! -d "$info" ] || [ -e "$info/INSTALLER" ] || rm -rf "$info"
+  done
 }
 
 make_environment() {
   local python
-  python=$(tools/find_python.sh)
+  python=$(bash tools/find_python.sh)
   [ ! -e $venv ] || echo "$venv is incomplete, damaged, of another Python or was made elsewhere: making it anew" >&2
   rm -rf $venv
   echo "making $venv with $("$python" --version)" >&2
@@ -45,8 +56,13 @@ rm -f $stamp
 if ! usable || ! pip --version >/dev/null 2>&1; then
   make_environment
 fi
+remove_halves
+# pip unpacks all downloads there before it installs the first: gigabytes, where /tmp may be small.
+export TMPDIR=$PWD/$venv/tmp
+mkdir -p "$TMPDIR"
+trap 'rm -rf "$TMPDIR"' EXIT
 echo "installing requirements.lock into $venv (the first time: minutes; log in $log)" >&2
-if ! pip install --root-user-action ignore -r requirements.lock 2>&1 | tee $log | tools/pip_progress.sh $venv; then
+if ! pip install --root-user-action ignore -r requirements.lock 2>&1 | tee $log | bash tools/pip_progress.sh $venv; then
   tail -n 20 $log >&2
   echo "installing requirements.lock failed: the end of $log is above" >&2
   exit 1

@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -281,15 +282,59 @@ def test_what_is_no_address(address: str) -> None:
 def test_ray_s_sockets_can_be_bound_where_its_folder_is(
     named: str | None, usual: str | None, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("RAY_TMPDIR", named), ("TMPDIR", usual)):
-        monkeypatch.delenv(name, raising=False)
-        if value is not None:
-            monkeypatch.setenv(name, value)
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    if named is not None:
+        monkeypatch.setenv("RAY_TMPDIR", named)
+    monkeypatch.setattr(tempfile, "tempdir", usual or "/tmp")  # what Python has found
     assert access._place() == place
     # What Ray 2.60 names it: 103 bytes are macOS's limit, 107 Linux's.
     session = "session_2026-11-28_12-00-00_123456_9999999"
     socket_path = f"{place}/trellis-x1y2z3a4/ray/{session}/sockets/plasma_store"
     assert len(socket_path) <= 103 or named
+
+
+def test_a_folder_for_temporary_files_that_is_gone_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
+    assert Path(access._place()).is_dir()
+    assert access.place_mistakes() == []
+
+
+def test_a_folder_for_ray_that_is_gone_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "gone"))
+    (line,) = access.place_mistakes()
+    assert line.startswith(f"{tmp_path}/gone: no folder that can be written, for Ray's files; ")
+    assert line.endswith("name one in RAY_TMPDIR")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_TMPDIR", "here")
+    (tmp_path / "here").mkdir()
+    assert access._place() == str(tmp_path / "here")
+    assert access.place_mistakes() == []
+
+    def none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.delenv("RAY_TMPDIR")
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    (line,) = access.place_mistakes()
+    assert line.endswith("No usable temporary directory found; name one in TMPDIR")
+
+
+def test_a_user_without_a_home_gets_ray_s_folder_as_one(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # no HOME, no entry in passwd
+    assert access.token_mistakes("local") == []
+    (line,) = access.token_mistakes("auto")
+    assert "no token to join it with (~/.ray/auth_token: No such file" in line
+    monkeypatch.delenv("HOME", raising=False)
+    access.grant("local")
+    assert Path(os.environ["HOME"]) == access.private_folder()
 
 
 def test_a_token_that_others_can_read_is_refused(home: Path) -> None:

@@ -36,6 +36,16 @@ def test_a_tfds_directory_is_of_no_use_to_other_data(data: str, here: Path) -> N
         data_spec(data, "/d", "beans")
 
 
+@pytest.mark.parametrize("place", [None, "~/data"])
+def test_no_folder_is_named_by_a_home_that_is_not_there(
+    place: str | None, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    told = place or "~/tensorflow_datasets"
+    with pytest.raises(UsageError, match=rf"^{told}: there is no such home; say --data-dir with"):
+        data_spec("tfds", place, "beans")
+
+
 @pytest.mark.parametrize("data", ["tfds", None])
 def test_where_tfds_data_lies(
     data: str | None, here: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,6 +1,7 @@
 """Files of a job's study, as a server in the place of the dashboard hands them out."""
 
 import io
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from search import jobs_client
+from search import access, jobs_client
 from search.errors import UsageError
 from search.jobs_client import Cluster
 
@@ -50,6 +51,23 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     yield found
     httpd.shutdown()
     httpd.server_close()
+
+
+@pytest.mark.parametrize("known", [None, "10.0.0.1", "127.0.0.1,10.0.0.1"])
+def test_a_proxy_never_gets_the_token(
+    known: str | None, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, known or "")
+        if known is None:
+            monkeypatch.delenv(name)
+    proxy = HTTPServer(("127.0.0.1", 0), Answers)  # would answer, if it were asked
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.server_port}")
+    proxy.server_close()  # whoever goes there now is refused
+    access.past_proxies(cluster.url)
+    assert requests.get(cluster.url, timeout=60).content == b"hello!"
+    assert requests.utils.get_environ_proxies("http://10.9.9.9/"), "others go by the proxy still"
+    assert (known or "") in os.environ["no_proxy"]
 
 
 def test_a_file_is_read_to_its_end(cluster: Cluster) -> None:

@@ -205,6 +205,7 @@ def test_a_read_only_results_directory(here: Path) -> None:
 
 def test_a_results_directory_that_may_not_be_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shelf.os, "access", lambda *_: False)
+    monkeypatch.setattr(request, "place_mistakes", list)  # which looks at another folder
     assert wrong("lenet_beans --results-dir x/y") == (
         "--results-dir x/y: not a folder that can be written to",
     )
