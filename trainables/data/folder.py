@@ -136,7 +136,8 @@ def _usable(
         _count(layout.unknown, "had no ending of a known image format and {} not used", "file"),
     ]
     read = {path: r for path, r in checked.items() if isinstance(r, Checked)}
-    usable = {path: r for path, r in read.items() if path not in {*copies, *contradictions}}
+    dropped = {*copies, *contradictions}
+    usable = {path: result for path, result in read.items() if path not in dropped}
     return usable, tuple(note for note in notes if note)
 
 
