@@ -15,7 +15,7 @@ from PIL import Image
 
 from trainables.data import folder, folder_images
 from trainables.data.folder import FolderSource, open_folder
-from trainables.data.folder_images import Checked
+from trainables.data.folder_known import Checked
 from trainables.data.folder_scan import Layout, listed, shown
 from trainables.data.folder_split import apportion, assign, quotas
 from trainables.data.source import SPLITS, DataSpec

@@ -1,7 +1,7 @@
 """The source behind `--data folder:PATH`: any folder with one sub-folder of images per class.
 
 Opening it decodes every image once, to find the unreadable ones and the copies, and then
-divides what is left into train, validation and test.
+divides what is left into train, validation and test. The cache knows them from then on.
 """
 
 import hashlib
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables.data.folder_images import Checked, Outcome, Oversized, check, decode, too_dark
+from trainables.data.folder_images import Outcome, Oversized, check, decode, too_dark
+from trainables.data.folder_known import Checked, forget
 from trainables.data.folder_scan import MIN_IMAGES, Layout, listed, scan, too_few
 from trainables.data.folder_split import assign
 from trainables.data.parallel import in_order
@@ -22,7 +23,7 @@ from trainables.data.source import SPLITS, DataSpec, Progress, silent
 from trainables.errors import DataError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One image that is used."""
 
@@ -62,6 +63,7 @@ class FolderSource:
         except OSError as error:
             raise DataError(f"cannot read {path} any more: {error.strerror}") from error
         if hashlib.sha256(data).digest() != entry.digest:
+            forget(self.root)  # it may have changed without a trace: starting again must help
             raise DataError(f"{path} changed while it was used; start again with the new data")
         return decode(data), entry.label
 

@@ -5,11 +5,10 @@ Pillow's decoders are used, without those that need another program or give no p
 
 import hashlib
 import logging
-import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from contextlib import ExitStack, closing
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from trainables.data.folder_known import Checked, Known, stamp
 from trainables.data.parallel import in_order
 from trainables.data.source import Progress
 from trainables.errors import DataError
@@ -28,20 +28,6 @@ _REFUSED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 # Of 12-bit values in 16 bits the high byte, which is used, has 16 levels.
 _LEAST_OF_16_BITS = 4096
 _ALPHA = {"RGBA", "LA", "PA"}
-
-
-@dataclass(frozen=True)
-class Checked:
-    """SHA-256 digests of a readable image: of its file, and of its size and decoded pixels.
-
-    `shape` is [height, width, 3] as decoded, `most` the highest value of a 16-bit one (of colours
-    the high byte is known, and the low one taken for full).
-    """
-
-    file: bytes
-    pixels: bytes
-    shape: tuple[int, ...]
-    most: int | None = None
 
 
 class Oversized:
@@ -140,37 +126,31 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def check(root: Path, paths: Sequence[str], progress: Progress) -> dict[str, Outcome]:
-    """Decode every image once; None stands for an unreadable one."""
+    """Decode every image that is not known yet; None stands for an unreadable one."""
     results: dict[str, Outcome] = {}
-    with warnings.catch_warnings():
+    known = Known(root)
+    with warnings.catch_warnings(), ExitStack() as ending:
         # Pillow warns of what `decode` refuses, and of metadata that nothing here uses.
         warnings.simplefilter("ignore")
-        for path, result in zip(
-            paths, in_order(_check, [root / path for path in paths]), strict=True
-        ):
+        # After the threads have ended; of an interrupted check, too, which may have taken hours.
+        ending.callback(known.keep, paths)
+        found = ending.enter_context(closing(in_order(partial(_check, root, known), paths)))
+        for path, result in zip(paths, found, strict=True):
             results[path] = result
             progress("checking images", len(results), len(paths))
     return results
 
 
-# Digests by path, inode, size and times: opening a folder again in this process decodes only
-# what has changed since. 200 bytes for each image.
-_known: dict[tuple[str | int, ...], Checked] = {}
-
-
-def _check(path: Path) -> Outcome:
+def _check(root: Path, known: Known, name: str) -> Outcome:
+    path = root / name
     try:
         if not path.is_file():  # a pipe would never end, a broken link has nothing
             return None
-        stat = os.stat(path)
-        key = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-        if key not in _known:
-            data = path.read_bytes()
-            pixels = decode(data)
-            digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).digest()
-            file, most = hashlib.sha256(data).digest(), highest(data, pixels)
-            _known[key] = Checked(file, digest, pixels.shape, most)
-        return _known[key]
+        now = stamp(path)
+        if (checked := known.get(name, now)) is None:
+            checked = _checked(path.read_bytes())
+            known.add(name, now, checked)
+        return checked
     except MemoryError:  # says nothing of the image: other data would come of leaving it out
         raise DataError(f"memory ran out while {path} was decoded") from None
     except Image.DecompressionBombError:
@@ -178,3 +158,9 @@ def _check(path: Path) -> Outcome:
     except Exception as error:  # on damaged bytes Pillow raises nearly anything; it is told below
         _log.info("cannot read %s: %r", path, error)
         return None
+
+
+def _checked(data: bytes) -> Checked:
+    pixels = decode(data)
+    digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).digest()
+    return Checked(hashlib.sha256(data).digest(), digest, pixels.shape, highest(data, pixels))
