@@ -7,6 +7,7 @@ from search.model import check_fits
 from search.plan import image_sizes, published
 from search.progress import DataProgress, say
 from search.request import Request
+from trainables import store
 from trainables.data import Data, prepare
 
 
@@ -24,6 +25,15 @@ def prepare_images(request: Request, data: Data, interrupts: Interrupts) -> None
     )
     for note in done.notes:
         say(f"note: {note}")
+
+
+def say_images(request: Request, data: Data) -> None:
+    """Tell of a dry run how much room the images of all trials take, made already or not."""
+    height, width, channels = data.first("train", None).shape
+    sizes = image_sizes(request.experiment, request.plan)
+    pixels = sum(size * size if size else height * width for size in sizes)
+    needed = (data.sizes["train"] + data.sizes["validation"]) * pixels * channels
+    say(f"data: {store.shown(needed)} in arrays shared by all trials, in {store.root()}")
 
 
 def check_images(request: Request, data: Data) -> dict[str, Any]:

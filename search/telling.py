@@ -16,6 +16,7 @@ from search.plan import (
     rungs_in_reach,
 )
 from search.planned import trials_of
+from search.preparing import say_images
 from search.progress import clock, say, settings
 from search.records import Record
 from search.request import Request
@@ -43,6 +44,8 @@ def announce(request: Request, data: Data) -> None:
         say(f"{len(data.classes)} classes: {listed(data.classes)}")
     for note in data.notes:
         say(f"note: {note}")
+    if request.dry_run:  # else it is told once they are made
+        say_images(request, data)
     by = f"a sweep of {', '.join(plan.sweep)}" if plan.sweep else f"sampler {plan.sampler}"
     how = f"{by}, stopper {stops(request)}, seed {plan.seed}"
     if plan.repeats:

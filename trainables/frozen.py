@@ -25,6 +25,7 @@ from trainables.data.source import SPLITS, Progress, silent
 
 FORMAT = 1  # raise it when the same cut would give other numbers
 _VALUES = "values.npy"
+_ITEM = 2  # bytes of a bfloat16
 
 _log = logging.getLogger(__name__)
 
@@ -164,6 +165,9 @@ def _build(
         for writer in writers:
             stack.callback(writer.abandon)
         for batch in compute(cuts):
+            if not done:  # their shape is known from the first batch on
+                needed = count * sum(values[0].numel() * _ITEM for values in batch)
+                store.check_room(_place(), needed, f"the activations of the {split} images")
             with store.writing(_place()):
                 for writer, values in zip(writers, batch, strict=True):
                     writer.add(values)

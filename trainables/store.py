@@ -75,6 +75,32 @@ def writing(place: Path) -> Iterator[None]:
         ) from error
 
 
+def check_room(place: Path, needed: float, what: str, instead: str = "") -> None:
+    """Refuse what the disk of the folder `place` cannot take, before hours of work.
+
+    Args:
+        place: A folder that is there.
+        needed: Bytes that are to be written.
+        what: What they are, in the plural.
+        instead: What else may help, beside more room.
+
+    Raises:
+        DataError: more bytes are needed than are free.
+    """
+    with writing(place):
+        disk = shutil.disk_usage(place)
+    if disk.total and needed > disk.free:  # some file systems tell nothing, not even their size
+        raise DataError(
+            f"{what} take {shown(needed)}, and the disk of {place} has {shown(disk.free)} free; "
+            f"make room there or set TRELLIS_CACHE to another folder{instead}"
+        )
+
+
+def shown(size: float) -> str:
+    """Return a number of bytes in GB, or in MB where it is smaller, for people."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
+
+
 def sync(file: BinaryIO) -> None:
     """Close a file whose bytes are on the disk, so that a rename never outruns them."""
     file.flush()

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from search.run import main
+from trainables import store
 from trainables.data import DataSpec, open_data
 from trainables.data.folder import open_folder
 from trainables.errors import DataError
@@ -67,6 +68,23 @@ def test_images_that_are_too_small_are_told_by_a_dry_run(
     assert main(["cifar10_net", *words]) == 2
     assert "images of 20x20: images must have at least 22x22 pixels" in capsys.readouterr().err
     assert main(["lenet_beans", *words]) == 0  # which scales them
+
+
+def test_a_dry_run_says_how_much_room_the_images_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of each class of ten 7 are for training, 2 for validation and 1 for the test: 18 in all."""
+    monkeypatch.chdir(tmp_path)
+    images(tmp_path / "photos", 30)
+    words = ["--data", "folder:photos", "--dry-run"]
+    for name, fixed, told in (
+        ("lenet_beans", [], "7.92 MB"),  # 18 x 3 x (64 x 64 + 128 x 128 + 192 x 192 + 299 x 299)
+        ("lenet_beans", ["--fix", "image_size=64"], "0.221 MB"),  # 18 x 3 x 64 x 64
+        ("mnist_cnn", [], "0.0486 MB"),  # 18 x 3 x 30 x 30
+    ):
+        assert main([name, *words, *fixed]) == 0
+        said = f"data: {told} in arrays shared by all trials, in {store.root()}\n"
+        assert said in capsys.readouterr().err
 
 
 def test_the_shape_of_a_folder_s_images(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 
+from tests.trainables_tests.test_store import with_free
 from trainables import store
 from trainables.data import cache, parallel
 from trainables.data.cache import ensure, resize
@@ -350,6 +351,35 @@ def test_a_full_disk_leaves_nothing_half_written(root):
     assert 5 < len(big.given) < 250  # it failed midway
     assert whole(root) == [f"{NAME}-2-v1"]
     assert make(Made(), 4, None).built == 2
+
+
+def test_arrays_that_the_disk_cannot_take_are_not_begun(root, monkeypatch):
+    """7 images of 8 bytes of label and 4x4x3 or 2x2x3 of pixels: 392 and 140 bytes."""
+    source = Made()
+    with_free(531, monkeypatch)
+    message = (
+        rf"^the images in 2 sizes take 0.000532 MB, and the disk of {root} has 0.000531 MB free; "
+        "make room there or set TRELLIS_CACHE to another folder, or hold image_size: 2 alone "
+        "takes 0.00014 MB$"
+    )
+    with pytest.raises(DataError, match=message):
+        make(source, 4, 2)
+    assert whole(root) == []
+    assert make(source, 2).built == 1
+    with_free(391, monkeypatch)
+    with pytest.raises(DataError, match=r"^the images in arrays take .* to another folder$"):
+        make(source, 4, 2)
+    with_free(392, monkeypatch)
+    assert make(source, 4, 2).built == 1  # what is there needs no room
+
+
+def test_splits_that_are_made_next_must_have_room_too(root, monkeypatch):
+    """2 images of validation of 56 bytes beside 7 of train."""
+    with_free(7 * 56 + 2 * 56 - 1, monkeypatch)
+    with pytest.raises(DataError, match=r"the images in arrays take 0.000504 MB, and the disk"):
+        make(Made(), 4, later=["validation"])
+    assert make(Made(), 4, split="validation").built == 1
+    assert make(Made(), 4, later=["validation"]).built == 1
 
 
 # Several processes

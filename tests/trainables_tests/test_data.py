@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import trainables.data
+from tests.trainables_tests.test_store import with_free
 from trainables.data import Data, DataSpec, open_data, prepare
 from trainables.data.sources import open_source
 from trainables.errors import DataError
@@ -88,6 +89,15 @@ def test_prepare_makes_all_sizes_in_one_pass_without_the_test_split(data, cache,
     assert openings == []
     assert prepare(data, [4], splits=["test"]).built == 1
     assert "test-4-v1" in entries(cache)
+
+
+def test_a_disk_without_room_for_both_splits_is_told_before_the_first(data, cache, monkeypatch):
+    with_free(51 * (6 * 6 * 3 + 8) - 1, monkeypatch)  # 42 of train and 9 of validation
+    with pytest.raises(DataError, match=r"take 0.00592 MB, .* has 0.00592 MB free; make room"):
+        prepare(data, [6])
+    assert entries(cache) == []
+    with_free(51 * (6 * 6 * 3 + 8), monkeypatch)
+    assert prepare(data, [6]).built == 2
 
 
 def test_split_reads_what_was_prepared(data, openings):

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.trainables_tests.test_store import with_free
 from trainables import store
 from trainables.errors import DataError
 from trainables.frozen import Cut, stored
@@ -161,6 +162,21 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("TRELLIS_CACHE", str(tmp_path / "file"))
     with pytest.raises(DataError, match=r"cannot write the cache in .*Not a directory; make room"):
         stored([CUT], "train", 5, Network())
+
+
+def test_what_the_disk_cannot_take_is_refused_after_the_first_batch(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """5 images of 2 bytes for each of 2 values at one cut, 2 x 2 x 3 at the other: 140 bytes."""
+    network = Network()
+    with_free(139, monkeypatch)
+    told = f"the activations of the train images take 0.00014 MB, and the disk of {cache} has"
+    with pytest.raises(DataError, match=told):
+        stored([CUT, MAPS], "train", 5, network)
+    assert len(network.passes) == 1
+    assert [path.suffix for path in cache.iterdir()] == [".lock"]
+    with_free(140, monkeypatch)
+    assert stored([CUT, MAPS], "train", 5, network).computed == 5
 
 
 def test_what_was_made_is_told_beside_the_values() -> None:

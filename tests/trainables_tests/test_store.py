@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,6 +39,47 @@ def test_a_limit_that_is_no_positive_number(text: str, monkeypatch: pytest.Monke
     monkeypatch.setenv("TRELLIS_CACHE_GB", text)
     with pytest.raises(DataError, match=rf"TRELLIS_CACHE_GB must be a positive .*, not '{text}'"):
         store.limit_bytes()
+
+
+def with_free(free: int, monkeypatch: pytest.MonkeyPatch, total: int = 10**15) -> None:
+    """Let every disk have so many bytes free."""
+    usage = SimpleNamespace(total=total, used=0, free=free)
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda _place: usage)
+
+
+def test_what_the_disk_cannot_take_is_refused_with_both_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_free(120 * 10**9, monkeypatch)
+    store.check_room(tmp_path, 120e9, "the images")
+    message = (
+        f"^the images take 374.0 GB, and the disk of {tmp_path} has 120.0 GB free; make room "
+        "there or set TRELLIS_CACHE to another folder, or wait$"
+    )
+    with pytest.raises(DataError, match=message):
+        store.check_room(tmp_path, 374e9, "the images", ", or wait")
+
+
+def test_a_disk_that_tells_nothing_of_itself_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_free(0, monkeypatch, total=0)
+    store.check_room(tmp_path, 1e12, "the images")
+
+
+def test_the_disk_is_asked_truly(tmp_path: Path) -> None:
+    store.check_room(tmp_path, 1, "the images")
+    with pytest.raises(DataError, match=r"the images take 1000000000000.0 GB, and the disk of"):
+        store.check_room(tmp_path, 1e21, "the images")
+    with pytest.raises(DataError, match=r"cannot write the cache in .*: No such file"):
+        store.check_room(tmp_path / "nowhere", 1, "the images")
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(1e9, "1.0 GB"), (999e6, "999 MB"), (1.24e6, "1.24 MB"), (0, "0 MB")]
+)
+def test_bytes_for_people(size: float, text: str) -> None:
+    assert store.shown(size) == text
 
 
 def test_the_least_recently_used_go_until_the_rest_fits(

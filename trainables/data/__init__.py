@@ -125,13 +125,16 @@ def prepare(
     `verify` reads all arrays that are there and checks their checksums.
 
     Raises:
-        DataError: the data changed, the cache cannot be written, or the images have several
-            sizes and None is among `sizes`.
+        DataError: the data changed, the cache cannot be written or has no room, or the images
+            have several sizes and None is among `sizes`.
     """
     started = time.perf_counter()
     wanted = _sizes(splits, sizes)
     opener = _opener(data, progress)
-    found = [ensure(data.fingerprint, each, wanted, opener, progress, verify) for each in splits]
+    found = [
+        ensure(data.fingerprint, each, wanted, opener, progress, verify, splits[i + 1 :])
+        for i, each in enumerate(splits)
+    ]
     entries = [entry for each in found for entry in each.entries.values()]
     built = sum(each.built for each in found)
     return Prepared(

@@ -20,6 +20,8 @@ from trainables.data.parallel import in_order
 from trainables.data.source import SPLITS, Progress, Source, silent
 from trainables.errors import DataError
 
+_LABEL = 8  # bytes of an int64
+
 
 @dataclass(frozen=True)
 class Found:
@@ -50,14 +52,17 @@ def ensure(
     opener: Callable[[], Source],
     progress: Progress = silent,
     verify: bool = False,
+    later: Sequence[str] = (),
 ) -> Found:
     """Return a split at all `sizes`; those missing are made in one pass over `opener()`.
 
     `opener` is called only where something is missing, and by one process at a time. `verify`
-    checks the bytes of what there is; its sizes are checked always.
+    checks the bytes of what there is; its sizes are checked always. `later` are splits that are
+    made next: what is missing of them must have room, too, before the first is begun.
 
     Raises:
-        DataError: the cache cannot be written, or the images cannot be made into one array.
+        DataError: the cache cannot be written or has no room, or the images cannot be made into
+            one array.
     """
     root = store.root() / "images"
     keys = [Key(fingerprint, split, size) for size in dict.fromkeys(sizes)]
@@ -72,7 +77,7 @@ def ensure(
         entries.update(_read_all(root, missing, verify, []))
         missing = [key for key in keys if key.size not in entries]
         if missing:
-            _build(root, missing, opener(), progress)
+            _build(root, missing, opener(), progress, later)
             entries.update(_read_all(root, missing, False, []))
             store.check_there(key.size in entries for key in keys)
             # A trial needs both splits: one must not push out the other.
@@ -97,7 +102,32 @@ def _read_all(
     return entries
 
 
-def _build(root: Path, keys: Sequence[Key], source: Source, progress: Progress) -> None:
+def _check_room(
+    root: Path,
+    keys: Sequence[Key],
+    images: Sequence[NDArray[np.uint8]],
+    source: Source,
+    later: Sequence[str],
+) -> None:
+    """Refuse splits that the disk cannot take; `images` is the first one, as `keys` have it."""
+    needed = dict.fromkeys((key.size for key in keys), 0)
+    for key, image in zip(keys, images, strict=True):
+        for split in (key.split, *later):
+            if split == key.split or not (root / replace(key, split=split).name).exists():
+                needed[key.size] += source.sizes[split] * (image.nbytes + _LABEL)
+    size, least = min(needed.items(), key=lambda item: item[1])
+    instead = f", or hold image_size: {size} alone takes {store.shown(least)}"
+    what = "the images in arrays" if len(keys) == 1 else f"the images in {len(keys)} sizes"
+    store.check_room(root, sum(needed.values()), what, instead if len(keys) > 1 else "")
+
+
+def _build(
+    root: Path,
+    keys: Sequence[Key],
+    source: Source,
+    progress: Progress,
+    later: Sequence[str],
+) -> None:
     """Make the entries of one split and put them in place."""
     started = time.perf_counter()
     split = keys[0].split
@@ -117,6 +147,8 @@ def _build(root: Path, keys: Sequence[Key], source: Source, progress: Progress) 
         labels: list[int] = []
         results = stack.enter_context(closing(in_order(shrink, source.images(split))))
         for label, images in results:
+            if not labels:
+                _check_room(root, keys, images, source, later)
             with store.writing(root):
                 for writer, image in zip(writers, images, strict=True):
                     writer.add(image)
