@@ -81,7 +81,7 @@ def run_trials(
     if resources.gpu_mb is not None:
         # By default Ray asks for as many trials as may run at once, and lets them wait for room on
         # a GPU: the sampler would draw them knowing nothing of those that run.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "2"
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_drawn_ahead(resources.concurrent))
     tolerate()
     count_no_callbacks()
     deaths: dict[str, Death] = {}
@@ -102,6 +102,15 @@ def run_trials(
             raise StudyFailed(last_line(next(ours, error))) from error
     if book.unfinished:  # Ray Tune ends quietly on SIGUSR1, which batch systems send
         raise EndEarly("ended from outside", asked_for=False)
+
+
+def _drawn_ahead(concurrent: int) -> int:
+    """Return how many trials may wait for a worker: a sixteenth of those at once, at least two.
+
+    As many workers start side by side: two at a time, 500 of them are 250 starts in a row. And the
+    sampler, which knows nothing yet of those at once, knows nothing of a sixteenth more.
+    """
+    return max(2, concurrent // 16)
 
 
 def _tuner(

@@ -1,6 +1,6 @@
 """What a single trial gets of a GPU and of memory, where configurations differ.
 
-A configuration is predicted once per driver, whatever number of trials it has.
+A driver predicts once for all configurations that take the same memory: the sampler waits for it.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ class Shares:
         return Share(share, room if asked is None else min(room, asked))
 
     def _need_mb(self, config: Mapping[str, Any]) -> float | None:
-        key = config_key(config)
+        key = _memory_key(config)
         if key not in self._known:
             self._known[key] = self._predict(config)
         return self._known[key]
@@ -62,3 +62,16 @@ class Shares:
             weights=job["weights"],
         )
         return predict(module, config, job["data"], budget).mb
+
+
+def _memory_key(config: Mapping[str, Any]) -> str:
+    """Return a text that configurations share which take the same memory.
+
+    Of a rate, a momentum or a penalty's strength it counts only whether there is one: without,
+    moments and masks are not held. A test compares for every experiment of the catalog.
+    """
+    return config_key({name: _as_counted(value) for name, value in config.items()})
+
+
+def _as_counted(value: Any) -> Any:
+    return "a fraction" if isinstance(value, float) and not value.is_integer() else value

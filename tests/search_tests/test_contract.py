@@ -16,14 +16,16 @@ import pytest
 import torch
 
 from search.catalog import EXPERIMENTS
-from search.domains import domains
+from search.domains import Domain, domains
 from search.experiment import Experiment
 from tests.trainables_tests.tiny_data import TinyData
 from tests.trainables_tests.tiny_stages import budget
-from trainables.budget import drive
+from trainables.budget import Budget, drive
 from trainables.checkpoint import load_weights
 from trainables.data import DataSpec, Split, open_data, prepare
+from trainables.memory import predict
 from trainables.nets.inception import published_count
+from trainables.shapes import published
 from trainables.weights import RANDOM
 
 NAMES = sorted(EXPERIMENTS)
@@ -93,6 +95,33 @@ def test_fifty_configurations_lie_in_the_space_and_build(name: str) -> None:
     for each, domain in known.items():
         seen = {config[each] for config in drawn if each in config}
         assert len(seen) == len(domain.choices) or not domain.choices or len(seen) > 5, each
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fractions_do_not_count_for_memory(name: str) -> None:
+    """`search.shares` predicts once for all rates; whether there is any dropout may count."""
+    experiment = EXPERIMENTS[name]
+    known = domains(experiment.space(), experiment.defaults())
+    rates = {each: fractions(domain) for each, domain in known.items() if fractions(domain)}
+    ran = Budget(2, device="cuda", precision="bfloat16")
+    small, seen = {"image_size": 64} if "image_size" in known else {}, set()
+    for config in configurations(experiment, small, 8):
+        here = rates.keys() & config.keys()
+        if not here <= seen:  # what the ones before did not have
+            seen |= here
+            values = [{each: rates[each][end] for each in here} for end in (0, -1)]
+            lowest, highest = (
+                predict(experiment.module(), config | end, published(experiment.dataset), ran)
+                for end in values
+            )
+            assert lowest == highest
+    assert rates
+    assert seen == rates.keys()
+
+
+def fractions(domain: Domain) -> list[float]:
+    """Return the values of a hyperparameter that are no whole numbers, the lowest first."""
+    return [value for value in domain.sweep() if isinstance(value, float) and value % 1]
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 from search import shares
 from search.resources import Machine, Resources, allot
 from search.room import Memory, gpu_room_mb
+from search.runner import _drawn_ahead
 from search.shares import Share, Shares
 from spaces import inception_beans, lenet_beans
 from trainables import memory
@@ -99,6 +100,32 @@ def test_a_configuration_is_predicted_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(seen) == 1
     given.of({**small, "batch_size": 16})
     assert len(seen) == 2
+
+
+def test_fractions_are_told_from_none_and_not_from_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def counting(_module: Any, config: dict[str, Any], *_: Any) -> Any:
+        seen.append(config)
+        return SimpleNamespace(mb=500.0)
+
+    monkeypatch.setattr(memory, "predict", counting)
+    given = Shares(AUTO, job("lenet_beans"))
+    rate, dropped = {"rate": 1e-3, "dropout": 0.0}, {"rate": 2e-3, "dropout": 0.1}
+    for config in (rate, {**rate, "rate": 2e-3}, dropped, {**dropped, "dropout": 0.6}):
+        given.of(config)
+    assert seen == [rate, dropped]
+    given.of({**dropped, "dropout": 1.0})  # a whole number is one of its own, as a width is
+    given.of({**dropped, "width": 2})
+    given.of({**dropped, "width": 3})
+    assert len(seen) == 5
+
+
+@pytest.mark.parametrize(("concurrent", "ahead"), [(1, 2), (47, 2), (48, 3), (500, 31)])
+def test_of_many_workers_more_start_side_by_side(concurrent: int, ahead: int) -> None:
+    assert _drawn_ahead(concurrent) == ahead
 
 
 def test_what_is_asked_for_is_not_exceeded() -> None:
