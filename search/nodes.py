@@ -1,6 +1,5 @@
 """The nodes of a cluster: what each has, and so what a trial gets of it."""
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,7 +13,7 @@ from search.resources import Asked, Machine, Resources, allot, check_nodes
 from search.room import TOO_LITTLE_MB, Memory
 
 _MIB = 2**20
-# A task waits so long for a part of a node's GPU, which trials of others may have taken.
+# Tasks wait so long for a part of their node's GPU, which trials of others may have taken.
 _PATIENCE_S = 60
 _LITTLE = 0.001
 _UNUSABLE = (
@@ -35,18 +34,18 @@ def resources_of(request: Request) -> Resources:
     import ray
 
     alive = [node for node in ray.nodes() if node["Alive"]]
-    asks_gpus = request.asked.gpus_per_trial != 0
-    nodes = [_machine(node, asks_gpus) for node in alive]
+    have = [node["NodeID"] for node in alive if int(node["Resources"].get("GPU", 0))]
+    gpus_mb = _gpus_mb(have) if have and request.asked.gpus_per_trial != 0 else {}
+    nodes = [_machine(node, gpus_mb.get(node["NodeID"])) for node in alive]
     wrong = check_nodes(nodes, allot(together(nodes), *request.asked))
     if wrong:
         raise UsageError(wrong)
     return divided(nodes, request.asked)
 
 
-def _machine(node: dict[str, Any], asks_gpus: bool) -> Machine:
+def _machine(node: dict[str, Any], gpu_mb: float | None) -> Machine:
     has = node["Resources"]
     gpus, memory = int(has.get("GPU", 0)), has.get("memory", 0) / _MIB
-    gpu_mb = _gpu_mb(node["NodeID"]) if gpus and asks_gpus else None
     if gpu_mb == 0.0:
         raise UsageError([_UNUSABLE.format(node=node["NodeID"][:8])])
     # Ray has taken off already what its object store may use.
@@ -54,29 +53,46 @@ def _machine(node: dict[str, Any], asks_gpus: bool) -> Machine:
     return Machine(int(has.get("CPU", 0)), gpus, memory=found, gpu_mb=gpu_mb)
 
 
-def _gpu_mb(node: str) -> float | None:
-    """Ask a node for the memory of one of its GPUs, in MiB: those of a node are alike.
+def _gpus_mb(nodes: Sequence[str]) -> dict[str, float | None]:
+    """Ask all nodes at once for the memory of one of their GPUs, in MiB: those of one are alike.
 
-    None, and a line to the user, if it does not answer.
+    None, and a line to the user, for one that does not answer.
     """
+    import ray
+
+    # Each starts a worker and imports torch: hundreds in a row would take an hour.
+    asked = {node: _ask(node) for node in nodes}
+    ready, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=_PATIENCE_S)
+    answered = set(ready)
+    found = {node: _answer(task, task in answered) for node, task in asked.items()}
+    why = "its GPUs do not tell their memory, or do not share it"
+    for node in (node for node, gpu_mb in found.items() if gpu_mb is None):
+        say(f"node {node[:8]}: {why}; each trial gets a whole one")
+    return found
+
+
+def _ask(node: str) -> Any:
+    """Return the task of a node that finds out."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     there = NodeAffinitySchedulingStrategy(node, soft=False)
     options: dict[str, Any] = {"num_cpus": 0, "num_gpus": _LITTLE, "max_retries": 0}
     ask: Any = ray.remote(**options | {"scheduling_strategy": there})(_smallest)
-    with contextlib.suppress(ray.exceptions.RayError):
-        answer = ask.remote()
-        try:
-            found: float | None = ray.get(answer, timeout=_PATIENCE_S)
-        except ray.exceptions.GetTimeoutError:
-            ray.cancel(answer, force=True)
-            found = None
-        if found is not None:
-            return found
-    why = "its GPUs do not tell their memory, or do not share it"
-    say(f"node {node[:8]}: {why}; each trial gets a whole one")
-    return None
+    return ask.remote()
+
+
+def _answer(task: Any, is_ready: bool) -> float | None:
+    """Return what a task has found; None of one that is not ready, or whose node is gone."""
+    import ray
+
+    if not is_ready:
+        ray.cancel(task, force=True)
+        return None
+    try:
+        return ray.get(task)  # type: ignore[no-any-return]
+    except ray.exceptions.RayError:
+        return None
 
 
 def _smallest() -> float | None:

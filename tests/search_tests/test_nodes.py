@@ -1,6 +1,10 @@
 """Nodes of a cluster, without a Ray: what trials get of them, by hand."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
+import ray
 
 from search import nodes as of_nodes
 from search.errors import UsageError
@@ -139,11 +143,10 @@ def test_a_gpu_on_which_torch_cannot_compute_there_is_refused(
     monkeypatch.setattr(of_nodes, "refuses_to_share", lambda: False)
     monkeypatch.setattr(cuda, "can_compute", lambda: False)
     assert of_nodes._smallest() == 0.0
-    monkeypatch.setattr(of_nodes, "_gpu_mb", lambda _: of_nodes._smallest())
     there = {"NodeID": "0123456789ab", "Resources": {"CPU": 8.0, "GPU": 1.0}}
     with pytest.raises(UsageError, match=r"^node 01234567: Ray says .* with --gpus-per-trial 0$"):
-        of_nodes._machine(there, asks_gpus=True)
-    assert of_nodes._machine(there, asks_gpus=False) == Machine(8, 1)
+        of_nodes._machine(there, of_nodes._smallest())
+    assert of_nodes._machine(there, None) == Machine(8, 1)
 
 
 def test_a_gpu_that_one_program_has_alone_is_not_computed_on(
@@ -154,3 +157,76 @@ def test_a_gpu_that_one_program_has_alone_is_not_computed_on(
     monkeypatch.setattr(cuda, "can_compute", lambda: computed.append(1))
     assert of_nodes._smallest() is None  # so that each trial gets a whole one
     assert computed == []
+
+
+A, B, C, D = (letter * 56 for letter in "abcd")  # as Ray names nodes
+
+
+class FakeRay:
+    """Stands in for Ray: notes what is called, in order; a node answers with its number here.
+
+    None: it never answers. An error: it is told of when the answer is fetched.
+    """
+
+    def __init__(
+        self, answers: dict[str, float | Exception | None], patch: pytest.MonkeyPatch
+    ) -> None:
+        self.answers = answers
+        self.calls: list[str] = []
+        for name in ("remote", "wait", "get", "cancel"):
+            patch.setattr(ray, name, getattr(self, name))
+
+    def remote(self, **options: Any) -> Any:
+        node = options["scheduling_strategy"].node_id
+        return lambda _: SimpleNamespace(remote=lambda: self.noted("ask", node))
+
+    def noted(self, what: str, node: str) -> str:
+        self.calls.append(f"{what} {node}")
+        return node
+
+    def wait(
+        self, tasks: list[str], num_returns: int, timeout: float
+    ) -> tuple[list[str], list[str]]:
+        self.calls.append(f"wait for {num_returns}, {timeout} s")
+        ready = [task for task in tasks if self.answers[task] is not None]
+        return ready, [task for task in tasks if task not in ready]
+
+    def get(self, task: str) -> float:
+        answer = self.answers[task]
+        assert answer is not None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def cancel(self, task: str, force: bool) -> None:
+        self.noted("cancel", task)
+
+
+def test_all_nodes_are_asked_for_their_gpus_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = ray.exceptions.RayError("its node has died")
+    known = {A: 16_384.0, B: None, C: gone, D: 0.0}
+    fake = FakeRay(known, monkeypatch)
+    found = of_nodes._gpus_mb(list(known))
+    assert found == {A: 16_384.0, B: None, C: None, D: 0.0}
+    asks = [f"ask {node}" for node in known]
+    assert fake.calls == [*asks, "wait for 4, 60 s", f"cancel {B}"]
+    why = "its GPUs do not tell their memory, or do not share it; each trial gets a whole one"
+    assert capsys.readouterr().err == f"node bbbbbbbb: {why}\nnode cccccccc: {why}\n"
+
+
+@pytest.mark.parametrize(("gpus_per_trial", "asked"), [(None, 1), (0.5, 1), (0.0, 0)])
+def test_only_nodes_with_gpus_are_asked_and_only_if_trials_want_them(
+    gpus_per_trial: float | None, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = [
+        {"Alive": True, "NodeID": A, "Resources": {"CPU": 4.0, "GPU": 1.0}},
+        {"Alive": True, "NodeID": B, "Resources": {"CPU": 4.0}},
+        {"Alive": False, "NodeID": C, "Resources": {"CPU": 4.0, "GPU": 1.0}},
+    ]
+    monkeypatch.setattr(ray, "nodes", lambda: there)
+    fake = FakeRay({A: 16_384.0}, monkeypatch)
+    request: Any = SimpleNamespace(resources=None, asked=Asked(gpus_per_trial=gpus_per_trial))
+    of_nodes.resources_of(request)
+    assert fake.calls == [f"ask {A}", "wait for 1, 60 s"][: 2 * asked]
