@@ -10,7 +10,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from search.errors import StudyFailed
@@ -54,6 +54,7 @@ class Mirror:
         self._say = say
         self._known = {name: stamp for name, stamp in known.items() if name != JOURNAL}
         self._journal = -1  # bytes of it in the store
+        self._there: Collection[str] = ()  # of trials, in the store, when the round began
         self._noted: dict[str, object] = {}
         self._ended: list[int] = []
         self._failure: StudyFailed | None = None
@@ -132,7 +133,8 @@ class Mirror:
 
     def _left(self) -> str:
         now = snapshot(self.folder, trials=False) | snapshot(self.folder, trials=True)
-        left = sum(self._known.get(name) != stamp for name, stamp in now.items())
+        new = (name for name, stamp in now.items() if self._known.get(name) != stamp)
+        left = sum(not self._was_elsewhere(name) for name in new)
         alone = f"{left} files of the study are in {self.folder} alone"
         return f"{alone}: --resume on this machine puts them there"
 
@@ -166,6 +168,8 @@ class Mirror:
     def _round(self) -> bool:
         """Put what has changed, then remove what has gone; return whether all of it was put."""
         ended = list(self._ended)
+        if self.elsewhere:
+            self._there = self.remote.entries("trials")
         others = snapshot(self.folder, trials=False)  # the moments matter: tables first,
         journal = whole_lines(self.folder / JOURNAL)  # then the journal that they follow from,
         trials = snapshot(self.folder, trials=True)  # then the weights that it tells of
@@ -232,8 +236,15 @@ class Mirror:
         del self._ended[: len(ended)]
 
     def _is_elsewhere(self, name: str) -> bool:
-        """Tell whether a trial's file is kept in the store by a worker: ours is an older one."""
-        return self.elsewhere and is_marked(self.remote, name)
+        """Tell whether a trial's file is kept in the store by a worker: ours is an older one.
+
+        A worker may have taken the trial since the round began: of others the store is asked, for
+        each file. Of notes that came from there, of hundreds of trials, it is not.
+        """
+        return self.elsewhere and (self._was_elsewhere(name) or is_marked(self.remote, name))
+
+    def _was_elsewhere(self, name: str) -> bool:
+        return is_marked(self.remote, name, self._there)
 
     def _clear(self, number: int) -> None:
         """Remove of an ended trial in the store what is not kept here."""

@@ -6,7 +6,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 import pytest
@@ -503,6 +503,64 @@ def test_a_trial_that_comes_back_from_elsewhere_goes_on_from_there(
     assert remote.entry("trials/0/elsewhere") is None
     TrialFiles(job(mirror), 0).begin()
     assert (here / "checkpoint.pt").read_text() == "7"
+    opened.close()
+    mirror._lease.release()
+
+
+def test_notes_of_trials_elsewhere_cost_no_request_each(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    mirror, opened = begun(remote, tmp_path / "mine", elsewhere=True, said=said)
+    mirror._round()
+    for number in range(20):
+        for name in ("elsewhere", "doing.txt", "log.txt", "process.json"):
+            remote.write(f"trials/{number}/{name}", b"x")
+    mirror._round()
+    notes = [path for path in (mirror.folder / "trials").rglob("*") if path.is_file()]
+    assert len(notes) == 60
+    asked, entry = list[str](), Remote.entry
+
+    def counted(self: Remote, name: str) -> Any:
+        asked.append(name)
+        return entry(self, name)
+
+    puts = cut_after(1000, monkeypatch)
+    monkeypatch.setattr(Remote, "entry", counted)
+    mirror._round()
+    mine = mirror.folder / "trials" / "77"  # of a trial that is here
+    mine.mkdir()
+    (mine / "log.txt").write_text("y")
+    mirror._round()
+    assert [name for name in asked if name.startswith("trials/")] == ["trials/77/elsewhere"]
+    assert puts == ["trials/77/log.txt"]
+    (mine / "log.txt").write_text("more")
+    assert mirror._left().startswith("1 files of the study are in ")  # and not 61
+    opened.close()
+    mirror._lease.release()
+
+
+def test_a_trial_that_is_taken_elsewhere_in_a_round_is_not_put(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror, opened = begun(remote, tmp_path / "mine", elsewhere=True)
+    here = mirror.folder / "trials" / "0"
+    here.mkdir(parents=True)
+    (here / "checkpoint.pt").write_text("1")
+    mirror._round()
+    (here / "checkpoint.pt").write_text("older")
+    entries = Remote.entries
+
+    def then_taken(self: Remote, under: str = "") -> Any:
+        found = entries(self, under)
+        remote.write("trials/0/elsewhere", b"")
+        remote.write("trials/0/checkpoint.pt", b"newer")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Remote, "entries", then_taken)
+        mirror._round()
+    assert remote.read("trials/0/checkpoint.pt") == b"newer"
     opened.close()
     mirror._lease.release()
 
