@@ -57,6 +57,18 @@ class News:
                 if over:
                     self._ended.add(number)
 
+    def correct(self, number: int, had: tuple[int, bool] | None) -> None:
+        """Take what was passed on of a trial from where it went, as after an error.
+
+        `had` is how many epochs, and whether its end; None: nothing at all.
+        """
+        self._epochs.pop(number, None)
+        self._ended.discard(number)
+        if had is not None:
+            self._epochs[number], over = had
+            if over:
+                self._ended.add(number)
+
 
 def is_ahead(record: Record | None, epochs: int, over: bool) -> bool:
     """Tell whether more was passed on of a trial than the journal has of it.

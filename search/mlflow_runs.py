@@ -5,23 +5,19 @@ could not be sent is sent later, by this run or by a resumed one: the run's name
 study's folder, and the server itself knows how many epochs of each it has.
 """
 
-import contextlib
-import json
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from search.beside import News, is_ahead
 from search.book import Book
+from search.mlflow_names import NAME, Names
 from search.places import has_password
 from search.records import Record
-from trainables.files import replace_text
 
-NAME = "mlflow.json"
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "epoch_s")
 _JUDGED = "val_accuracy"
 _EVERY_S = 2.0
@@ -80,7 +76,7 @@ class Runs:
     def _go(self) -> None:
         sender: _Sender | None = None
         while True:
-            last = self._ending.is_set()
+            last, wait_s = self._ending.is_set(), _EVERY_S
             try:
                 sender = sender or _Sender(self._book, self._uri)
                 sender.send()
@@ -88,10 +84,10 @@ class Runs:
                     sender.end()
             except Exception as error:  # of MLflow, requests, a database: the study goes on
                 self._fail(f"{type(error).__name__}: {error}".splitlines()[0][:300])
-                sender = None
+                wait_s = _RETRY_S
             if last:
                 return
-            self._ending.wait(_EVERY_S if sender else _RETRY_S)
+            self._ending.wait(wait_s)
 
     def _fail(self, what: str) -> None:
         if not self._told:
@@ -103,7 +99,10 @@ class Runs:
 
 
 class _Sender:
-    """One conversation with the server; after an error a new one begins from what that has."""
+    """Our side of the conversation: it begins with what the server has of the study.
+
+    After an error it goes on: the server is asked only what came of the trial that was under way.
+    """
 
     def __init__(self, book: Book, uri: str) -> None:
         for name, value in _ENVIRONMENT.items():
@@ -112,11 +111,12 @@ class _Sender:
 
         self._book = book
         self._client = MlflowClient(tracking_uri=uri)
-        self._path = book.folder.root / NAME
-        self._runs = _Names(self._path, uri)
+        self._runs = Names(book.folder.root / NAME, uri)
         self._begin()
         self._news = News(book, *self._had())
         self._best: float | None = None
+        self._sending = False
+        self._under_way: int | None = None
 
     def _begin(self) -> None:
         """Make the study's own run, or go on with it."""
@@ -142,21 +142,30 @@ class _Sender:
         """Return how many epochs of each trial the server has, and which trials it has whole."""
         begun, ended = {}, []
         for number, run_id in list(self._children().items()):
-            run, record = self._client.get_run(run_id), self._book.records.get(number)
-            history = self._client.get_metric_history(run_id, _JUDGED)
-            epochs = max((each.step for each in history), default=0)
-            over = run.info.status in ("FINISHED", "FAILED")
-            ahead = is_ahead(record, epochs, over)
-            if record is None or ahead or _is_another(record, run):
-                self._client.set_tag(run_id, _SUPERSEDED, "true")
-                self._runs.drop(number)
-                continue
-            if not run.data.params:  # the connection broke between the two requests
-                self._send(run_id, params=_params(record))
-            begun[number] = epochs
-            if over:
-                ended.append(number)
+            had = self._had_of(number, run_id)
+            if had is not None:
+                begun[number], over = had
+                if over:
+                    ended.append(number)
+        self._runs.save()
         return begun, ended
+
+    def _had_of(self, number: int, run_id: str) -> tuple[int, bool] | None:
+        """Return how many epochs of a trial the server has, and whether its end.
+
+        None where the run is of another trial: it is ours no more.
+        """
+        run, record = self._client.get_run(run_id), self._book.records.get(number)
+        history = self._client.get_metric_history(run_id, _JUDGED)
+        epochs = max((each.step for each in history), default=0)
+        over = run.info.status in ("FINISHED", "FAILED")
+        if record is None or is_ahead(record, epochs, over) or _is_another(record, run):
+            self._client.set_tag(run_id, _SUPERSEDED, "true")
+            self._runs.trials.pop(number)
+            return None
+        if not run.data.params:  # the connection broke between the two requests
+            self._send(run_id, params=_params(record))
+        return epochs, over
 
     def _children(self) -> dict[int, str]:
         """Return the runs of trials, one that a kill kept out of our file included."""
@@ -178,17 +187,33 @@ class _Sender:
 
     def send(self) -> None:
         """Send what is new."""
+        if self._sending:  # the last time an error came in between
+            self._go_on()
+        self._sending = True
         for record, rows in self._news:
+            self._under_way = record.number
             run_id = self._run_of(record)
             for start in range(0, len(rows), _AT_ONCE):
                 self._send(run_id, rows=rows[start : start + _AT_ONCE])
             self._tell_status(record, run_id)
+        self._runs.save()
         best = self._book.best
         if best is not None and best.val_accuracy != self._best:
-            self._best = best.val_accuracy
             self._client.log_metric(
-                str(self._runs.study), "best_val_accuracy", self._best, step=best.number
+                str(self._runs.study), "best_val_accuracy", best.val_accuracy, step=best.number
             )
+            self._best = best.val_accuracy
+        self._sending = False
+
+    def _go_on(self) -> None:
+        """Find out how much arrived of the trial at which the last sending broke off."""
+        number = self._under_way
+        if number is None:
+            return
+        if number not in self._runs.trials:  # or its run was made, and the answer was lost
+            self._children()
+        run_id = self._runs.trials.get(number)
+        self._news.correct(number, self._had_of(number, run_id) if run_id else None)
 
     def _run_of(self, record: Record) -> str:
         if record.number not in self._runs.trials:
@@ -200,7 +225,7 @@ class _Sender:
                     "trellis.trial": str(record.number),
                 },
             )
-            self._runs.keep_trial(record.number, run.info.run_id)
+            self._runs.trials[record.number] = run.info.run_id
             self._send(run.info.run_id, params=_params(record))
         return self._runs.trials[record.number]
 
@@ -249,37 +274,3 @@ def _is_another(record: Record, run: Any) -> bool:
     """
     had, params = run.data.params, {k: str(v) for k, v in _params(record).items()}
     return _SUPERSEDED in run.data.tags or (bool(had) and had != params)
-
-
-class _Names:
-    """The names that MLflow gave to our runs, kept in the study's folder by server."""
-
-    def __init__(self, path: Path, uri: str) -> None:
-        self._path, self._uri = path, uri
-        self._all: dict[str, Any] = {}
-        with contextlib.suppress(OSError, ValueError):
-            self._all = dict(json.loads(path.read_text(encoding="utf-8")))
-        own = self._all.get(uri, {})
-        self.place: str | None = own.get("experiment")
-        self.study: str | None = own.get("run")
-        self.trials: dict[int, str] = {int(k): v for k, v in own.get("trials", {}).items()}
-
-    def keep_study(self, place: str, run_id: str) -> None:
-        """Keep the study's own run and the MLflow experiment that it is in."""
-        self.place, self.study = place, run_id
-        self._write()
-
-    def keep_trial(self, number: int, run_id: str) -> None:
-        """Keep a trial's run."""
-        self.trials[number] = run_id
-        self._write()
-
-    def drop(self, number: int) -> None:
-        """Forget a trial's run."""
-        self.trials.pop(number, None)
-        self._write()
-
-    def _write(self) -> None:
-        trials = {str(number): run_id for number, run_id in self.trials.items()}
-        self._all[self._uri] = {"experiment": self.place, "run": self.study, "trials": trials}
-        replace_text(self._path, json.dumps(self._all, indent=2) + "\n")

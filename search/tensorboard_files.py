@@ -44,6 +44,7 @@ class EventFiles:
         self._open: dict[int, BinaryIO] = {}
         self._broken = False
         self._news: News | None = None
+        self._begun: set[int] = set()  # trials of which an earlier run has written epochs
 
     def update(self) -> None:
         """Write what is new, once a second at most."""
@@ -81,6 +82,7 @@ class EventFiles:
             shutil.rmtree(aside, ignore_errors=True)
             (self._root / str(number)).rename(aside)
             del done[number]
+        self._begun = {number for number, (epochs, _) in done.items() if epochs}
         return News(
             self._book,
             {number: epochs for number, (epochs, _) in done.items()},
@@ -88,7 +90,7 @@ class EventFiles:
         )
 
     def _add(self, record: Record, rows: list[Mapping[str, Any]]) -> None:
-        new = record.number not in self._open and not _epochs_in(self._root / str(record.number))
+        new = record.number not in self._open and record.number not in self._begun
         file = self._file(record.number)
         if new:
             file.write(_event(0, _hyperparameters(record)))
@@ -158,17 +160,18 @@ def _written(root: Path) -> Iterator[tuple[int, tuple[int, bool]]]:
     """Yield the epochs of every trial that are there, and whether its end is."""
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         if folder.name.isdecimal() and folder.is_dir():
-            yield int(folder.name), (_epochs_in(folder), _end_in(folder))
+            yield int(folder.name), _had_in(folder)
 
 
-def _epochs_in(folder: Path) -> int:
-    steps = [event.step for event, tags in _events(folder) if _JUDGED in tags]
-    return max(steps, default=0)
-
-
-def _end_in(folder: Path) -> bool:
-    tag = _part("plugins.hparams.metadata").SESSION_END_INFO_TAG
-    return any(tag in tags for _, tags in _events(folder))
+def _had_in(folder: Path) -> tuple[int, bool]:
+    """Return how many epochs are in a folder's files, and whether the end is, read once."""
+    end = _part("plugins.hparams.metadata").SESSION_END_INFO_TAG
+    epochs, over = 0, False
+    for event, tags in _events(folder):
+        if _JUDGED in tags:
+            epochs = max(epochs, event.step)
+        over = over or end in tags
+    return epochs, over
 
 
 def _events(folder: Path) -> Iterator[tuple[Any, set[str]]]:

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from search import beside, mlflow_runs
+from search import beside, mlflow_runs, tensorboard_files
 from search.beside import News, Pace, started
-from search.mlflow_runs import _Names, _Sender, uri_mistake
+from search.mlflow_names import Names
+from search.mlflow_runs import _Sender, uri_mistake
 from search.plan import Plan
 from search.records import Record
 from search.tensorboard_files import SCALARS
@@ -214,15 +215,42 @@ def test_runs_of_trials_that_the_journal_has_lost_are_told_apart(tmp_path: Path)
         }
     )
     sender = _Sender.__new__(_Sender)
-    names = _Names(tmp_path / "mlflow.json", "http://x")
-    for number, name in enumerate(server.runs):
-        names.keep_trial(number, name)
+    names = Names(tmp_path / "mlflow.json", "http://x")
+    names.trials.update(enumerate(server.runs))
+    names.save()
     sender._client, sender._runs = server, names
     sender._book = SimpleNamespace(records=now)  # type: ignore[assignment]
     assert sender._had() == ({0: 2}, [0])
     assert names.trials == {0: "whole"}
     assert [name for name, tags in server.tags.items() if tags] == list(server.runs)[1:]
-    assert _Names(tmp_path / "mlflow.json", "http://x").trials == {0: "whole"}
+    assert Names(tmp_path / "mlflow.json", "http://x").trials == {0: "whole"}
+
+
+@pytest.mark.usefixtures("gentle")
+def test_event_files_are_read_once_by_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "s"
+    half(root)
+    opened = go_on(PLAN, root)
+    (follower,) = started(opened.book, True, None, print)
+    follower.close()
+    opened.close()
+    read, events_of = list[str](), tensorboard_files._events
+
+    def counted(folder: Path) -> Any:
+        read.append(folder.name)
+        return events_of(folder)
+
+    monkeypatch.setattr(tensorboard_files, "_events", counted)
+    opened = go_on(PLAN, root)
+    (follower,) = started(opened.book, True, None, print)
+    follower.update()
+    drive(opened.book)
+    follower.close()
+    agrees(root, opened.book)
+    opened.close()
+    assert sorted(read) == ["0", "1"]
 
 
 @pytest.mark.usefixtures("gentle")
