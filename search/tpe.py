@@ -178,9 +178,9 @@ def _quicken() -> None:
 
 def make_tpe(seed: int, columns: Columns, numbers: Sequence[int]) -> TPESampler:
     """Return a fresh sampler of one proposal; its whole state is its seed and the trials."""
-    _quicken()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if optuna.__version__.startswith(_KNOWN):
+            _quicken()
             return QuickTPE(seed, columns, numbers)
         return TPESampler(seed=seed, multivariate=True, group=True)

@@ -127,9 +127,13 @@ def test_what_no_trial_has_had_is_drawn_as_optuna_draws_it(
 
 def test_another_optuna_has_its_own_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
     columns = tpe.Columns()
+    quickened: list[None] = []
+    monkeypatch.setattr(tpe, "_quicken", lambda: quickened.append(None))
     assert type(tpe.make_tpe(0, columns, [])) is tpe.QuickTPE
+    assert quickened == [None]
     monkeypatch.setattr(optuna, "__version__", "5.1.0")
     assert type(tpe.make_tpe(0, columns, [])) is TPESampler
+    assert quickened == [None]  # its inner parts may have other names
 
 
 def test_no_trial_is_looked_at_again_for_a_proposal(monkeypatch: pytest.MonkeyPatch) -> None:
