@@ -71,7 +71,8 @@ class Domain:
                 value = math.nan
             if self.contains(value):
                 return value
-        raise ValueError(f"{self.name} must be one of {self.describe()}; got {text!r}")
+        one_of = "one of " if self.choices or self.integer else ""
+        raise ValueError(f"{self.name} must be {one_of}{self.describe()}; got {text!r}")
 
     def sweep(self, points: int = _SWEEP_POINTS) -> list[Any]:
         """Return every choice or step, else `points` spread evenly over the range, 2 or more."""

@@ -189,11 +189,13 @@ def _is_of(row: Mapping[str, str], record: Record) -> bool:
 def _check_weights(court: Court, todo: Sequence[Record]) -> None:
     missing = [r.number for r in todo if not court.weights_of(r.number, "best.pt").exists()]
     if missing:
+        which = ", ".join(map(str, missing))
+        have = f"trial {which} has" if len(missing) == 1 else f"trials {which} have"
         raise StudyFailed(
-            f"trials {', '.join(map(str, missing))} have no weights in {court.trials / 'trials'}: "
-            "on a cluster the results must lie on storage that all nodes share, and what "
-            "search.submit fetches is without them: copy the study's trials/ from there; those of "
-            f"judged trials are removed, and {CSV_NAME} has their rows"
+            f"{have} no weights in {court.trials / 'trials'}: workers kept them on their machines "
+            "(use storage that all nodes share), search.submit fetched the study without them "
+            "(copy its trials/ from the cluster), or they were removed once they were judged, and "
+            f"their rows of {CSV_NAME} are gone"
         )
 
 

@@ -96,11 +96,14 @@ def not_as_published(experiment: Experiment, plan: Plan) -> list[str]:
 
 def rungs_in_reach(experiment: Experiment, plan: Plan) -> tuple[int, ...]:
     """Return the rungs that some trial goes beyond: where there are stages, in its last one."""
-    *earlier, last = experiment.stage_epochs or ("",)
-    if not last:
-        return plan.rungs
-    most = _most_of_last(experiment, plan, earlier, last)
+    most = most_compared(experiment, plan)
     return tuple(rung for rung in plan.rungs if rung < most)
+
+
+def most_compared(experiment: Experiment, plan: Plan) -> int:
+    """Return how many epochs a trial has at most: where there are stages, of its last one."""
+    *earlier, last = experiment.stage_epochs or ("",)
+    return _most_of_last(experiment, plan, earlier, last) if last else plan.max_epochs
 
 
 def _most_of_last(experiment: Experiment, plan: Plan, earlier: Sequence[str], last: str) -> int:

@@ -11,7 +11,7 @@ from search.domains import Domain, configuration, domains, one_at_a_time
 from search.experiment import Experiment, Space
 from search.names import PRECISIONS, PRESETS, SAMPLERS, STOPPERS
 from search.options import Mistakes
-from search.plan import Plan, listed, published, rungs_in_reach
+from search.plan import Plan, listed, most_compared, published, rungs_in_reach
 from search.warm import Inherited, read_warm_start
 
 
@@ -148,9 +148,17 @@ def _check_first_rung(
     if plan.stopper == "none":
         wrong.append(f"--first-rung {given} does not go with --stopper none: nothing is stopped")
     elif not rungs_in_reach(experiment, plan):
-        stages = experiment.stage_epochs
-        last = f" of the last stage, {stages[-1]}" if stages else ""
-        wrong.append(f"--first-rung {given}: no trial has more epochs{last}")
+        wrong.append(f"--first-rung {given}: {_out_of_reach(experiment, plan)}")
+
+
+def _out_of_reach(experiment: Experiment, plan: Plan) -> str:
+    """Return why no trial is compared at the first rung, and what to do."""
+    most, stages = most_compared(experiment, plan), experiment.stage_epochs
+    epochs = "1 epoch" if most == 1 else f"{most} epochs"
+    last = f" of the last stage, {stages[-1]}" if stages else ""
+    way = "give a lower one" if most > 1 else "leave it out"
+    more = "" if stages else ", or more --max-epochs"
+    return f"no trial has more than {epochs}{last}; {way}{more}"
 
 
 def _settled(

@@ -258,6 +258,9 @@ def describe(resources: Resources) -> str:
         gpus = " and the share of a GPU that its predicted memory needs"
     else:
         gpus = f" and {resources.gpus_per_trial:g} GPU" if resources.gpus_per_trial else ""
-    memory = f", at most {resources.memory_mb:,.0f} MB" if resources.memory_mb else ""
+    memory = f", at most {resources.memory_mb:,.0f} MiB" if resources.memory_mb else ""
     cpus = resources.cpus_per_trial
-    return f"{resources.concurrent} trials at once, each with {cpus} CPU{gpus}{memory}"
+    each = f"{cpus} CPU{gpus}{memory}"
+    if resources.concurrent == 1:
+        return f"1 trial at a time, with {each}"
+    return f"{resources.concurrent} trials at once, each with {each}"

@@ -80,7 +80,10 @@ def check(config: Mapping[str, Any], classes: int = CLASSES) -> None:
     )
     if source & target:
         shared = ", ".join(str(number) for number in sorted(source & target))
-        raise ValueError(f"source_classes and target_classes must not share a class: {shared}")
+        raise ValueError(
+            f"source_classes and target_classes must not share a class: {shared}; "
+            "hold the other by --fix source_classes=... or target_classes=..."
+        )
     if max(source | target) >= classes:
         raise ValueError(
             f"class {max(source | target)} is not in the data, which has the classes 0 to "

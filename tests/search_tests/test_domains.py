@@ -97,7 +97,8 @@ def test_parse_takes_what_the_domain_contains(domain: Domain, text: str, value: 
     ],
 )
 def test_parse_refuses_and_lists_what_is_valid(domain: Domain, text: str, valid: str) -> None:
-    with pytest.raises(ValueError, match=rf"^{domain.name} must be one of {valid}"):
+    one_of = "" if domain in (STEPPED, LOG, PLAIN) else "one of "  # of ranges, not of lists
+    with pytest.raises(ValueError, match=rf"^{domain.name} must be {one_of}{valid}"):
         domain.parse(text)
 
 

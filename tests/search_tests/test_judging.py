@@ -133,9 +133,10 @@ def test_nothing_is_opened_where_nothing_is_to_be_judged(court: Court) -> None:
 
 
 def test_missing_weights_are_told_before_the_split_is_opened(court: Court) -> None:
-    court.weights_of(2, "best.pt").unlink()
-    with pytest.raises(StudyFailed, match=r"^trials 2 have no weights in .*all nodes share"):
-        judge(court, CONTENDERS, RECORDS, silent)
+    for number, told in (2, "trial 2 has"), (1, "trials 1, 2 have"):
+        court.weights_of(number, "best.pt").unlink()
+        with pytest.raises(StudyFailed, match=rf"^{told} no weights in .*all nodes share"):
+            judge(court, CONTENDERS, RECORDS, silent)
     assert openings(court.opened) == []
 
 

@@ -87,7 +87,14 @@ BAD = [
     ),
     ("lenet_beans --stopper x", "--stopper x: must be one of asha, hyperband, median, none"),
     ("lenet_beans --first-rung 0", "--first-rung 0: must be a whole number of at least 1"),
-    ("lenet_beans --first-rung 20", "--first-rung 20: no trial has more epochs"),
+    (
+        "lenet_beans --first-rung 20",
+        "--first-rung 20: no trial has more than 20 epochs; give a lower one, or more --max-ep",
+    ),
+    (
+        "lenet_beans --first-rung 1 --max-epochs 1",
+        "--first-rung 1: no trial has more than 1 epoch; leave it out, or more --max-epochs",
+    ),
     (
         "lenet_beans --first-rung 2 --stopper none",
         "--first-rung 2 does not go with --stopper none: nothing is stopped",
@@ -98,11 +105,11 @@ BAD = [
     ),
     (
         "inception_beans --first-rung 12",
-        "--first-rung 12: no trial has more epochs of the last stage, finetune_epochs",
+        "--first-rung 12: no trial has more than 12 epochs of the last stage, finetune_epochs; g",
     ),
     (
         "inception_beans --fix unfreeze_blocks=0 --first-rung 1",
-        "--first-rung 1: no trial has more epochs of the last stage, finetune_epochs",
+        "--first-rung 1: no trial has more than 0 epochs of the last stage, finetune_epochs; l",
     ),
     ("lenet_beans --precision half", "--precision half: must be one of auto, bfloat16, float32"),
     ("lenet_beans --concurrent 0", "--concurrent 0: must be a whole number of at least 1"),
@@ -118,8 +125,8 @@ BAD = [
     ("lenet_beans --data tfds:x", "--data tfds:x: must be tfds, embedded or folder:PATH"),
     ("lenet_beans --fix =3", f"--fix =3: no hyperparameter ''; {NAMES}"),
     ("lenet_beans --fix dropout=", "--fix dropout=: a value is missing; dropout is 0 to 0.6 in"),
-    ("lenet_beans --fix dropout=0.25", "--fix dropout=0.25: dropout must be one of 0 to 0.6 in"),
-    ("lenet_beans --fix learning_rate=1", "--fix learning_rate=1: learning_rate must be one of"),
+    ("lenet_beans --fix dropout=0.25", "--fix dropout=0.25: dropout must be 0 to 0.6 in"),
+    ("lenet_beans --fix learning_rate=1", "--fix learning_rate=1: learning_rate must be 5e-05 to"),
     ("lenet_beans --fix filters=6/16", "--fix filters=6/16: filters must be one of 3/8/60, 6/1"),
     (
         "lenet_beans --fix kernel_size=3 --fix kernel_size=5",
@@ -133,7 +140,7 @@ BAD = [
         "lenet_beans --sweep strength",
         "--sweep strength: has no effect at regularizer=none; give --fix regularizer=l1",
     ),
-    ("lenet_beans --sweep dropout=2", "--sweep dropout=2: dropout must be one of "),
+    ("lenet_beans --sweep dropout=2", "--sweep dropout=2: dropout must be 0 to 0.6 in steps of "),
     ("lenet_beans --sweep dropout=", "--sweep dropout=: a value is missing; dropout is "),
     (
         "lenet_beans --sweep dropout=0",
@@ -522,7 +529,10 @@ def test_an_experiment_needs_its_presets() -> None:
 
 def test_values_that_do_not_go_together() -> None:
     (line,) = wrong("cifar10_transfer --fix source_classes=3,6,5")
-    assert line == "source_classes and target_classes must not share a class: 5, 6"
+    assert line == (
+        "source_classes and target_classes must not share a class: 5, 6; "
+        "hold the other by --fix source_classes=... or target_classes=..."
+    )
     held = "cifar10_transfer --fix source_classes=5,6 --fix target_classes=1,0 --data embedded"
     assert ask(held).plan.fixed == {"source_classes": "5,6", "target_classes": "0,1"}
 

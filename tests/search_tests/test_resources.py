@@ -12,6 +12,7 @@ from search.resources import (
     allot,
     check_nodes,
     cut_note,
+    describe,
     mistakes,
     this_machine,
 )
@@ -212,3 +213,9 @@ def test_fewer_at_once_since_there_are_no_more_is_not_told() -> None:
     assert cut_note(asked, allot(TWO, *asked)) is None
     asked = Asked(concurrent=8, trials=3)
     assert cut_note(asked, allot(TWO, *asked)) == "--concurrent 8: only 2 fit at once"
+
+
+def test_resources_in_words() -> None:
+    assert describe(Resources(2, 0.0, 1)) == "1 trial at a time, with 2 CPU"
+    told = "3 trials at once, each with 1 CPU and 0.5 GPU, at most 2,048 MiB"
+    assert describe(Resources(1, 0.5, 3, memory_mb=2048.0)) == told
