@@ -109,7 +109,7 @@ def compare(experiment: str, count: int, seed: int, precision: str) -> tuple[int
         error = predicted / measured - 1
         close += abs(error) <= CLOSE
         told = ", ".join(f"{name} {value:.0f}" for name, value in parts.items())
-        print(f"{experiment:16} {predicted:6.0f} {measured:6.0f} MB {error:+7.1%}  {told}")
+        print(f"{experiment:16} {predicted:6.0f} {measured:6.0f} MiB {error:+7.1%}  {told}")
         print(f"    {json.dumps(config)}", flush=True)
     return close, len(configs)
 

@@ -155,7 +155,7 @@ def _with_room(
         )
     small = [node for node, mb in zip(nodes, has, strict=True) if mb < least]
     for mb in sorted(mb for mb in has if mb < least):
-        say(f"note: a node with {mb:.0f} MB for trials is too small for one, and gets none")
+        say(f"note: a node with {mb:.0f} MiB for trials is too small for one, and gets none")
     return [node for node in nodes if node not in small], small
 
 

@@ -180,7 +180,7 @@ def gpu_share(text: str) -> float | None:
 
 
 def memory_mb(text: str) -> float | None:
-    """Read 900M, 2G or a number of MB; auto gives None."""
+    """Read 900M, 2G or a number of MiB; auto gives None."""
     if text == "auto":
         return None
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([MG]?)", text)

@@ -35,7 +35,7 @@ class TrialLog:
             f"epoch {result.epoch} ({result.stage}): "
             f"train loss {result.train_loss:.4f}, accuracy {result.train_accuracy:.4f}; "
             f"validation loss {result.val_loss:.4f}, accuracy {result.val_accuracy:.4f}; "
-            f"{result.epoch_s:.1f} s, {result.peak_memory_mb:,.0f} MB"
+            f"{result.epoch_s:.1f} s, {result.peak_memory_mb:,.0f} MiB"
         )
 
     def add(self, text: str) -> None:

@@ -82,7 +82,7 @@ def _largest_that_fits(
     # One after the other: gaps make a peak that now and then grows as batches shrink.
     taken = next((size for size in sizes if fits(size)), sizes[-1])
     if taken < batch:
-        text = "stage %s: batches of %d go through the network %d images at a time: %.0f MB"
+        text = "stage %s: batches of %d go through the network %d images at a time: %.0f MiB"
         _log.warning(text, stage.name, batch, taken, limit)
     return taken
 
@@ -103,6 +103,6 @@ def _too_large(found: Peak, budget: Budget, device: torch.device, at_once: int) 
     need = _charged_mb(found, device)
     images = "one image" if at_once == 1 else f"{at_once} images"
     return (
-        f"needs about {need:,.0f} MB with {images} at a time in stage {found.stage}, "
-        f"has {budget.memory_mb:,.0f} MB; largest: {name}, {size / _MIB:,.0f} MB"
+        f"needs about {need:,.0f} MiB with {images} at a time in stage {found.stage}, "
+        f"has {budget.memory_mb:,.0f} MiB; largest: {name}, {size / _MIB:,.0f} MiB"
     )

@@ -121,7 +121,7 @@ def check_fits(work: Work) -> None:
     alone = budget_of(replace(work, share=1.0))
     need_mb = predict(module, work.config, sizes, alone).mb
     if need_mb > room_mb:
-        told = f"a trial needs about {need_mb:,.0f} MB, and its share is {room_mb:,.0f} MB"
+        told = f"a trial needs about {need_mb:,.0f} MiB, and its share is {room_mb:,.0f} MiB"
         raise DoesNotFit(told)
 
 

@@ -183,8 +183,8 @@ def test_a_share_that_is_too_small_is_left_out_and_no_failure(
     assert gpu.main([*TINY, *asked]) == 0
     told = capsys.readouterr()
     assert [cells[2] for cells in table(told.out)] == ["1"]
-    line = r"lenet_beans: processes, 2 at once is left out: a trial needs about [\d,]+ MB, "
-    assert re.search(line + "and its share is 0 MB", told.err)
+    line = r"lenet_beans: processes, 2 at once is left out: a trial needs about [\d,]+ MiB, "
+    assert re.search(line + "and its share is 0 MiB", told.err)
 
 
 def test_epochs_of_all_trials_at_once_count(monkeypatch: pytest.MonkeyPatch) -> None:

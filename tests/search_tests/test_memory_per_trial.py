@@ -81,7 +81,7 @@ def test_what_cannot_fit_is_infeasible_before_it_starts(bench: Bench) -> None:
         (trial,) = rows(bench.results / "small" / "trials.csv")
         assert trial["status"] == "infeasible"
         assert trial["error"].startswith("predicted: needs about 1,")
-        assert "MB with one image at a time in stage train, has 1,024 MB; " in trial["error"]
+        assert "MiB with one image at a time in stage train, has 1,024 MiB; " in trial["error"]
         assert "none of 1 trials finished; the last error: predicted: " in done.stderr
 
 

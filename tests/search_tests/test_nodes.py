@@ -92,7 +92,7 @@ def test_a_node_that_does_not_tell_its_memory_has_none_reserved() -> None:
 def test_a_small_node_does_not_set_the_limit_of_all(capsys: pytest.CaptureFixture[str]) -> None:
     nodes = [node(4, 32), node(2, 1.5), node(2, 32)]
     assert divided(nodes, Asked()) == divided([node(4, 32), node(2, 32)], Asked())
-    told = "note: a node with 259 MB for trials is too small for one, and gets none\n"
+    told = "note: a node with 259 MiB for trials is too small for one, and gets none\n"
     assert capsys.readouterr().err == told
     found = divided([node(4, 32), node(2, 8)], Asked(memory_per_trial=9000.0))
     assert found == Resources(1, 0.0, 3, 9000.0, reserved_mb=9000.0)

@@ -36,7 +36,7 @@ def test_a_log_tells_who_trains_what_and_how_far_it_came(tmp_path: Path) -> None
     assert first.endswith(" trains for 20 epochs: kind=a rate=0.30000000000000004 seed=7")
     assert others == [
         "epoch 3 (head): train loss 1.2500, accuracy 0.5000; validation loss 0.7500, "
-        "accuracy 0.6250; 2.0 s, 1,234 MB",
+        "accuracy 0.6250; 2.0 s, 1,234 MiB",
         "two",
         "lines",
     ]

@@ -109,13 +109,15 @@ def test_mapped_data_takes_no_room_on_a_cpu(room: float, roomy: bool) -> None:
 
 def test_data_on_a_gpu_takes_room_there() -> None:
     budget = replace(FLOAT32, memory_mb=1000.0)
-    told = r"^needs about 38,2\d\d MB .* in stage train, has 1,000 MB; largest: data, 38,223 MB$"
+    told = (
+        r"^needs about 38,2\d\d MiB .* in stage train, has 1,000 MiB; largest: data, 38,223 MiB$"
+    )
     with pytest.raises(TooLarge, match=told):
         micro_batches([lambda _: with_much_data()], budget, CUDA)
 
 
 def test_data_is_not_what_a_cpu_lacks_room_for() -> None:
-    told = r"^needs about [\d,]{1,5} MB .*, has 1 MB; largest: base, [\d,]{1,5} MB$"
+    told = r"^needs about [\d,]{1,5} MiB .*, has 1 MiB; largest: base, [\d,]{1,5} MiB$"
     with pytest.raises(TooLarge, match=told):
         micro_batches([lambda _: with_much_data()], replace(FLOAT32, memory_mb=1.0), CPU)
 

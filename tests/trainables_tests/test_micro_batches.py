@@ -260,8 +260,8 @@ def test_what_cannot_fit_is_refused_before_anything_is_allocated() -> None:
 
     with pytest.raises(
         TooLarge,
-        match=r"^needs about [\d,]+ MB with one image at a time in stage train, "
-        r"has 20 MB; largest: base, [\d,]+ MB$",
+        match=r"^needs about [\d,]+ MiB with one image at a time in stage train, "
+        r"has 20 MiB; largest: base, [\d,]+ MiB$",
     ) as found:
         micro_batches([build], replace(FLOAT32, memory_mb=20), CPU)
     assert devices == ["meta"]
@@ -271,13 +271,13 @@ def test_what_cannot_fit_is_refused_before_anything_is_allocated() -> None:
 def test_a_refused_trial_takes_no_memory() -> None:
     config = {**DEFAULTS, "filters": "12/32/240"}
     data = tiny_data((299, 299, 3), train=4, validation=2)
-    # Its 54,070,987 weights take 206 MB, their moments twice as much.
+    # Its 54,070,987 weights take 206 MiB, their moments twice as much.
     budget = replace(FLOAT32, memory_mb=memory.base_bytes() / 2**20 + 500)
     for _ in range(2):  # what is imported counts once
         reset_peak_memory(CPU)
         before = peak_memory_mb(CPU)
         # Or the process itself, which other tests have made large.
-        with pytest.raises(TooLarge, match=r"largest: (optimizer, 413|base, [0-9,]+) MB"):
+        with pytest.raises(TooLarge, match=r"largest: (optimizer, 413|base, [0-9,]+) MiB"):
             next(lenet_beans.epochs(config, data, budget))
     assert peak_memory_mb(CPU) - before < 50
 

@@ -115,12 +115,12 @@ def test_batch_norm_that_learns_gets_two_images_at_least() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passes.memory, "peak", noted)
         builders = [lambda device: normalising(device, 9, nn.BatchNorm1d(6))]
-        with pytest.raises(TooLarge, match="MB with 3 images at a time in stage train"):
+        with pytest.raises(TooLarge, match="MiB with 3 images at a time in stage train"):
             passes.micro_batches(builders, replace(FLOAT32, memory_mb=0.001), CPU)
     assert asked[-1] == 3
     # A batch of one is not divided, whatever its network makes of it.
     alone = [lambda device: normalising(device, 1)]
-    with pytest.raises(TooLarge, match="MB with one image at a time in stage train"):
+    with pytest.raises(TooLarge, match="MiB with one image at a time in stage train"):
         passes.micro_batches(alone, replace(FLOAT32, memory_mb=0.001), CPU)
     assert passes._least(normalising(META, 9, nn.BatchNorm1d(6))) == 2
     assert passes._least(normalising(META, 9)) == 1
