@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BestModel:
-    """What best.json says, the split, and `predict`: uint8 images [n, h, w, c] -> classes [n]."""
+    """What `read_best` read, a split, and `predict`: uint8 images [n, h, w, c] -> classes [n]."""
 
     experiment: Experiment
-    about: dict[str, Any]  # best.json
+    about: dict[str, Any]  # best.json, or confirm_best.json
     data: "Data"
     split: "Split"
     split_name: str
@@ -75,7 +75,7 @@ def load_best(
 
 
 def read_best(folder: Path) -> dict[str, Any]:
-    """Return best.json.
+    """Return best.json, or confirm_best.json where the study was confirmed.
 
     Raises:
         StudyFailed: there is none.

@@ -1,1 +1,1 @@
-"""The search: catalog, study, sampler, stopper, and the four commands."""
+"""The search: catalog, study, sampler, stopper, and the five commands."""

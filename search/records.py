@@ -80,7 +80,7 @@ def epoch_key(epoch: int) -> str:
 
 
 def status_of(trial: "FrozenTrial") -> str:
-    """Return the status of the design's table of words."""
+    """Return completed, stopped, infeasible, failed, or running."""
     if any(value > 0 for value in trial.constraints.values()):
         return "infeasible" if trial.state.is_finished() else "running"
     return {"COMPLETE": "completed", "PRUNED": "stopped", "FAIL": "failed"}.get(

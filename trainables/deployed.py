@@ -104,8 +104,8 @@ def probabilities(
 ) -> Iterator[tuple[Path, NDArray[np.float32] | Unreadable]]:
     """Yield every path, in order, with the probability of each class [classes].
 
-    As many images at once as an evaluation takes; the next are decoded meanwhile. `levels` gets
-    the highest value of each one of 16 bits.
+    At most 64 images at once, fewer where they are large; the next are decoded meanwhile. `levels`
+    gets the highest value of each one of 16 bits.
     """
     network.eval()
     device = next(network.parameters()).device

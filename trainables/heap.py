@@ -30,7 +30,7 @@ class Heap:
     """Takes the smallest gap in which a block fits, or grows: "best-fit", as glibc's malloc.c.
 
     Gaps that touch stay apart, though glibc would make one of them: in a real process small things
-    that live on lie between. With gaps made one, predictions fell short (benchmarks/README.md).
+    that live on lie between. With gaps made one, predictions fell short.
     Blocks of at least `mapped_from` bytes lie elsewhere, each in a map of its own, and leave no
     gap. `high` is the most bytes that it ever reached, maps included.
     """

@@ -50,7 +50,7 @@ class LeNet(nn.Module):
         filters: tuple[int, int, int],
         dropout: float,
     ) -> None:
-        """Build the layers and initialise them as Keras does (see `keras_init`)."""
+        """Build the layers, with weights as torch draws them (see `keras_init`)."""
         super().__init__()
         first, second, third = filters
         side = spatial_size(image_size, kernel_size)
