@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from trainables import device as machine
-from trainables.assembly import Config, initialised
+from trainables.assembly import Config, DeviceStage, initialised
 from trainables.budget import Budget, EpochResult
 from trainables.data import Data
 from trainables.nets.lenet import keras_init
@@ -100,6 +100,13 @@ def target_network(
     return model
 
 
+def stages(config: Config, data: Data, budget: Budget) -> list[DeviceStage]:
+    """Return what builds the trial's one stage on the device "meta", to predict its memory."""
+    from trainables import transfer_stages  # which builds on this file
+
+    return transfer_stages.stages(config, data, budget)
+
+
 def target_stage(
     config: Config,
     data: Data,
@@ -114,8 +121,6 @@ def target_stage(
     computed: what the stage takes is predicted from it.
     """
     if device.type == "meta":
-        from trainables.transfer_stages import stages  # which builds on this file
-
         return stages(config, data, budget)[0](device)
     model = target_network(config, data, source, budget, device)
     classes = parse_classes(config["target_classes"])

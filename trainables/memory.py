@@ -6,7 +6,6 @@ with what trials really took in benchmarks/README.md, on CPUs.
 
 import functools
 import gc
-import importlib
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +30,6 @@ from trainables.training import Stage, train_epoch, train_step
 
 META = torch.device("meta")
 _MIB = 2**20
-_ELSEWHERE = {"trainables.cifar10_transfer": "trainables.transfer_stages"}
 StageBuilder = Callable[[torch.device], Stage]
 
 
@@ -105,24 +103,19 @@ def predict(module: ModuleType, config: Mapping[str, Any], data: Data, budget: B
 
 
 def stages_of(module: ModuleType) -> Callable[..., Sequence[StageBuilder]]:
-    """Return `stages(config, data, budget)` of an experiment: in its module, or in one beside it.
+    """Return `stages(config, data, budget)` of an experiment.
 
     Raises:
         ValueError: the experiment does not say what its stages are.
     """
     if not can_predict(module):
         raise ValueError(f"{module.__name__} has no stages(config, data, budget): write it")
-    return _with_stages(module).stages  # type: ignore[no-any-return]
+    return module.stages  # type: ignore[no-any-return]
 
 
 def can_predict(module: ModuleType) -> bool:
     """Tell whether an experiment says what its stages are."""
-    return hasattr(_with_stages(module), "stages")
-
-
-def _with_stages(module: ModuleType) -> Any:
-    where = _ELSEWHERE.get(module.__name__)
-    return importlib.import_module(where) if where else module
+    return hasattr(module, "stages")
 
 
 def peak(stage: Stage, device: torch.device, budget: Budget, is_mapped: bool = False) -> Peak:

@@ -1,5 +1,6 @@
 """What each configuration gets: of a GPU by its predicted memory, else the same for all."""
 
+import importlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_the_share_follows_the_configuration() -> None:
     assert small.gpus < deep.gpus
     budget = Budget(2, device="cuda", precision="bfloat16")
     config = {**lenet_beans.DEFAULTS, "filters": "12/32/240", "batch_size": 128}
-    module = memory.importlib.import_module("trainables.lenet_beans")
+    module = importlib.import_module("trainables.lenet_beans")
     need = memory.predict(module, config, published("beans"), budget).mb
     assert largest.memory_mb is not None
     assert largest.memory_mb >= need
@@ -141,7 +142,7 @@ def test_an_experiment_that_cannot_be_predicted_gets_a_whole_gpu(
 ) -> None:
     class Formula:
         def module(self) -> Any:
-            return memory.importlib.import_module("trainables.seeds")  # without stages
+            return importlib.import_module("trainables.seeds")  # without stages
 
     monkeypatch.setattr(shares, "find", lambda _: Formula())
     assert Shares(AUTO, job("x")).of({}) == Share(1.0, None)
