@@ -21,7 +21,6 @@ from search.experiment import Experiment
 from search.folder import chosen
 from search.progress import DataProgress
 from search.winner import tell_of_another
-from trainables.data.source import Progress
 from trainables.errors import TrellisError
 
 if TYPE_CHECKING:
@@ -50,13 +49,8 @@ class BestModel:
         return replace(self, split=split, split_name=split_name)
 
 
-def load_best(
-    folder: Path,
-    split_name: str = "validation",
-    data_dir: Path | None = None,
-    progress: Progress | None = None,
-) -> BestModel:
-    """Return the best model of the study `folder` and a split of its data.
+def load_best(folder: Path, data_dir: Path | None = None) -> BestModel:
+    """Return the best model of the study `folder` and the validation split of its data.
 
     `data_dir` says where the data lies, if not where the study found it.
 
@@ -68,10 +62,10 @@ def load_best(
     manifest = read_manifest(folder)
     experiment, about = find(str(manifest["experiment"])), read_best(folder)
     tell_of_another(folder, about)
-    data = data_at_hand(manifest.get("data", {}), data_dir, progress or DataProgress())
-    split = split_at_hand(experiment, about["config"], data, split_name)
+    data = data_at_hand(manifest.get("data", {}), data_dir, DataProgress())
+    split = split_at_hand(experiment, about["config"], data, "validation")
     predict = _predictor(folder, manifest, experiment, about, data, split)
-    return BestModel(experiment, about, data, split, split_name, predict)
+    return BestModel(experiment, about, data, split, "validation", predict)
 
 
 def read_best(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from analysis.confirmed import is_confirmed, read_confirmed
 from analysis.frames import CONFIG, check_curves, read_curves, read_manifest, read_trials
 from analysis.reference import arm_config, arms, published_epochs
 from search.catalog import EXPERIMENTS
-from search.errors import StudyFailed
 from trainables.errors import TrellisError
 
 
@@ -190,7 +189,7 @@ def pool(folders: Sequence[Path], *, strict: bool) -> Pool:
     for folder in folders:
         try:
             found.add(folder)
-        except (TrellisError, StudyFailed) as error:
+        except TrellisError as error:
             if strict:
                 raise
             found.left_out[folder.name, str(error)] += 0

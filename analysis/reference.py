@@ -20,6 +20,7 @@ PATH = Path(__file__).with_name("reference.csv")
 _IN_WORDS: dict[tuple[str, str], dict[str, Any]] = {
     ("cifar10_net", "dropout"): {"dropout_1": 0.2, "dropout_2": 0.2, "dropout_3": 0.1},
 }
+_SEEDS = 3  # of what is told to run
 # Numbers that a note says of the accuracy in its row: pattern -> metric.
 _NOTED = {
     r"\bval (0\.\d+)": "val_accuracy",
@@ -41,9 +42,9 @@ class Reference:
     noted: bool = False  # it stands in the note of another row
 
 
-def read_reference(path: Path = PATH) -> list[Reference]:
+def read_reference() -> list[Reference]:
     """Return every row of the published numbers, each followed by those that its note adds."""
-    with path.open(encoding="utf-8", newline="") as file:
+    with PATH.open(encoding="utf-8", newline="") as file:
         return [found for row in csv.DictReader(file) for found in _rows(row)]
 
 
@@ -99,7 +100,7 @@ def arms(experiment: str) -> list[str]:
     return [arm for arm in dict.fromkeys(row.arm for row in rows) if arm != "source"]
 
 
-def commands(row: Reference, seeds: int = 3) -> list[str]:
+def commands(row: Reference) -> list[str]:
     """Return what to run for a number of ours beside `row`; nothing where none is needed.
 
     One sweep of every published value serves all rows of an experiment, the unchanged one too.
@@ -111,14 +112,14 @@ def commands(row: Reference, seeds: int = 3) -> list[str]:
     changed = changes(experiment.name, row.arm)
     if swept and len(changed) <= 1:
         study = f"{experiment.name}-published"
-        first = f"{run} {' '.join(swept)} --seeds {seeds} --study {study}"
+        first = f"{run} {' '.join(swept)} --seeds {_SEEDS} --study {study}"
         return [first, *([f"python -m search.confirm {study}"] * is_of_test(row.metric))]
     held = "".join(f" --fix {name}={value}" for name, value in changed.items())
     study = f"{experiment.name}-{row.arm if changed else 'published'}"
     epochs = experiment.presets["standard"].max_epochs
     first = f"{run} --trials 1 --max-epochs {epochs} --stopper none{held} --study {study}"
     seeded = row.arm != "source" and not row.metric.endswith("_seconds")
-    return [first, *([f"python -m search.confirm {study} --top 1 --seeds {seeds}"] * seeded)]
+    return [first, *([f"python -m search.confirm {study} --top 1 --seeds {_SEEDS}"] * seeded)]
 
 
 def is_of_test(metric: str) -> bool:

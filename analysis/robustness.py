@@ -77,7 +77,7 @@ def measure(
     from analysis.best_model import load_best
 
     told = _opened(folder) if split == "test" else None
-    best = load_best(folder, "validation", data_dir)
+    best = load_best(folder, data_dir)
     if told is not None:
         # A look that cannot be is none: model and data are there by now.
         _record_look(folder, told)

@@ -11,7 +11,7 @@ from search.manifest import COMMIT_NAME, git_commit
 _ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = ("analysis", "search", "spaces", "trainables")
 # Whatever else lies in the packages is no code: caches, notebooks, files of an editor.
-_SUFFIXES = {".py", ".csv", ".html", ".css", ".js"}
+_SUFFIXES = {".py", ".csv"}
 
 
 @contextmanager

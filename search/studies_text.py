@@ -16,7 +16,7 @@ from search.progress import settings
 from trainables.errors import TrellisError
 
 
-def list_text(found: Sequence[Overview], width: int = WIDTH) -> str:
+def list_text(found: Sequence[Overview]) -> str:
     """Return the table of studies, the newest last, and a line for everything damaged."""
     # Without an age it is damaged: those come first, out of the way of the newest.
     order = sorted(found, key=lambda each: (each.age_s is not None, -(each.age_s or 0)))
@@ -34,7 +34,7 @@ def list_text(found: Sequence[Overview], width: int = WIDTH) -> str:
     table = [column(n, pd.Series(c, dtype="str"), key=n == "study") for n, c in columns.items()]
     damaged = [f"{each.folder.name}: {each.reason}" for each in order if each.reason]
     note = ["best: validation accuracy of the best epoch, chosen by that split and so optimistic"]
-    return plain([*blocks([table], width), *damaged, *note])
+    return plain([*blocks([table], WIDTH), *damaged, *note])
 
 
 def _progress(each: Overview) -> str:

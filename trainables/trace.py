@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from trainables.live import tensors
 
+_BFLOAT16 = 2  # bytes of a value
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -32,22 +34,19 @@ class Layer:
         return self.trained > 0
 
 
-def trace(model: nn.Module, example: tuple[int, ...], bytes_per_value: int = 2) -> list[Layer]:
+def trace(model: nn.Module, example: tuple[int, ...]) -> list[Layer]:
     """Return the layers of `model` for an example [channels, height, width].
 
     `model` may be on the meta device; it is moved there, so a real one must be a copy.
-    `bytes_per_value` is 2 for bfloat16, 4 for float32. A max pooling keeps an index of 8 bytes
-    beside every value for the way back.
+    A value takes the 2 bytes of bfloat16; a max pooling keeps an index of 8 bytes beside each for
+    the way back.
 
     Raises:
         ValueError: the example does not fit the network.
     """
     layers: list[Layer] = []
     leaves = [(name, m) for name, m in model.named_modules() if name and not list(m.children())]
-    handles = [
-        module.register_forward_hook(_hook(name, layers, bytes_per_value))
-        for name, module in leaves
-    ]
+    handles = [module.register_forward_hook(_hook(name, layers)) for name, module in leaves]
     try:
         with torch.no_grad():
             model.to("meta").eval()(torch.empty(1, *example, device="meta"))
@@ -60,12 +59,12 @@ def trace(model: nn.Module, example: tuple[int, ...], bytes_per_value: int = 2) 
     return layers
 
 
-def _hook(name: str, layers: list[Layer], bytes_per_value: int) -> Any:
+def _hook(name: str, layers: list[Layer]) -> Any:
     def record(module: nn.Module, inputs: tuple[Tensor, ...], given: Any) -> None:
         output = next(tensors(given))  # of a recurrent layer: its outputs, then its states
         shape = tuple(output.shape[1:])
         values = math.prod(shape)
-        per_value = bytes_per_value + (8 if isinstance(module, nn.MaxPool2d) else 0)
+        per_value = _BFLOAT16 + (8 if isinstance(module, nn.MaxPool2d) else 0)
         own = list(module.parameters())
         layers.append(
             Layer(

@@ -50,7 +50,6 @@ class Entry:
 
     images: NDArray[np.uint8]  # [n, height, width, channels]
     labels: NDArray[np.int64]  # [n]
-    seconds: float  # that the pass which made it took
 
     @property
     def bytes(self) -> int:
@@ -98,7 +97,7 @@ def _open(folder: Path, meta: dict[str, Any], key: Key, verify: bool) -> Entry:
         raise DamagedError(f"{IMAGES} has shape {images.shape} instead of {meta['shape']}")
     if (labels.shape, labels.dtype) != (images.shape[:1], np.int64):
         raise DamagedError(f"{LABELS} has shape {labels.shape} and type {labels.dtype}")
-    return Entry(images, labels, float(meta["seconds"]))
+    return Entry(images, labels)
 
 
 def _digest(path: Path) -> str:

@@ -25,7 +25,6 @@ LAYERS = (
 )
 FEATURES = 2048  # channels of the last block
 POOL = "pool"  # the cut behind the backbone: pooled features
-SMALLEST = 75  # pixels of a side of which the valid convolutions and poolings leave one
 
 
 def backbone() -> nn.Sequential:
