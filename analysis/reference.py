@@ -39,7 +39,6 @@ class Reference:
     metric: str
     value: float | None
     note: str
-    noted: bool = False  # it stands in the note of another row
 
 
 def read_reference() -> list[Reference]:
@@ -61,7 +60,7 @@ def _rows(row: Mapping[str, str]) -> Iterator[Reference]:
         # Ours has a validation accuracy in any case: beside every one of the test split.
         if match or (given.metric, metric) == ("test_accuracy", "val_accuracy"):
             number = float(match[1]) if match else None
-            yield replace(given, metric=metric, value=number, setting="", note="", noted=True)
+            yield replace(given, metric=metric, value=number, setting="", note="")
 
 
 def changes(experiment: str, arm: str) -> dict[str, Any]:

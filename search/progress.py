@@ -51,9 +51,8 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
-def settings(config: Mapping[str, Any], names: set[str] | None = None) -> str:
-    """Return a configuration in one line, of `names` only if given."""
-    shown = {n: v for n, v in config.items() if names is None or n in names}
+def settings(config: Mapping[str, Any]) -> str:
+    """Return a configuration in one line."""
     return " ".join(
-        f"{n}={v:.3g}" if isinstance(v, float) else f"{n}={v}" for n, v in shown.items()
+        f"{n}={v:.3g}" if isinstance(v, float) else f"{n}={v}" for n, v in config.items()
     )

@@ -65,13 +65,6 @@ def logits_of(model: nn.Module, images: Tensor, lower: AbstractContextManager[ob
     return torch.cat(found)
 
 
-def predictions(
-    model: nn.Module, images: Tensor, lower: AbstractContextManager[object]
-) -> NDArray[np.int64]:
-    """Return the most likely class of each image: [n]; images are uint8, channels last."""
-    return logits_of(model, images, lower).argmax(1).numpy()
-
-
 def split_logits(
     model: nn.Module, split: Split, precision: str = "auto", device: str = "auto"
 ) -> Tensor:

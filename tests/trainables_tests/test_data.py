@@ -172,7 +172,6 @@ def test_damage_is_told(data, cache, caplog):
     [images] = cache.glob("*-train-4-v1/images.npy")
     whole = images.read_bytes()
     images.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert prepare(data, [4], verify=False).built == 0
     found = prepare(data, [4])
     assert (found.built, found.reused) == (1, 1)
     assert found.notes == (

@@ -118,11 +118,10 @@ def prepare(
     sizes: Sequence[int | None],
     splits: Sequence[str] = ("train", "validation"),
     progress: Progress = silent,
-    verify: bool = True,
 ) -> Prepared:
     """Make the arrays of `splits` at all `sizes` that are missing: one pass over each split.
 
-    `verify` reads all arrays that are there and checks their checksums.
+    All arrays that are there are read, and their checksums checked.
 
     Raises:
         DataError: the data changed, the cache cannot be written or has no room, or the images
@@ -132,7 +131,7 @@ def prepare(
     wanted = _sizes(splits, sizes)
     opener = _opener(data, progress)
     found = [
-        ensure(data.fingerprint, each, wanted, opener, progress, verify, splits[i + 1 :])
+        ensure(data.fingerprint, each, wanted, opener, progress, True, splits[i + 1 :])
         for i, each in enumerate(splits)
     ]
     entries = [entry for each in found for entry in each.entries.values()]
