@@ -15,6 +15,7 @@ from search.command import leave
 from search.errors import EXIT_USAGE, exit_code
 from search.jobs_scale import brought_up
 from search.places import is_remote, working_folder
+from search.progress import say
 from trainables.errors import TrellisError
 
 # Below the folder of logs; then the job's name.
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study; return the exit code of search.run."""
     asked = build_parser().parse_args(arguments)
     if wrong := _unfit():
-        _say(f"search.submit: {wrong}")
+        say(f"search.submit: {wrong}")
         return EXIT_USAGE
     from search.connection import prepare
     from search.run import main as run
@@ -53,10 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.argv = ["search.run", *words]  # study.json tells the command
     try:
         prepare(address)
-        with brought_up(address, asked.cpus, asked.gpus, _say):
+        with brought_up(address, asked.cpus, asked.gpus, say):
             return run(words, way_on(asked))
     except TrellisError as error:  # run tells its own
-        _say(f"search.submit: {error}")
+        say(f"search.submit: {error}")
         return exit_code(error)
 
 
@@ -127,10 +128,6 @@ def share(job: str, study: Path, output: Path = Path("/proc/self/fd/1")) -> None
     link = logs / SHARED / job
     link.parent.mkdir(exist_ok=True)
     link.symlink_to(study)
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from search.errors import (
 from search.jobs_options import Submission, check, check_cluster, command_parser, submit_parser
 from search.options import Mistakes
 from search.places import is_remote, local_path
+from search.progress import say
 from trainables.errors import TrellisError
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ def _submit(words: list[str]) -> int:
     cluster = Cluster(submission.cluster)
     with package() as code:
         cluster.submit(submission, code)
-    _say(f"job {submission.job} on {cluster.url}")
+    say(f"job {submission.job} on {cluster.url}")
     if submission.detach:
         print(submission.job)
-        _say(f"follow it by  {_command('logs', submission.job, cluster)} --follow")
+        say(f"follow it by  {_command('logs', submission.job, cluster)} --follow")
         return EXIT_DONE
     return _to_the_end(cluster, submission)
 
@@ -62,10 +63,10 @@ def _to_the_end(cluster: "Cluster", submission: Submission) -> int:
     try:
         details = cluster.follow(job, sys.stderr)
     except KeyboardInterrupt:
-        _say(f"\njob {job} goes on without you. Follow, stop or fetch it by")
+        say(f"\njob {job} goes on without you. Follow, stop or fetch it by")
         for command in ("logs", "stop", "fetch"):
             more = " --follow" if command == "logs" else ""
-            _say(f"  {_command(command, job, cluster)}{more}")
+            say(f"  {_command(command, job, cluster)}{more}")
         return EXIT_INTERRUPTED
     code = _ended(details)
     # A job that was refused, or only tried, has no study: one of that name is another's.
@@ -75,22 +76,22 @@ def _to_the_end(cluster: "Cluster", submission: Submission) -> int:
     from search.jobs_fetch import fetch
 
     try:
-        print(f"study: {fetch(cluster, details, results, _say)}")
+        print(f"study: {fetch(cluster, details, results, say)}")
     except TrellisError as error:
         if code == EXIT_DONE:
             raise
-        _say(f"search.submit: {error}")
+        say(f"search.submit: {error}")
     return code
 
 
 def _ended(details: Any) -> int:
     """Return the exit code of a job that has ended; say what its own output cannot."""
     if details.status == "STOPPED":
-        _say(f"job {details.submission_id} was stopped; what is finished is kept")
+        say(f"job {details.submission_id} was stopped; what is finished is kept")
         return EXIT_INTERRUPTED
     code = details.driver_exit_code
     if code is None:  # no process of ours, or it went with its node
-        _say(f"search.submit: {_first_line(details.message)}")
+        say(f"search.submit: {_first_line(details.message)}")
         return EXIT_FAILED
     return int(code)
 
@@ -114,7 +115,7 @@ def _status(cluster: "Cluster", asked: argparse.Namespace) -> int:
         code = "" if each.driver_exit_code is None else f"exit {each.driver_exit_code}"
         print(f"{each.submission_id}  {each.status.value.lower():9}  {took:>8}  {code}".rstrip())
     if not jobs:
-        _say(f"no job of ours on {cluster.url}")
+        say(f"no job of ours on {cluster.url}")
     if asked.job is not None:
         _print_trials(cluster, jobs[0])
     return EXIT_DONE
@@ -153,7 +154,7 @@ def _fetch(cluster: "Cluster", asked: argparse.Namespace) -> int:
     if is_remote(asked.results_dir):
         raise UsageError(["--results-dir: fetch takes a folder here, not a store"])
     results = local_path(asked.results_dir).absolute()
-    print(f"study: {fetch(cluster, cluster.job(asked.job), results, _say)}")
+    print(f"study: {fetch(cluster, cluster.job(asked.job), results, say)}")
     return EXIT_DONE
 
 
@@ -163,11 +164,11 @@ def _stop(cluster: "Cluster", asked: argparse.Namespace) -> int:
 
     study = study_of(details)
     if not cluster.stop(asked.job):
-        _say(f"job {asked.job} had ended: {details.status.value.lower()}")
+        say(f"job {asked.job} had ended: {details.status.value.lower()}")
         return EXIT_DONE
-    _say(f"stopping job {asked.job} ...")
+    say(f"stopping job {asked.job} ...")
     cluster.wait(asked.job)
-    _say(f"stopped; what is finished is kept. Submit it again in the same words, places and "
+    say(f"stopped; what is finished is kept. Submit it again in the same words, places and "
          f"--cluster-cpus or --cluster-gpus too, with --study {study} --resume")  # fmt: skip
     return EXIT_DONE
 
@@ -181,10 +182,6 @@ def _command(name: str, job: str, cluster: "Cluster") -> str:
 
 def _first_line(text: str | None) -> str:
     return (text or "the job ended without a word").splitlines()[0]
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
