@@ -6,25 +6,23 @@ budget)`, which returns its content; and `lines(content)`, what the user should 
 
 import importlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from search.book import Book
-from search.progress import DataProgress, say
+from search.progress import say
 from search.records import Record
 from search.request import Request
 from trainables.budget import Budget
 from trainables.data import Data
+from trainables.data.source import Progress
 from trainables.files import replace_text
 
 
-def conclude(
-    request: Request, book: Book, data: Data, precision: str, check: Callable[[], None]
-) -> None:
+def conclude(request: Request, book: Book, data: Data, precision: str, progress: Progress) -> None:
     """Write the file of the study's best trial, unless it is there, and say what is in it.
 
-    `check` is called often, and may raise to end it early.
+    `progress` is called often, and may raise to end it early.
     """
     name, best = request.experiment.conclusion, book.best
     if name is None or best is None:
@@ -34,7 +32,7 @@ def conclude(
     about = {"trial": best.number, "epochs": len(best.rows)}
     content = _written(path, about)
     if content is None:
-        budget = _budget(request, best, precision, check)
+        budget = _budget(request, best, precision, progress)
         found = module.conclude(dict(best.config), best.rows, data, budget)
         kind = f"{data.spec.kind}:{data.spec.dataset}"
         head = {"experiment": request.experiment.name, "data": kind, **about}
@@ -54,14 +52,9 @@ def _written(path: Path, about: dict[str, int]) -> dict[str, Any] | None:
     return content if about.items() <= content.items() else None
 
 
-def _budget(request: Request, best: Record, precision: str, check: Callable[[], None]) -> Budget:
+def _budget(request: Request, best: Record, precision: str, progress: Progress) -> Budget:
     """Return what the best trial had, where it is known: on a cluster this is another machine."""
-    resources, shown = request.resources, DataProgress()
-
-    def progress(what: str, done: int, total: int | None) -> None:
-        check()
-        shown(what, done, total)
-
+    resources = request.resources
     return Budget(
         epochs=len(best.rows),
         seed=best.seed,

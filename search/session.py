@@ -110,8 +110,7 @@ class Session:
         data = open_data(self._request.data, self._interrupts.checked(DataProgress()))
         if self._old is not None and not self._request.resume:
             # The first training of search.confirm, in a folder of the study's.
-            name = self._request.folder.parent.name
-            check_inputs(name, self._old, data, self._weights)
+            check_inputs(self._request.folder.parent.name, self._old, data, self._weights)
         _check_classes(self._request, data)
         self._images = check_images(self._request, data)
         announce(self._request, data)
@@ -243,7 +242,8 @@ class Session:
         if request.experiment.conclusion is not None:
             from search.conclusion import conclude
 
-            conclude(request, self._book, data, self._precision, self._interrupts.check)
+            shown = self._interrupts.checked(DataProgress())
+            conclude(request, self._book, data, self._precision, shown)
 
     def _close(self) -> None:
         if self._opened is None:

@@ -19,6 +19,7 @@ from search.request import check as check_request
 from search.resources import Asked, Resources
 from tests.search_tests.toy import DATA, EXPERIMENT
 from trainables.budget import Budget
+from trainables.data.source import silent
 
 ROWS = ({"epoch": 1, "val_accuracy": 0.5}, {"epoch": 2, "val_accuracy": 0.75})
 BEST = Record(7, "completed", {"kind": "a"}, 11, ROWS)
@@ -43,7 +44,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Budget]:
     return seen
 
 
-def end(root: Path, best: Record | None = BEST, check: Any = lambda: None, **changes: Any) -> None:
+def end(root: Path, best: Record | None = BEST, progress: Any = silent, **changes: Any) -> None:
     given: dict[str, Any] = {
         "experiment": replace(EXPERIMENT, conclusion="closing"),
         "resources": Resources(2, 0.0, 1),
@@ -52,7 +53,7 @@ def end(root: Path, best: Record | None = BEST, check: Any = lambda: None, **cha
     usual = check_request(build_parser().parse_args(["lenet_beans", "--data", "embedded"]))
     request = replace(usual, **given | changes)
     book = cast("Book", SimpleNamespace(best=best, folder=SimpleNamespace(root=root)))
-    conclusion.conclude(request, book, DATA, "float32", check)
+    conclusion.conclude(request, book, DATA, "float32", progress)
 
 
 def test_the_file_and_the_lines(
@@ -124,11 +125,12 @@ def test_nothing_to_conclude(tmp_path: Path, asked: list[Budget]) -> None:
 
 
 def test_it_can_be_ended_early(tmp_path: Path, asked: list[Budget]) -> None:
-    def stop() -> None:
+    def stop(what: str, done: int, total: int | None) -> None:
+        assert (what, done, total) == ("at work", 1, 2)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        end(tmp_path, check=stop)
+        end(tmp_path, progress=stop)
     assert len(asked) == 1
     assert list(tmp_path.iterdir()) == []
 
