@@ -62,6 +62,7 @@ class Book:
         self.total = trials_of(experiment, plan.as_json(), experiment.defaults())
         self._study = study
         self._storage = storage
+        self._study_id = storage.get_study_id_from_name(study.study_name)
         self._judge = Judge(experiment, study, make_pruner(plan.stopper, plan.rungs))
         self._listed = listed(experiment, plan)
         self._proposer = Proposer(
@@ -262,5 +263,4 @@ class Book:
         return self._storage.get_trial(self._identifier(number))
 
     def _identifier(self, number: int) -> int:
-        study = self._study._study_id
-        return self._storage.get_trial_id_from_study_id_trial_number(study, number)
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
