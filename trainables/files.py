@@ -4,6 +4,7 @@ Folders may be shared with other machines, whose processes this one cannot see.
 """
 
 import contextlib
+import hashlib
 import os
 import re
 import time
@@ -15,6 +16,12 @@ from pathlib import Path
 _ASIDE = re.compile(r"\.(.+)\.part-([1-9][0-9]{0,8})")
 # A file that is being written is younger, by far, wherever its process runs.
 _STALE_S = 600.0
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_sums(path: Path) -> None:

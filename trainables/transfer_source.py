@@ -27,6 +27,7 @@ from trainables.data import Data, Split
 from trainables.data.source import Progress, silent
 from trainables.errors import DataError
 from trainables.evaluation import Examples
+from trainables.files import sha256_of
 from trainables.nets.lenet import keras_init
 from trainables.nets.transfer import TransferNet
 from trainables.optimizers import KERAS_EPSILON, Adam
@@ -214,7 +215,7 @@ def _write(folder: Path, recipe: Recipe, source: Source) -> None:
         store.sync(file)
     meta = {
         "recipe": recipe.as_json(),
-        "sha256": _digest(folder / _WEIGHTS),
+        "sha256": sha256_of(folder / _WEIGHTS),
         "device": source.device,
         "threads": source.threads,
         "history": list(source.history),
@@ -231,7 +232,7 @@ def _read(folder: Path, recipe: Recipe) -> Source | None:
         meta = json.loads((folder / store.META).read_text())
         if meta["recipe"] != recipe.as_json():
             raise ValueError(f"{store.META} is about another network")
-        if meta["sha256"] != _digest(folder / _WEIGHTS):
+        if meta["sha256"] != sha256_of(folder / _WEIGHTS):
             raise ValueError(f"{_WEIGHTS} does not match its checksum")
         weights = torch.load(folder / _WEIGHTS, weights_only=True, map_location="cpu")
         history = [dict(row) for row in meta["history"]]
@@ -241,8 +242,3 @@ def _read(folder: Path, recipe: Recipe) -> Source | None:
         return None
     store.touch(folder)
     return found
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,8 +15,8 @@ from urllib.request import Request, urlopen
 import torch
 
 from trainables.data.source import Progress
-from trainables.data.tfds_download import sha256_of
 from trainables.errors import WeightsError
+from trainables.files import sha256_of
 from trainables.vision import import_torchvision
 
 # Seconds until a server has been found, reached and has begun to answer: a user without a network

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainables.files import replace_file, replace_text, stands_for
+from trainables.files import replace_file, replace_text, sha256_of, stands_for
 
 
 def names(folder: Path) -> list[str]:
@@ -223,3 +223,10 @@ def test_a_reader_sees_one_content_or_the_other(tmp_path: Path) -> None:
     reader.join()
     assert seen
     assert seen <= {"a" * size, "b" * size}
+
+
+def test_the_sha_256_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
+    assert sha256_of(tmp_path / "a") == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )

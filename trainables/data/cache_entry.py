@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from trainables import store
 from trainables.errors import DataError
+from trainables.files import sha256_of
 
 FORMAT = 1  # raise it when the files, or the pixels made from the same data, change
 IMAGES, LABELS, META = "images.npy", "labels.npy", store.META
@@ -89,7 +90,7 @@ def _open(folder: Path, meta: dict[str, Any], key: Key, verify: bool) -> Entry:
             raise DamagedError(
                 f"{name} has {path.stat().st_size} bytes instead of {told['bytes']}"
             )
-        if verify and _digest(path) != told["sha256"]:
+        if verify and sha256_of(path) != told["sha256"]:
             raise DamagedError(f"{name} does not match its checksum")
     images = np.load(folder / IMAGES, mmap_mode="r")
     labels = np.load(folder / LABELS, mmap_mode="r")
@@ -98,11 +99,6 @@ def _open(folder: Path, meta: dict[str, Any], key: Key, verify: bool) -> Entry:
     if (labels.shape, labels.dtype) != (images.shape[:1], np.int64):
         raise DamagedError(f"{LABELS} has shape {labels.shape} and type {labels.dtype}")
     return Entry(images, labels)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def unequal(first: Sequence[int], other: Sequence[int]) -> str:
@@ -144,7 +140,7 @@ class Writer:
         with (self.folder / LABELS).open("wb") as file:
             np.save(file, np.asarray(labels, np.int64))
             store.sync(file)
-        digests = {IMAGES: self._hash.hexdigest(), LABELS: _digest(self.folder / LABELS)}
+        digests = {IMAGES: self._hash.hexdigest(), LABELS: sha256_of(self.folder / LABELS)}
         files = {
             name: {"bytes": (self.folder / name).stat().st_size, "sha256": digest}
             for name, digest in digests.items()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from trainables.errors import DataError
+from trainables.files import sha256_of
 
 if TYPE_CHECKING:
     import requests
@@ -44,15 +45,6 @@ def is_intact(download: Download) -> bool:
     if not target.is_file() or target.stat().st_size != download.size:
         return False
     return sha256_of(target) == download.sha256
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 hex digest of a file, read in blocks of `BLOCK_BYTES`."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def fetch(download: Download, received: Callable[[int], None]) -> None:

@@ -19,10 +19,10 @@ from PIL import Image
 
 from trainables.data.source import SPLITS, DataSpec, Progress, silent
 from trainables.data.tfds_directory import damaged, prepared_directory, read_builder, shards
-from trainables.data.tfds_download import sha256_of
 from trainables.data.tfds_prepare import prepare
 from trainables.data.tfds_without_tensorflow import import_tfds
 from trainables.errors import DataError
+from trainables.files import sha256_of
 from trainables.seeds import derive
 
 DATASETS = ("beans", "mnist", "cifar10")
