@@ -15,10 +15,10 @@ from analysis.command import Parser, run
 from analysis.compare_html import page
 from analysis.compare_text import SECONDS, cell, measures, told
 from analysis.comparison import Comparison, Side, compare
-from analysis.frames import resolve_studies
 from analysis.layout import Column, Section, plain
 from search.errors import StudyFailed, UsageError
 from search.progress import say, settings
+from search.resolve import resolve_studies
 from search.statistics import Summary
 from trainables.files import replace_text
 

@@ -3,18 +3,15 @@
 A row counts once its line is whole: what a kill or a running write left of the last is ignored.
 """
 
-import difflib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from search.errors import StudyFailed, UsageError
-from search.options import study_name
-from search.places import above, check_place, is_remote, local_path
+from search.errors import StudyFailed
 from trainables.errors import TrellisError
 
 # Ended with a validation accuracy that may be compared.
@@ -109,77 +106,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def resolve_study(text: str, results_dir: Path | str, weights: bool = True) -> Path:
-    """Return the folder of the study `text`: its name under `results_dir`, else a path or a URI.
-
-    What lies in a store (`results_dir` or `text` is a URI) is fetched; its models if `weights`.
-
-    Raises:
-        TrellisError: neither is a folder with a study.json; the nearest names are listed.
-    """
-    place, name = str(results_dir), text
-    if is_remote(text):
-        _check(text)
-        place, name = above(text)
-    if is_remote(place):
-        return _fetched(place, name, weights)
-    root = local_path(place)
-    places = [root / text, local_path(text)] if text else []
-    for each in places:
-        if (each / "study.json").is_file():
-            return each
-    for each in places:
-        if each.is_dir():
-            raise TrellisError(f"{each} is not a study: it has no study.json")
-    known = sorted(path.parent.name for path in root.glob("*/study.json"))
-    raise TrellisError(
-        f"no study {text!r} in {root}, and no such folder; {_near(text, known, root)}"
-    )
-
-
-def resolve_studies(texts: Sequence[str], results_dir: Path | str) -> list[Path]:
-    """Return the folder of every study named, in order; of a store without their models.
-
-    Raises:
-        UsageError: names that are no studies, a line for each.
-    """
-    found, wrong = [], []
-    for text in texts:
-        try:
-            found.append(resolve_study(text, results_dir, weights=False))
-        except TrellisError as error:
-            wrong.append(str(error))
-    if wrong:
-        raise UsageError(wrong)
-    return found
-
-
-def _fetched(place: str, name: str, weights: bool) -> Path:
-    from search.fetched import fetched, studies
-
-    _check(place)
-    try:
-        study_name(name)
-    except ValueError as error:
-        raise TrellisError(f"study {name!r} in {place}: {error}") from None
-    found = fetched(place, name, weights)
-    if found is None:
-        raise TrellisError(f"no study {name!r} in {place}; {_near(name, studies(place), place)}")
-    return found
-
-
-def _check(place: str) -> None:
-    try:
-        check_place(place)
-    except ValueError as error:  # told without the place, which may hold a secret
-        raise TrellisError(f"the place of the study {error}") from None
-
-
-def _near(text: str, known: Sequence[str], place: object) -> str:
-    near = difflib.get_close_matches(text, known, n=3, cutoff=0.4) or known[-3:]
-    return f"nearest: {', '.join(near)}" if near else f"{place} holds no studies"
-
-
 def config_names(trials: pd.DataFrame) -> list[str]:
     """Return the hyperparameters of `trials`, in the order of their columns."""
     return [name.removeprefix(CONFIG) for name in trials.columns if name.startswith(CONFIG)]
@@ -215,14 +141,3 @@ def _whole_lines(text: str) -> str:
     if text.count('"') % 2:
         text = text[: text.rfind("\n", 0, text.rfind('"')) + 1]
     return text
-
-
-def model_name(about: Mapping[str, Any], is_sweep: bool) -> str:
-    """Return which trial a model is of: the study's own, or its confirmation's.
-
-    `about` is its best.json, or confirm_best.json. A sweep has trained its seeds itself.
-    """
-    if not about.get("confirmed"):
-        return f"trial {about['trial']}"
-    place = "" if is_sweep else " of confirm/"
-    return f"configuration {about['configuration']} as confirmed (trial {about['trial']}{place})"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.frames import resolve_study
 from search.places import is_remote
+from search.resolve import resolve_study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

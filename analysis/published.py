@@ -16,7 +16,6 @@ from typing import Any
 import pandas as pd
 
 from analysis.command import Parser, run
-from analysis.frames import resolve_studies
 from analysis.layout import Block, Column, Section, blocks, plain, show
 from analysis.pool import Pool, pool
 from analysis.published_rows import LOST, Line, lines
@@ -24,6 +23,7 @@ from search.catalog import EXPERIMENTS
 from search.errors import UsageError
 from search.experiment import luck_of
 from search.progress import DataProgress
+from search.resolve import resolve_studies
 
 PROG = "python -m analysis.published"
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from analysis import report_about, report_best, report_best_model, report_search
 from analysis.command import Parser, positive, run
-from analysis.frames import resolve_study
 from analysis.report_gallery import Gallery
 from analysis.report_html import tag
 from analysis.report_model import Evaluated, evaluate
@@ -20,6 +19,7 @@ from analysis.report_study import ReportedStudy, read_study
 from search.errors import StudyFailed
 from search.places import uri_of
 from search.progress import say
+from search.resolve import resolve_study
 from trainables.errors import TrellisError
 from trainables.files import replace_text
 

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.best_model import read_best
-from analysis.frames import model_name
 from analysis.report_study import ReportedStudy
 from search.data_option import data_at_hand, split_at_hand
 from search.experiment import Experiment
 from search.folder import chosen
+from search.winner import model_name
 from trainables.errors import TrellisError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import pandas as pd
 from analysis.command import Parser, run
 from analysis.confirmed import JSON_NAME, read_confirmation
 from analysis.disturbances import DISTURBANCES
-from analysis.frames import model_name, read_manifest, resolve_study
+from analysis.frames import read_manifest
 from analysis.layout import Column, Section, plain
 from analysis.robustness_data import (
     accuracies,
@@ -30,6 +30,8 @@ from search.errors import StudyFailed, UsageError
 from search.judging import OPENED_NAME, openings
 from search.plan import repeats
 from search.progress import DataProgress, say
+from search.resolve import resolve_study
+from search.winner import model_name
 from trainables.files import replace_file, replace_text
 
 if TYPE_CHECKING:

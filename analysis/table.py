@@ -12,10 +12,11 @@ from shutil import get_terminal_size
 import pandas as pd
 
 from analysis.command import Parser, positive, run
-from analysis.frames import CONFIG, config_names, read_manifest, read_trials, resolve_study
+from analysis.frames import CONFIG, config_names, read_manifest, read_trials
 from analysis.layout import WIDTH, Section, blocks, column, plain, show, show_on_terminal
 from analysis.summary import best, counts, finished, marginal, warm_started
 from search.errors import StudyFailed
+from search.resolve import resolve_study
 
 __all__ = [
     "best",

@@ -30,6 +30,7 @@ from search.planned import trials_in_all
 from search.progress import say
 from search.records import Record
 from search.request import Request, check
+from search.resolve import resolve_study
 from search.resuming import take_over
 from search.session import Session, ended_early
 
@@ -43,8 +44,6 @@ def confirm(arguments: argparse.Namespace) -> int:
     Raises:
         TrellisError: bad input, a refused resume, or a study that could not do its job.
     """
-    from analysis.frames import resolve_study
-
     wrong = Mistakes()
     wrong.parse("--concurrent", arguments.concurrent, options.at_least(1))
     top = wrong.parse("--top", arguments.top, options.at_least(1))

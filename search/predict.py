@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from search.command import Parser, ended, one_line
 from search.errors import EXIT_DONE, EXIT_FAILED
 from search.progress import DataProgress, say
+from search.resolve import resolve_study
 
 if TYPE_CHECKING:
     from search.winner import Winner
@@ -92,7 +93,6 @@ def _as_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def _predict(given: argparse.Namespace) -> int:
-    from analysis.frames import resolve_study
     from analysis.table import data_kind
     from search.winner import read_winner
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from search.command import Parser, ended
 from search.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from search.progress import say
+from search.resolve import resolve_study
 
 PROG = "python -m search.studies"
 _EPILOG = f"""examples:
@@ -104,7 +105,6 @@ def _list(given: argparse.Namespace) -> int:
 
 
 def _show(given: argparse.Namespace) -> int:
-    from analysis.frames import resolve_study
     from search.places import uri_of
     from search.studies_text import show_text
 
@@ -140,7 +140,6 @@ def _agreed(table: str) -> bool:
 
 
 def _export(given: argparse.Namespace) -> int:
-    from analysis.frames import resolve_study
     from search.tables import check_target, write_tables
 
     targets = [path for path in (given.csv, given.parquet) if path is not None]

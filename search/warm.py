@@ -13,6 +13,7 @@ from search.options import Mistakes
 from search.past import ranked, read_records
 from search.places import check_place
 from search.records import Record
+from search.resolve import resolve_study
 from trainables.errors import TrellisError
 
 # Half of the ten trials that TPE draws at random before it models anything: enough for a region
@@ -67,8 +68,6 @@ def _usable(
     fixed: Mapping[str, Any],
     wrong: Mistakes,
 ) -> list[Inherited]:
-    from analysis.frames import resolve_study
-
     if wrong.parse("--warm-start", word, check_place, shown=False) is None:
         return []
     try:

@@ -53,8 +53,6 @@ class Winner:
     @property
     def name(self) -> str:
         """Which trial of what it is, and how good on validation, in words."""
-        from analysis.frames import model_name
-
         sweep = repeats(self.manifest["budget"])
         accuracy = f"{self.best['val_accuracy']:.4f}"
         return f"{model_name(self.best, sweep)}, validation accuracy {accuracy}"
@@ -89,6 +87,17 @@ class Winner:
         classes = len(self.classes)
         model = restored(self.experiment, self.config, path, classes, self.shape, weights)
         return Deployed(model).eval()
+
+
+def model_name(about: Mapping[str, Any], is_sweep: bool) -> str:
+    """Return which trial a model is of: the study's own, or its confirmation's.
+
+    `about` is its best.json, or confirm_best.json. A sweep has trained its seeds itself.
+    """
+    if not about.get("confirmed"):
+        return f"trial {about['trial']}"
+    place = "" if is_sweep else " of confirm/"
+    return f"configuration {about['configuration']} as confirmed (trial {about['trial']}{place})"
 
 
 def check_weights(folder: Path, best: Mapping[str, Any]) -> None:

@@ -36,7 +36,17 @@ RAY_FILES = {
     "search/tolerance.py",
     "search/worker.py",
 }
-# What each package may import of ours. `search` prints one table of `analysis` when it ends.
+# Print tables of `analysis`; no other file of `search` knows it, or its pandas, which takes a
+# driver time and memory.
+TABLE_FILES = {
+    "search/judgement.py",
+    "search/overview.py",
+    "search/predict.py",
+    "search/studies_text.py",
+    "search/tables.py",
+    "search/telling.py",
+}
+# What each package may import of ours.
 ALLOWED = {
     "analysis": {"analysis", "search", "trainables"},
     "search": {"analysis", "search", "spaces", "trainables"},
@@ -142,6 +152,12 @@ def test_packages_import_only_what_the_rule_of_dependence_allows(package: str) -
     forbidden = set(PACKAGES) - ALLOWED[package] | {"benchmarks", "tests", "tools", "tensorflow"}
     broken = {str(path.relative_to(ROOT)): roots(path) & forbidden for path in files}
     assert not {name: found for name, found in broken.items() if found}
+
+
+def test_analysis_is_imported_by_a_few_files_of_the_search_only() -> None:
+    files = {str(path.relative_to(ROOT)): path for path in package_files("search")}
+    assert len(files) > 5
+    assert {name for name, path in files.items() if "analysis" in roots(path)} == TABLE_FILES
 
 
 def test_trainables_know_neither_ray_nor_optuna() -> None:

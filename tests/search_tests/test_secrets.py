@@ -2,10 +2,10 @@
 
 import pytest
 
-from analysis.frames import resolve_studies, resolve_study
 from search.errors import UsageError
 from search.options import build_parser
 from search.request import check
+from search.resolve import resolve_studies, resolve_study
 from trainables.errors import TrellisError
 
 PLACES = [
