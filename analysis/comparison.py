@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.confirmed import CSV_NAME, read_confirmation, read_confirmed
+from analysis.confirmed import read_confirmed
 from analysis.figures.intervals import seeded
 from analysis.frames import check_curves, read_curves, read_manifest, read_trials
 from analysis.pool import config_of, same
 from analysis.summary import best, counts, finished
 from analysis.table import data_kind
 from search.catalog import find
+from search.confirmed import CSV_NAME, read_confirmation
 from search.errors import StudyFailed
 from search.experiment import luck_of
 from search.judging import read_rows

@@ -3,7 +3,6 @@
 The test split is opened by that command alone, so every number of it comes from here.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.frames import read_table
-from trainables.errors import TrellisError
+from search.confirmed import CSV_NAME
 
-CSV_NAME, JSON_NAME = "confirm.csv", "confirm.json"
 # Int64 and float64 as in `analysis.frames`; more columns may follow.
 CONFIRM_TYPES = {
     "configuration": "int64",
@@ -46,24 +44,6 @@ def read_confirmed(folder: Path) -> pd.DataFrame:
     """
     frame = read_table(folder / CSV_NAME, CONFIRM_TYPES)
     return frame.sort_values(["configuration", "seed"], ignore_index=True)
-
-
-def read_confirmation(folder: Path) -> dict[str, Any] | None:
-    """Return `confirm.json`; None where the study is not confirmed.
-
-    Raises:
-        TrellisError: it is not a JSON object.
-    """
-    path = folder / JSON_NAME
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise TrellisError(f"{path} is damaged: {error}") from None
-    if not isinstance(content, dict):
-        raise TrellisError(f"{path} is damaged: an object was expected, not {content!r:.40}")
-    return content
 
 
 def ranked(configurations: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

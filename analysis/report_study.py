@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.confirmed import JSON_NAME, read_confirmation
 from analysis.figures.savings import Activations
 from analysis.frames import CONFIG, CURVE_TYPES, config_names, read_curves, read_manifest
 from analysis.frames import read_trials as read_trial_rows
 from analysis.pool import differing
 from search.catalog import EXPERIMENTS
+from search.confirmed import read_confirmation
 from search.domains import configuration as in_force
 from search.epochs import trial_epochs
 from search.errors import StudyFailed
@@ -178,7 +178,7 @@ def read_study(folder: Path) -> ReportedStudy:
         trials=trials,
         curves=curves,
         journal=_journal(folder / "journal.log", notes),
-        confirmed=_confirmed(folder),
+        confirmed=read_confirmation(folder),
         notes=tuple(notes),
     )
 
@@ -214,10 +214,3 @@ def _journal(path: Path, notes: list[str]) -> "tuple[FrozenTrial, ...]":
         notes.append(f"without the journal there are no times of day and no importance: {error}")
         return ()
     return tuple(study.get_trials(deepcopy=False))
-
-
-def _confirmed(folder: Path) -> Mapping[str, Any] | None:
-    content = read_confirmation(folder)
-    if content is not None and not content.get("configurations"):
-        raise TrellisError(f"{folder / JSON_NAME} is damaged: it has no configurations")
-    return content

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from analysis.command import Parser, run
-from analysis.confirmed import JSON_NAME, read_confirmation
 from analysis.disturbances import DISTURBANCES
 from analysis.frames import read_manifest
 from analysis.layout import Column, Section, plain
@@ -26,6 +25,7 @@ from analysis.robustness_data import (
     examples,
 )
 from analysis.table import data_kind, origin, warn
+from search.confirmed import JSON_NAME, read_confirmation
 from search.errors import StudyFailed, UsageError
 from search.judging import OPENED_NAME, openings
 from search.plan import repeats

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from search.command import one_line
+from search.confirmed import read_confirmation
 from search.data_option import data_at_hand, split_at_hand
 from search.experiment import luck_of
-from search.overview import confirmed
 from search.pillow_code import pillow_code
 from search.plan import repeats
 from search.progress import DataProgress, say
@@ -168,7 +168,7 @@ def _doubts(winner: Winner, each: Mapping[str, Any]) -> Iterator[str]:
             "**On another seed this configuration diverged, ran out of memory or was stopped: the "
             "mean is of the seeds that did not, and too good.**"
         )
-    if common := (confirmed(winner.folder) or {}).get("common_to_seeds"):
+    if common := (read_confirmation(winner.folder) or {}).get("common_to_seeds"):
         yield f"A{luck_of(common)[1:]}."
 
 
@@ -181,7 +181,7 @@ def _seed(best: Mapping[str, Any], sweep: bool) -> str:
 
 def _confirmation(winner: Winner) -> Mapping[str, Any] | None:
     """Return what confirm.json says of the exported configuration."""
-    found = confirmed(winner.folder) or {"configurations": []}
+    found = read_confirmation(winner.folder) or {"configurations": []}
     for each in found["configurations"]:
         if each["config"] == winner.config:
             return dict(each)

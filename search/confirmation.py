@@ -15,6 +15,7 @@ from typing import Any
 from search import options
 from search.catalog import find
 from search.confirm import PASSED_ON
+from search.confirmed import JSON_NAME
 from search.contenders import Contender, best_contenders, listed_contenders, training_plan
 from search.domains import config_key
 from search.errors import EXIT_DONE, ResumeRefused, StudyFailed, UsageError
@@ -104,7 +105,7 @@ def _confirm_search(
     left = unfinished(records, planned)
     if left and not resume:
         say(f"note: {left} of {planned} trials of the search are still to come")
-    if not resume and (root / "confirm.json").exists():
+    if not resume and (root / JSON_NAME).exists():
         say(
             f"note: it was confirmed before, and {nested} is not here: all of it is trained anew, "
             "and what comes out else is judged anew; confirm.json has what was found"

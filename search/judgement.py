@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from search.confirmed import JSON_NAME
 from search.contenders import Contender
 from search.domains import config_key
 from search.errors import EXIT_DONE, StudyFailed
@@ -20,7 +21,7 @@ from search.recommended import keep_recommended
 from search.records import Record
 from search.request import Request
 from search.session import ended_early
-from search.verdict import JSON_NAME, verdict
+from search.verdict import verdict
 from search.weights import find_weights_of
 from trainables.data import Data, open_data, prepare
 from trainables.files import replace_text

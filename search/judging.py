@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from search.confirmed import CSV_NAME
 from search.contenders import Contender
 from search.domains import config_key
 from search.errors import StudyFailed
@@ -23,7 +24,6 @@ from trainables.budget import Budget, Weights
 from trainables.data import Data
 from trainables.files import replace_text
 
-CSV_NAME = "confirm.csv"
 OPENED_NAME = "test_opened.json"
 _AVERAGES = tuple(
     f"{name}_{average}"

@@ -1,7 +1,6 @@
 """What studies there are and how each stands: read from their folders, nothing is written."""
 
 import fcntl
-import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -148,21 +147,3 @@ def size(count: float) -> str:
         if count >= length:
             return f"{count / length:.1f} {unit}"
     return f"{count / 1e3:.0f} kB"
-
-
-def confirmed(folder: Path) -> dict[str, Any] | None:
-    """Return confirm.json, or None where the study was not confirmed.
-
-    Raises:
-        TrellisError: it is damaged.
-    """
-    path = folder / "confirm.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise TrellisError(f"{path} is damaged: {error}") from None
-    if not isinstance(content, dict) or not isinstance(content.get("configurations"), list):
-        raise TrellisError(f"{path} is damaged: it has no configurations")
-    return content

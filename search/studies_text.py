@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.layout import WIDTH, Section, blocks, column, plain
-from search.overview import Overview, age, confirmed, overview, size
+from search.confirmed import read_confirmation
+from search.overview import Overview, age, overview, size
 from search.places import above
 from search.progress import settings
 from trainables.errors import TrellisError
@@ -103,7 +104,7 @@ def _facts(
 
 def _confirmed_lines(folder: Path) -> list[str]:
     try:
-        found = confirmed(folder)
+        found = read_confirmation(folder)
     except TrellisError as error:
         return [str(error)]
     if found is None:

@@ -8,7 +8,6 @@ from typing import Any
 from search.contenders import Contender
 from search.statistics import letters, recommend, student_interval, wilson_interval
 
-JSON_NAME = "confirm.json"
 Rows = Sequence[Mapping[str, str]]
 
 

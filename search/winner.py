@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.catalog import find
+from search.confirmed import read_confirmation
 from search.data_option import spec_of
 from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.folder import CHOSEN, chosen
 from search.manifest import read_manifest
-from search.overview import confirmed
 from search.plan import repeats
 from search.progress import say
 from search.weights import weights_of
@@ -119,7 +119,9 @@ def check_weights(folder: Path, best: Mapping[str, Any]) -> None:
 
 def tell_of_another(folder: Path, best: Mapping[str, Any]) -> None:
     """Tell the user where `best`, the model that is taken, is not the recommended one."""
-    if not best.get("confirmed") and (confirmed(folder) or {}).get("recommended") is not None:
+    if best.get("confirmed"):
+        return
+    if (read_confirmation(folder) or {}).get("recommended") is not None:
         say(
             f"note: {CHOSEN[0]} or {CHOSEN[1]}, of what search.confirm recommends, is missing: "
             "the best trial of the search is used"

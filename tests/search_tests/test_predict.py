@@ -224,7 +224,7 @@ def test_it_says_which_model_it_asks(
     assert trial in err
     assert "note: confirm" not in err
     lost = shutil.copytree(lenet, tmp_path / "lost")
-    (lost / "confirm.json").write_text('{"recommended": 2, "configurations": []}')
+    (lost / "confirm.json").write_text('{"recommended": 2, "configurations": [{}]}')
     err = run(capsys, lost, image)[2]
     assert "note: confirm_best.json or confirm.pt, of what search.confirm recommends, is" in err
     assert trial in err
