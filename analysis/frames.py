@@ -14,10 +14,6 @@ import pandas as pd
 from search.errors import StudyFailed
 from trainables.errors import TrellisError
 
-# Ended with a validation accuracy that may be compared.
-FINISHED = ("completed", "stopped")
-STATUSES = (*FINISHED, "infeasible", "failed", "running")
-
 # Int64 keeps a count a whole number beside trials that have none yet.
 TRIAL_TYPES = {
     "trial": "int64",

@@ -18,6 +18,7 @@ from search.epochs import trial_epochs
 from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.planned import trials_in_all
+from search.records import EPOCH
 from trainables.errors import TrellisError
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def _whole(value: Any) -> Any:
 
 def epoch_rows(trial: "FrozenTrial") -> list[Mapping[str, Any]]:
     """Return what a trial of the journal reported, epoch by epoch."""
-    told = ((key, value) for key, value in trial.user_attrs.items() if key.startswith("epoch:"))
+    told = ((key, value) for key, value in trial.user_attrs.items() if key.startswith(EPOCH))
     return [value for _, value in told if value is not None]  # None: taken back by `Book.end`
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.frames import CONFIG, FINISHED, STATUSES, config_names
+from analysis.frames import CONFIG, config_names
 from analysis.layout import show
+from search.records import FINISHED, STATUSES
 from trainables.errors import TrellisError
 
 MOST_VALUES = 6  # distinct numbers beyond which `marginal` puts them into 4 quantiles

@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from search.book import Book
-from search.records import Record
+from search.records import STATUSES, Record
 from trainables.files import replace_text
 
-STATUSES = ("running", "completed", "stopped", "infeasible", "failed")
 _EVERY_S = 2.0
 _OVER_S = 60.0
 

@@ -32,7 +32,11 @@ ROW_FIELDS = (
 # The user attribute that says how a trial ended: its status, error and wall_s, in one line of the
 # journal, written before the trial is told to Optuna.
 VERDICT = "verdict"
-_EPOCH = "epoch:"
+EPOCH = "epoch:"  # what the names of the user attributes that hold an epoch's row begin with
+# How a trial stands. The first may be compared: they ended with a validation accuracy.
+FINISHED = ("completed", "stopped")
+ENDED = (*FINISHED, "infeasible", "failed")
+STATUSES = (*ENDED, "running")
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Record:
     @property
     def counts(self) -> bool:
         """Whether it may be the best: trained as planned or stopped on the way."""
-        return self.status in ("completed", "stopped") and bool(self.rows)
+        return self.status in FINISHED and bool(self.rows)
 
     def with_row(self, row: Mapping[str, Any]) -> "Record":
         """Return the record with one more epoch."""
@@ -76,11 +80,11 @@ class Record:
 
 def epoch_key(epoch: int) -> str:
     """Return the name of the user attribute that holds an epoch's row."""
-    return f"{_EPOCH}{epoch}"
+    return f"{EPOCH}{epoch}"
 
 
 def status_of(trial: "FrozenTrial") -> str:
-    """Return completed, stopped, infeasible, failed, or running."""
+    """Return the trial's status, one of `STATUSES`."""
     if any(value > 0 for value in trial.constraints.values()):
         return "infeasible" if trial.state.is_finished() else "running"
     return {"COMPLETE": "completed", "PRUNED": "stopped", "FAIL": "failed"}.get(

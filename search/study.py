@@ -19,10 +19,8 @@ from search.journal import mend, open_journal, own
 from search.manifest import differences, read_manifest
 from search.plain import check_plain
 from search.plan import Plan, repeats
-from search.records import VERDICT
+from search.records import ENDED, VERDICT
 from trainables.files import replace_text
-
-_ENDED = ("completed", "stopped", "infeasible", "failed")
 
 
 class OpenStudy:
@@ -102,7 +100,7 @@ def _ended_in(path: Path) -> set[str]:
             rows = list(csv.DictReader(file))
     except (FileNotFoundError, csv.Error):
         return set()
-    return {str(row.get("trial")) for row in rows if row.get("status") in _ENDED}
+    return {str(row.get("trial")) for row in rows if row.get("status") in ENDED}
 
 
 def _exists(root: Path) -> StudyTaken:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from search.beside import News, Pace, is_ahead
 from search.book import Book
-from search.records import Record
+from search.records import FINISHED, Record
 
 FOLDER = "tensorboard"
 # Names as TensorBoard groups them, before the slash, and the row's field.
@@ -147,7 +147,7 @@ def _end(record: Record) -> Any:
     api_pb2, metadata, plugin_data_pb2 = (
         _part(f"plugins.hparams.{name}") for name in ("api_pb2", "metadata", "plugin_data_pb2")
     )
-    good = record.status in ("completed", "stopped")
+    good = record.status in FINISHED
     status = api_pb2.STATUS_SUCCESS if good else api_pb2.STATUS_FAILURE
     info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
     content = plugin_data_pb2.HParamsPluginData(session_end_info=info)

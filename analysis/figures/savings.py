@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from analysis.figures import style
+from search.records import FINISHED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,7 +88,7 @@ def data(
             before it; None where a trial is one stage.
         activations: Of experiments with frozen layers.
     """
-    rows = trials.loc[trials["status"].isin(["completed", "stopped"]), ["trial", "status"]].copy()
+    rows = trials.loc[trials["status"].isin(FINISHED), ["trial", "status"]].copy()
     done = dict(zip(trials["trial"], trials["epochs"].fillna(0).astype(int), strict=True))
     rows["epochs"] = rows["trial"].map(done)
     left = rows["trial"].map(dict(planned)).astype("Int64").fillna(rows["epochs"]) - rows["epochs"]
