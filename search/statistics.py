@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 K = TypeVar("K", bound=Hashable)
 
 SIGNIFICANCE = 0.05
+_CONFIDENCE = 1 - SIGNIFICANCE  # how often an interval holds the true mean
 _TIE = 0.5  # standard errors
 _ROUNDING = 1e-9  # of the largest value; differences closer than this are the same number
 
@@ -35,29 +36,27 @@ class Summary:
     n: int
 
 
-def student_interval(values: Sequence[float], confidence: float = 0.95) -> Summary:
-    """Return mean, standard deviation and Student's t interval of independent values.
+def student_interval(values: Sequence[float]) -> Summary:
+    """Return mean, standard deviation and Student's 95 % t interval of independent values.
 
     Of values that are all one number the interval would have no width. Accuracies are counts of
     images, so few seeds agree by chance: there is no interval then, as `pairwise_p` has no p below
-    2 of 2^n. From 6 seeds on that agree there is one of 95 %.
+    2 of 2^n. From 6 seeds on that agree there is one.
 
     Args:
         values: One per seed, at least one, finite.
-        confidence: How often the interval holds the true mean; in (0, 1).
 
     Raises:
-        ValueError: no value, one that is not finite, a confidence outside its range.
+        ValueError: no value, or one that is not finite.
     """
-    _check_confidence(confidence)
     given = _finite(values)
     mean, n = float(given.mean()), len(given)
     if n < 2:
         return Summary(mean, None, None, None, n)
     sd = float(given.std(ddof=1))
-    if 2.0 ** (1 - n) >= 1 - confidence and one_number(given):
+    if 2.0 ** (1 - n) >= SIGNIFICANCE and one_number(given):
         return Summary(mean, sd, None, None, n)
-    low, high = student_bounds(given, confidence)
+    low, high = student_bounds(given)
     return Summary(mean, sd, float(low), float(high), n)
 
 
@@ -69,34 +68,33 @@ def one_number(values: Sequence[float] | NDArray[np.float64]) -> bool:
 
 
 def student_bounds(
-    values: NDArray[np.float64], confidence: float = 0.95
+    values: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the ends of Student's t interval of each row of values, [..., n] with n >= 2."""
+    """Return the ends of Student's 95 % t interval of each row of values, [..., n] with n >= 2."""
     from scipy.stats import t
 
     n = values.shape[-1]
-    half = t.ppf((1 + confidence) / 2, n - 1) * values.std(axis=-1, ddof=1) / math.sqrt(n)
+    half = t.ppf((1 + _CONFIDENCE) / 2, n - 1) * values.std(axis=-1, ddof=1) / math.sqrt(n)
     mean = values.mean(axis=-1)
     return mean - half, mean + half
 
 
-def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's score interval of a share, such as of images that are classified right.
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share, such as of images that are classified right.
 
     It is what the finite number of images leaves open for one network, whatever the seeds say.
     Wilson, Probable inference, the law of succession, and statistical inference, 1927.
 
     Raises:
-        ValueError: successes outside 0 to trials, trials < 1, a confidence outside (0, 1).
+        ValueError: successes outside 0 to trials, or trials < 1.
     """
-    _check_confidence(confidence)
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(
             f"0 <= successes <= trials and trials >= 1 must hold, but got {successes} of {trials}"
         )
     from scipy.stats import binomtest
 
-    found = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    found = binomtest(successes, trials).proportion_ci(_CONFIDENCE, method="wilson")
     return float(found.low), float(found.high)
 
 
@@ -258,8 +256,3 @@ def _finite(values: Sequence[float]) -> NDArray[np.float64]:
     if not given.size or not np.isfinite(given).all():
         raise ValueError(f"one finite value or more is needed, but got {list(values)}")
     return given
-
-
-def _check_confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
-        raise ValueError(f"0 < confidence < 1 must hold, but got {confidence}")
