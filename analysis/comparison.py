@@ -186,8 +186,7 @@ def _confirmed(folder: Path, chosen: int) -> tuple[pd.DataFrame, Path]:
         StudyFailed: that folder is gone, or other trials have been trained in it since.
     """
     rows = read_confirmed(folder)
-    of_sweep = repeats(read_manifest(folder).get("budget", {}))
-    place = folder if of_sweep else folder / "confirm"
+    place = folder if repeats(read_manifest(folder).get("budget", {})) else folder / "confirm"
     rows = rows[rows["configuration"] == chosen].reset_index(drop=True)
     _check_trained(folder, place, rows["trial"].tolist())
     return rows, place
