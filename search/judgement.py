@@ -1,6 +1,5 @@
 """What search.confirm does once all is trained: it opens the test split, judges, and shows."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from search.confirmed import JSON_NAME
 from search.contenders import Contender
 from search.domains import config_key
 from search.errors import EXIT_DONE, StudyFailed
+from search.evaluation import as_text
 from search.interrupts import EndEarly, Interrupts
 from search.journal import own
 from search.judging import Court, discard_weights, judge, openings, without_row
@@ -85,7 +85,7 @@ def _judge_rest(
         )
     say_missing(records)
     content = verdict(chosen, rows, _about(court, request, chosen), unsafe(chosen, records))
-    replace_text(court.root / JSON_NAME, json.dumps(content, indent=2) + "\n")
+    replace_text(court.root / JSON_NAME, as_text(content))
     keep_recommended(court, rows, records, content["recommended"])
     if not unfinished(records, request.plan.trials):  # or another may be recommended then
         discard_weights(court, rows)

@@ -10,7 +10,7 @@ import torch
 
 from search.book import Book
 from search.catalog import EXPERIMENTS, find
-from search.evaluation import evaluate_best, write_evaluation
+from search.evaluation import as_text, evaluate_best, write_evaluation
 from search.judging import Court, measured
 from search.records import Record
 from tests.trainables_tests.tiny_data import TinyData, tiny_data
@@ -54,6 +54,31 @@ def test_it_is_written_as_it_is_returned(tmp_path: Path) -> None:
     assert written["accuracy"] == pytest.approx(best.val_accuracy)
     assert [sum(row) for row in written["confusion_matrix"]] == [4] * 10
     assert data.asked == [("validation", None)]
+
+
+def test_a_matrix_has_a_line_for_every_row() -> None:
+    each = {"name": "[\n  1\n]", "confusion_matrix": [[12, 0], [3, 4]], "mean": [0.5, 1], "no": []}
+    assert (
+        as_text({"trial": 7, "configurations": [each]})
+        == """{
+  "trial": 7,
+  "configurations": [
+    {
+      "name": "[\\n  1\\n]",
+      "confusion_matrix": [
+        [12, 0],
+        [3, 4]
+      ],
+      "mean": [
+        0.5,
+        1
+      ],
+      "no": []
+    }
+  ]
+}
+"""
+    )
 
 
 def test_without_weights_nothing_is_written(tmp_path: Path) -> None:

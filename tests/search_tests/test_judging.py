@@ -1,5 +1,6 @@
 """Judging on the test split: rows that are taken over, weights that stay, what is chosen."""
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +125,21 @@ def test_a_hyperparameter_that_came_into_force_later_is_a_column_of_all_rows(cou
     rows = judge(court, contenders, [RECORDS[0], replace(RECORDS[1], config=deeper)], silent)
     assert [row.get("config.depth", "") for row in rows] == ["", "2"]
     assert [row["config.depth"] for row in read_rows(court.csv)] == ["", "2"]
+
+
+def test_rows_with_a_matrix_of_many_classes_are_read(
+    court: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = [[1] * 209] * 209
+    assert len(json.dumps(matrix)) == 131_461  # 390 more than Python's own limit
+    measures = {**dict.fromkeys(judging._MEASURED, 0.5), "confusion_matrix": matrix}
+    monkeypatch.setattr(judging, "measured", lambda *_: measures)
+    csv.field_size_limit(131_072)
+    rows = judge(court, CONTENDERS, RECORDS[:2], silent)
+    assert [row["trial"] for row in rows] == ["0", "1"]
+    assert json.loads(read_rows(court.csv)[1]["confusion_matrix"]) == matrix
+    assert judge(court, CONTENDERS, RECORDS[:2], silent) == rows
+    assert len(openings(court.opened)) == 1  # none was judged again
 
 
 def test_nothing_is_opened_where_nothing_is_to_be_judged(court: Court) -> None:
