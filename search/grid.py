@@ -61,11 +61,22 @@ def all_if_fewer(
     space: Space, fixed: Mapping[str, Any], count: int
 ) -> list[dict[str, Any]] | None:
     """Return every configuration of a space, None if there are `count` or more of them."""
+    found = first_points(space, fixed, count)
+    return None if found is None or len(found) >= count else found
+
+
+def first_points(
+    space: Space, fixed: Mapping[str, Any], count: int
+) -> list[dict[str, Any]] | None:
+    """Return the first `count` points of a grid, fewer where there are no more.
+
+    None where one of them has a value of a range without steps: the space has more than its grid.
+    """
     found: list[dict[str, Any]] = []
-    for config, endless in _walked(space, fixed):
-        found.append(config)
-        if endless or len(found) >= count:
+    for config, endless in islice(_walked(space, fixed), count):
+        if endless:
             return None
+        found.append(config)
     return found
 
 

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.additive import Additive
 from search.domains import config_key
 from search.experiment import Space
-from search.grid import all_if_fewer
+from search.grid import first_points
 from search.history import History, Shown
 from search.prior import Prior
 from search.tpe import QuickTPE, make_tpe
@@ -26,8 +26,8 @@ from trainables.seeds import derive
 # Beyond this many duplicates in a row the sampler is stuck on a point: random draws go on.
 _SAMPLER_TRIES = 10
 _RANDOM_TRIES = 200
-# A space of fewer configurations is walked for those that draws have missed.
-_SMALL = 10_000
+# So many configurations of a space are walked at least for those that draws have missed.
+_WALKED = 10_000
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:
@@ -86,6 +86,10 @@ class Proposer:
         base = {n: value for n, value in (published or {}).items() if n not in self._fixed}
         self._prior = Prior(base)
         self._known: set[str] = set()
+        self._walked = 0
+        self._left: list[
+            dict[str, Any]
+        ] = []  # of those walked, what was not known when last asked
 
     def add(self, trial: FrozenTrial) -> None:
         """Take over a trial of the journal as it is now: a new one, or one that has ended."""
@@ -120,12 +124,15 @@ class Proposer:
         return optuna.create_study(storage=Shown(shown), sampler=made, direction="maximize")
 
     def _rest(self, number: int) -> FrozenTrial | None:
-        """Return one of the last configurations of a small space, which draws rarely hit."""
-        points = all_if_fewer(self._space, self._fixed, _SMALL) or []
-        left = [point for point in points if config_key(point) not in self._known]
-        if not left:
+        """Return one of the last configurations of a finite space, which draws rarely hit."""
+        count = _to_walk(number)
+        if count > self._walked:
+            self._left = first_points(self._space, self._fixed, count) or []
+            self._walked = count
+        self._left = [point for point in self._left if config_key(point) not in self._known]
+        if not self._left:
             return None
-        chosen = random.Random(derive(self._seed, "rest", number)).choice(left)
+        chosen = random.Random(derive(self._seed, "rest", number)).choice(self._left)
         study = optuna.create_study(sampler=make_sampler("random", 0), direction="maximize")
         return self._taken(number, *self._asked(study, chosen))
 
@@ -153,6 +160,17 @@ class Proposer:
         if self._additive is None:
             self._additive = Additive(self._space, self._fixed)
         return self._additive.propose(self._view.shown(chosen), seed)
+
+
+def _to_walk(number: int) -> int:
+    """Return how many configurations are walked for trial `number`: twice as many as come before.
+
+    One of them is always new. Doubled, so that the walk, of a second or so, is seldom done again.
+    """
+    count = _WALKED
+    while count < 2 * number:
+        count *= 2
+    return count
 
 
 def _running(number: int, asked: optuna.Trial, config: dict[str, Any]) -> FrozenTrial:

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from search.domains import domains
-from search.grid import grid, grid_sample
+from search.grid import all_if_fewer, first_points, grid, grid_sample
 from tests.search_tests.toy import DEFAULTS, space
 
 # By hand: kind a, or b with depth 1, 2, 3: 4 ways; rate has 5 points, drop 4.
@@ -48,6 +48,16 @@ def test_held_names_leave_the_rest(fixed: dict[str, Any], count: int) -> None:
     points = list(grid(space, fixed))
     assert len(points) == count
     assert all(point[name] == fixed[name] for point in points for name in point.keys() & fixed)
+
+
+def test_the_first_points_of_a_grid() -> None:
+    every = list(grid(tiny, {}))
+    assert first_points(tiny, {}, 4) == every[:4]
+    assert first_points(tiny, {}, 100) == every
+    assert all_if_fewer(tiny, {}, 7) == every
+    assert all_if_fewer(tiny, {}, 6) is None
+    assert first_points(wide, {}, 1) is None  # its ranges have more than their five points
+    assert first_points(wide, dict.fromkeys("uvwxyz", 0.5), 2) == [dict.fromkeys("uvwxyz", 0.5)]
 
 
 def test_sample_of_a_small_grid() -> None:

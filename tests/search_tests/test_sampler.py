@@ -8,7 +8,9 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from search import sampler
 from search.domains import domains
+from search.grid import first_points
 from search.sampler import FixedTrial, Proposer, make_sampler
 from search.tpe import Columns, make_tpe
 from spaces import lenet_beans
@@ -141,6 +143,55 @@ def test_the_last_configurations_of_a_small_space_are_found_though_draws_miss_th
         found.add((config["one"], config["two"]))
     # Of 625 the last is hit by one of 210 draws in one case of four.
     assert found == {(one, two) for one in range(1, 26) for two in range(1, 26)}
+
+
+def of_pairs(known: list[dict[str, Any]]) -> Proposer:
+    """A study that has had these configurations of 101 times 101 = 10,201."""
+
+    def pairs(trial: Any) -> dict[str, Any]:
+        return {name: trial.suggest_int(name, 1, 101) for name in ("one", "two")}
+
+    proposer = Proposer(pairs, {}, "random", 0)
+    for number, config in enumerate(known):
+        trial = optuna.trial.create_trial(
+            state=TrialState.COMPLETE, value=0.5, user_attrs={"config": config}
+        )
+        trial.number = number
+        proposer.add(trial)
+    return proposer
+
+
+def test_the_last_configurations_of_a_larger_space_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    every = [{"one": one, "two": two} for one in range(1, 102) for two in range(1, 102)]
+    left = [every[at] for at in (0, 5_000, 10_200)]
+    known = [config for config in every if config not in left]
+    walks: list[int] = []
+
+    def walked(*asked: Any) -> Any:
+        walks.append(asked[-1])
+        return first_points(*asked)
+
+    monkeypatch.setattr(sampler, "first_points", walked)
+    lived, found = of_pairs(known), []
+    while (trial := lived.propose(10_198 + len(found))) is not None:
+        found.append(trial.user_attrs["config"])
+    assert sorted(found, key=every.index) == left
+    # Also where the walk of before is not remembered.
+    rebuilt = of_pairs(known + found[:2]).propose(10_200)
+    assert rebuilt is not None
+    assert rebuilt.user_attrs["config"] == found[2]
+    assert walks == [40_000, 40_000]  # once by each proposer
+
+
+def test_a_space_without_end_has_no_last_configurations() -> None:
+    def stuck(trial: Any) -> dict[str, Any]:
+        return {"rate": trial.suggest_float("rate", 0.5, 0.5 + 1e-16)}  # one number in truth
+
+    proposer = Proposer(stuck, {}, "random", 0)
+    assert proposer.propose(0) is not None
+    assert proposer.propose(1) is None
 
 
 def test_a_used_up_space_stays_so_in_a_rebuilt_view() -> None:
