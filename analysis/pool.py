@@ -99,15 +99,16 @@ class Pool:
             mark = str(_origin_of(manifest)[1])[:16]
             self.weights[name] = f"weights of a file (--weights), fingerprint {mark}"
         self.transfers += _transfer(folder, name)
+        known = [arm_config(EXPERIMENTS[name], arm) for arm in arms(name)]
         for place, trials, curves in tables:
             label = folder.name if place == folder else f"{folder.name}/confirm"
             stops = _stops(read_manifest(place).get("budget", {}))
-            self._take(name, label, trials, curves, stops)
+            self._take(name, label, trials, curves, stops, known)
         if confirmed is not None:
             self.tested += [
                 Tested(name, config, int(row["seed"]), row)
                 for row, config in _rows(confirmed)
-                if _reason(name, {**row, "status": "completed"}, config) is None
+                if _reason(name, {**row, "status": "completed"}, config, known) is None
             ]
         if self._counted() > before:  # only then are others to be of the same data
             self._origin.setdefault(name, (folder.name, _origin_of(manifest)))
@@ -129,11 +130,17 @@ class Pool:
         return None if origin == known else f"other data or weights than {first}"
 
     def _take(
-        self, name: str, label: str, trials: pd.DataFrame, curves: pd.DataFrame, stops: bool
+        self,
+        name: str,
+        label: str,
+        trials: pd.DataFrame,
+        curves: pd.DataFrame,
+        stops: bool,
+        known: Sequence[Mapping[str, Any]],
     ) -> None:
         by_trial = dict(list(curves.groupby("trial")))
         for row, config in _rows(trials):
-            reason = _reason(name, row, config)
+            reason = _reason(name, row, config, known)
             if row["status"] == "infeasible":
                 self._lost.append((name, config))
             if reason is None and stops:
@@ -235,10 +242,13 @@ def _distinct(found: Sequence[Any], experiment: str, config: Mapping[str, Any]) 
     return list({m.seed: m for m in members if same(m.config, config)}.values())
 
 
-def _reason(name: str, row: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
-    """Return why a trial does not count; None if it does."""
-    experiment = EXPERIMENTS[name]
-    known = [arm_config(experiment, arm) for arm in arms(name)]
+def _reason(
+    name: str,
+    row: Mapping[str, Any],
+    config: Mapping[str, Any],
+    known: Sequence[Mapping[str, Any]],
+) -> str | None:
+    """Return why a trial does not count; None if it does. `known` are the published ones."""
     if not known:
         return "no published numbers: analysis/reference.csv has none of this experiment"
     nearest = min((differing(config, each) for each in known), key=len)
@@ -247,5 +257,5 @@ def _reason(name: str, row: Mapping[str, Any], config: Mapping[str, Any]) -> str
         return f"not a published configuration{few}"
     if row["status"] != "completed":
         return f"{row['status']}, not completed"
-    wanted = published_epochs(experiment, config)
+    wanted = published_epochs(EXPERIMENTS[name], config)
     return None if row["epochs"] == wanted else f"{row['epochs']} epochs, not {wanted}"

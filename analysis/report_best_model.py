@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from analysis.figures import confusion, gap, mistakes
 from analysis.report_gallery import Gallery
-from analysis.report_html import Html, join, notice, paragraph, section, tag
+from analysis.report_html import Html, join, notice, paragraph, section, table, tag
 from analysis.report_model import Evaluated
 from analysis.report_study import ReportedStudy
 from analysis.summary import best
 
+_MOST_PAIRS = 50  # of classes, that stand for the matrix of many
 _PICTURE = 192  # pixels: the longest side of an embedded picture
 # Of training accuracy, as `trainables.training` counts it.
 TAKEN_DURING = (
@@ -63,9 +64,25 @@ def _confusion(found: Evaluated, gallery: Gallery) -> list[Html]:
     gallery.write("confusion_matrix", lambda: confusion.draw(counted))
     said = (
         f"{found.name[:1].upper()}{found.name[1:]} on {len(found.labels)} validation images, "
-        f"accuracy {found.accuracy:.2%}. Rows are true classes, columns what they were taken for."
+        f"accuracy {found.accuracy:.2%}."
     )
-    return [tag("h3", "Confusion matrix"), paragraph(said), matrix(counted)]
+    head = tag("h3", "Confusion matrix")
+    if len(counted.classes) > confusion.NAMED:
+        return [head, *_pairs(counted, said)]
+    said += " Rows are true classes, columns what they were taken for."
+    return [head, paragraph(said), matrix(counted)]
+
+
+def _pairs(counted: confusion.Confusion, said: str) -> list[Html]:
+    """Return what stands for the matrix of many classes: a cell of each pair fills a page."""
+    pairs = confusion.worst_pairs(counted, _MOST_PAIRS)
+    said += (
+        f" Of {len(counted.classes)} classes, the pairs with the most mistaken images, "
+        f"{_MOST_PAIRS} at most; figures/confusion_matrix.png has all."
+    )
+    heads = ["true class", "taken for", "images", "of the class"]
+    rows = [(each.truth, each.taken_for, each.images, f"{each.share:.0%}") for each in pairs]
+    return [paragraph(said), *([table(heads, rows, (2, 3))] if rows else [])]
 
 
 def matrix(counted: confusion.Confusion) -> Html:

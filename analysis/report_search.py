@@ -21,9 +21,10 @@ from analysis.report_best import percents
 from analysis.report_gallery import Gallery
 from analysis.report_html import Html, more, notice, paragraph, section, table, tag
 from analysis.report_study import ReportedStudy
-from analysis.summary import finished
+from analysis.summary import best, finished
 from search.progress import clock
 
+_MOST_TRIALS = 1000  # in the table: more would make up most of the page
 _MOST_ERRORS = 12  # different ones that are listed
 _SIGNS = {
     "completed": "\u25cf",
@@ -231,8 +232,10 @@ def outcomes_section(study: ReportedStudy) -> Html | None:
 
 
 def all_trials_section(study: ReportedStudy) -> Html:
-    """Return every trial in a table that is folded away."""
+    """Return every trial in a table that is folded away; of very many the best."""
     trials, names = study.trials, config_names(study.trials)
+    few = len(trials) <= _MOST_TRIALS
+    shown = trials if few else best(trials, _MOST_TRIALS).sort_values("trial")
     rows = [
         [
             row["trial"],
@@ -242,9 +245,10 @@ def all_trials_section(study: ReportedStudy) -> Html:
             "-" if math.isnan(row["wall_s"]) else clock(row["wall_s"]),
             *(show(row[CONFIG + name]) for name in names),
         ]
-        for _, row in trials.iterrows()
+        for _, row in shown.iterrows()
     ]
     heads = ["trial", "status", "validation", "epochs", "time", *names]
     what = f"{len(trials)} trials, {len(finished(trials))} of them finished"
+    what += "" if few else f": the best {len(shown)}, by number; trials.csv has all"
     body = more(what, table(heads, rows, (0, 2, 3, 4)))
     return section("trials", "All trials", body)

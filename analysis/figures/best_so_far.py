@@ -105,6 +105,7 @@ def draw(rows: pd.DataFrame) -> "Figure":
             axes.scatter(
                 group[x], group["val_accuracy"], s=22, alpha=0.75, linewidths=0, label=str(status),
                 color=style.colour(str(status)), marker=style.shape(str(status))[1],
+                rasterized=len(rows) > style.MANY,
             )  # fmt: skip
         axes.step(
             rows[x], rows["best"], where="post", color=style.GREEN, linewidth=2,

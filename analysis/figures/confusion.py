@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _NUMBERED = 25  # classes up to which cells have their count written in them
+NAMED = 50  # classes up to which all are named: names of more would lie on each other
+
+
+class Pair(NamedTuple):
+    """A class that was taken for another: so many images, this share of its own."""
+
+    truth: str
+    taken_for: str
+    images: int
+    share: float
 
 
 @dataclass(frozen=True)
@@ -51,8 +61,27 @@ def from_counts(rows: Sequence[Sequence[int]], classes: Sequence[str]) -> Confus
     return Confusion(counts, shares, tuple(classes[i] for i in used))
 
 
+def worst_pairs(confusion: Confusion, top: int) -> list[Pair]:
+    """Return at most `top` pairs of classes, the one with the most mistaken images first.
+
+    Of as many images the one with the larger share of its class.
+    """
+    mistaken = confusion.counts - np.diag(np.diag(confusion.counts))
+    order = np.lexsort((-confusion.shares.ravel(), -mistaken.ravel()))[:top]
+    rows, columns = np.unravel_index(order, mistaken.shape)
+    names = confusion.classes
+    return [
+        Pair(names[i], names[j], int(mistaken[i, j]), float(confusion.shares[i, j]))
+        for i, j in zip(rows.tolist(), columns.tolist(), strict=True)
+        if mistaken[i, j]
+    ]
+
+
 def draw(confusion: Confusion) -> "Figure":
-    """Return the matrix as a drawing: a cell is the darker, the larger its share of the row."""
+    """Return the matrix as a drawing: a cell is the darker, the larger its share of the row.
+
+    Of many classes every second, third, ... is named.
+    """
     from matplotlib.colors import LinearSegmentedColormap
 
     count = len(confusion.classes)
@@ -61,9 +90,11 @@ def draw(confusion: Confusion) -> "Figure":
     axes = figure.subplots()
     shade = LinearSegmentedColormap.from_list("share", [style.PAPER, style.BLUE])
     axes.imshow(confusion.shares, cmap=shade, vmin=0, vmax=1)
-    names = style.distinct(confusion.classes, 18)
-    axes.set_xticks(range(count), names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(count), names)
+    every = 1 if count <= NAMED else -(-count // (NAMED // 2))
+    names = style.distinct(confusion.classes[::every], 18)
+    places = range(0, count, every)
+    axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(places, names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.grid(visible=False)

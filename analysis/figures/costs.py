@@ -76,6 +76,7 @@ def draw(rows: pd.DataFrame) -> "Figure":
             cell.scatter(
                 group["trial"], group[column], s=22, linewidths=0, label=str(status),
                 color=style.colour(str(status)), marker=style.shape(str(status))[1],
+                rasterized=len(rows) > style.MANY,
             )  # fmt: skip
         cell.set_title(heading)
         cell.set_xlabel("trial")

@@ -190,7 +190,10 @@ def draw(curves: Curves) -> "Figure":
         lines = [each[["x", "val_accuracy"]].to_numpy() for _, each in group.groupby("trial")]
         _add_lines(axes, lines, str(status), len(rows) > _MANY)
     ends = rows[rows["last"] & (rows["status"] == "stopped")]
-    axes.scatter(ends["x"], ends["val_accuracy"], s=20, color=style.ORANGE, marker="v", zorder=3)
+    axes.scatter(
+        ends["x"], ends["val_accuracy"], s=20, color=style.ORANGE, marker="v", zorder=3,
+        rasterized=len(ends) > style.MANY,
+    )  # fmt: skip
     for rank in sorted(set(rows["rank"].tolist()) - {0}):
         group = rows[rows["rank"] == rank]
         number = group["trial"].iloc[0]

@@ -121,7 +121,7 @@ def draw(parallel: Parallel) -> "Figure":
         linewidths=1.4,
         alpha=0.8,
     )
-    lines.set_rasterized(len(parallel.trials) > 400)
+    lines.set_rasterized(len(parallel.trials) > style.MANY)
     axes.add_collection(lines)
     for x, (each, (_, unit)) in enumerate(zip(parallel.coordinates, scaled, strict=True)):
         _draw_axis(axes, x, each, unit)

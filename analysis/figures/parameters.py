@@ -145,6 +145,7 @@ def _draw_one(cell: "Axes", axis: ParameterAxis) -> None:
         cell.scatter(
             *((y, x) if turned else (x, y)), s=16, alpha=0.7, linewidths=0,
             color=style.colour(str(status)), marker=style.shape(str(status))[1],
+            rasterized=len(axis.rows) > style.MANY,
         )  # fmt: skip
     cell.set_title(axis.name)
     own, accuracy = (cell.yaxis, cell.xaxis) if turned else (cell.xaxis, cell.yaxis)

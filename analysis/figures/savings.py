@@ -4,13 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.figures import style
 from search.records import FINISHED
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Numbers = pd.Series  # of every trial
+_WIDTH = 0.85  # of a bar, of the room of a trial
 
 
 @dataclass(frozen=True)
@@ -141,13 +146,29 @@ def draw(savings: Savings) -> "Figure":
     rows = savings.rows
     figure = style.new_figure(7.4, 2.6)
     axes = figure.subplots()
-    axes.bar(rows["trial"], rows["epochs"], width=0.85, color=style.BLUE, label="trained")
-    axes.bar(
-        rows["trial"], rows["saved"], bottom=rows["epochs"], width=0.85, color=style.ORANGE,
-        alpha=0.45, label="not trained, since stopped",
+    done, planned = rows["epochs"], rows["epochs"] + rows["saved"]
+    _draw_bars(axes, rows["trial"], done * 0, done, color=style.BLUE, label="trained")
+    _draw_bars(
+        axes, rows["trial"], done, planned, color=style.ORANGE, alpha=0.45,
+        label="not trained, since stopped",
     )  # fmt: skip
     axes.set_xlabel("trial")
     axes.set_ylabel("epochs")
     axes.grid(visible=False, axis="x")
     style.legend(axes)
     return figure
+
+
+def _draw_bars(axes: "Axes", trials: Numbers, low: Numbers, high: Numbers, **look: Any) -> None:
+    """Draw a bar for every trial; many as one collection: `bar` takes milliseconds for each."""
+    if len(trials) <= style.MANY:
+        axes.bar(trials, high - low, bottom=low, width=_WIDTH, **look)
+        return
+    from matplotlib.collections import PolyCollection
+
+    left, right = trials - _WIDTH / 2, trials + _WIDTH / 2
+    corners = np.array([[left, left, right, right], [low, high, high, low]])  # [2, 4, n]
+    bars = PolyCollection(list(corners.T), linewidths=0, rasterized=True, **look)
+    axes.add_collection(bars)
+    axes.autoscale_view()
+    axes.set_ylim(bottom=0)

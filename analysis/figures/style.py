@@ -43,6 +43,8 @@ STATUS_SHAPE = {
 }
 # Low accuracies are grey, high ones stand out, on white as on black.
 SCALE = ((0.0, "#a7b1bc"), (0.5, "#6f9fc4"), (1.0, "#d9820b"))
+# Marks or lines of trials beyond which an SVG holds them as a picture.
+MANY = 400
 _PAGE = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--card)"}
 _RC: Any = {
     "font.family": "sans-serif",

@@ -386,6 +386,24 @@ def test_confusion_leaves_out_classes_that_are_not_there() -> None:
     assert found.accuracy == 0.75
 
 
+def test_the_worst_pairs_of_classes() -> None:
+    rows = [[8, 2, 0], [3, 0, 1], [2, 0, 18]]
+    found = confusion.worst_pairs(confusion.from_counts(rows, ["a", "b", "c"]), 3)
+    # Of two images each, those of a are 2 of its 10, those of c 2 of its 20.
+    assert found == [("b", "a", 3, 0.75), ("a", "b", 2, 0.2), ("c", "a", 2, 0.1)]
+    assert confusion.worst_pairs(confusion.from_counts([[3, 0], [0, 4]], ["a", "b"]), 9) == []
+
+
+@pytest.mark.parametrize(("count", "named"), [(50, range(50)), (51, range(0, 51, 3))])
+def test_of_many_classes_some_are_named(count: int, named: range) -> None:
+    classes = [f"c{number}" for number in range(count)]
+    labels = np.arange(count)
+    with style.style():
+        cell = confusion.draw(confusion.data(labels, labels, classes)).axes[0]
+    assert [text.get_text() for text in cell.get_yticklabels()] == [f"c{at}" for at in named]
+    assert cell.get_yticks().tolist() == list(named)
+
+
 def test_mistakes_by_confidence() -> None:
     probabilities = np.array(
         [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7], [0.2, 0.8]], dtype=np.float32
@@ -416,6 +434,45 @@ def test_stopping_saves_what_was_planned(tmp_path: Path) -> None:
     assert (found.epochs, found.saved, found.saved_s) == (11, 5, 38)
     plain = savings.data(trials, curves, planned)
     assert plain.rows["saved_s"].tolist() == [0, 18, 0, 8]
+
+
+def test_bars_of_many_trials_are_one_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = pd.DataFrame({"trial": [0, 2], "epochs": [3, 1], "saved": [0, 4], "saved_s": 0.0})
+    with style.style():
+        few = savings.draw(savings.Savings(rows)).axes[0]
+        monkeypatch.setattr(style, "MANY", 1)
+        many = savings.draw(savings.Savings(rows)).axes[0]
+    assert (len(few.patches), len(few.collections)) == (4, 0)
+    assert (len(many.patches), len(many.collections)) == (0, 2)
+    boxes = [path.get_extents().extents for each in many.collections for path in each.get_paths()]
+    # Left, bottom, right, top: trained ones from 0, the others on top of those.
+    by_hand = [
+        [-0.425, 0, 0.425, 3], [1.575, 0, 2.425, 1],
+        [-0.425, 3, 0.425, 3], [1.575, 1, 2.425, 5],
+    ]  # fmt: skip
+    assert np.array(boxes) == pytest.approx(np.array(by_hand))
+    same = [patch.get_bbox().extents for patch in few.patches]
+    assert np.array(same) == pytest.approx(np.array(by_hand))
+    assert few.get_xlim() == many.get_xlim()
+    assert many.get_ylim()[0] == 0
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_marks_of_many_trials_are_a_picture(
+    many: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if many:
+        monkeypatch.setattr(style, "MANY", 1)
+    told = [(n, e, "train", 0.5, 0.5, 2.0) for n in range(4) for e in (1, 2)]
+    trials, curves = frames(tmp_path, told)
+    with style.style():
+        drawn = [
+            best_so_far.draw(best_so_far.data(trials, {})),
+            costs.draw(costs.data(trials)),
+            parameters.draw(parameters.data(trials, SPACE)),
+            learning_curves.draw(learning_curves.data(trials, curves, [1], None)),
+        ]
+        assert [("<image" in style.svg_of(each)) for each in drawn] == [many] * 4
 
 
 def test_stored_activations_save_passes() -> None:

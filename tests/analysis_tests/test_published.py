@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from analysis import pool as pooled
 from analysis.facts import layer_table, worked_convolution
 from analysis.pool import pool
 from analysis.published import main, sections
 from analysis.published_rows import Line, _of_test, lines
-from analysis.reference import PATH, arm_config, commands, published_epochs, read_reference
+from analysis.reference import PATH, arm_config, arms, commands, published_epochs, read_reference
 from search.catalog import EXPERIMENTS, find
 from search.errors import StudyFailed
 from search.options import Mistakes, build_parser
@@ -48,6 +49,20 @@ def of(found: list[Line], experiment: str, arm: str, metric: str) -> Line:
 
 def compared(*folders: Path) -> list[Line]:
     return list(lines(pool(folders, strict=True)))
+
+
+def test_published_configurations_are_worked_out_once_a_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def config(experiment: Any, arm: str) -> Any:
+        asked.append(arm)
+        return arm_config(experiment, arm)
+
+    monkeypatch.setattr(pooled, "arm_config", config)
+    assert len(pool([three_seeds(tmp_path)], strict=True).runs) == 3
+    assert len(asked) == len(set(asked)) == len(arms("lenet_beans")) > 3
 
 
 # --- the published side

@@ -9,13 +9,16 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from analysis import report
+from analysis import report, report_search
 from analysis.figures import mistakes, style
 from analysis.report import main, write_report
-from analysis.report_best_model import data_uri
-from analysis.report_gallery import NAMES
+from analysis.report_best_model import data_uri, model_section
+from analysis.report_gallery import NAMES, Gallery
 from analysis.report_html import Html, table, tag
+from analysis.report_model import Evaluated
 from analysis.report_page import page
+from analysis.report_search import all_trials_section
+from analysis.report_study import read_study
 from search.plan import Plan
 from tests.analysis_tests.written import (
     FOUR_CURVES,
@@ -169,6 +172,41 @@ def test_pictures_of_mistakes_are_small_and_in_the_page() -> None:
     with style.style():
         figure = mistakes.draw(rows, big[None])
         assert "truth: y" in style.svg_of(figure)
+
+
+@pytest.mark.parametrize(("count", "cells"), [(50, 2500), (51, 0)])
+def test_of_many_classes_the_worst_pairs_stand_for_the_matrix(
+    count: int, cells: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Class 0 is taken for class 1, twice."""
+    without_rendering(monkeypatch)
+    study = read_study(folder(tmp_path, trials_text(), FOUR_CURVES))
+    labels = np.array([0, *range(count)])
+    predicted = np.where(labels == 0, 1, labels)
+    images = np.zeros((len(labels), 4, 4, 1), dtype=np.uint8)
+    classes = tuple(f"c{number}" for number in range(count))
+    found = Evaluated(
+        "trial 2", classes, images, labels, np.eye(count, dtype=np.float32)[predicted]
+    )
+    text = model_section(study, Gallery(tmp_path / "figures", quiet), found)
+    matrix = re.search(r'<table class="matrix">.*?</table>', text)
+    assert (matrix[0].count("<td") if matrix else 0) == cells
+    pair = re.search(r"<td>c0</td><td>c1</td><td [^>]*>2</td><td [^>]*>100%</td>", text)
+    assert (pair is None) is (cells > 0)
+    said = "Of 51 classes, the pairs with the most mistaken images, 50 at most; figures/confusion"
+    assert (said in text) is (cells == 0)
+
+
+def test_of_very_many_trials_the_best_are_in_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = read_study(folder(tmp_path, trials_text(), FOUR_CURVES))
+    assert all_trials_section(study).count("<tr>") == 1 + 7
+    monkeypatch.setattr(report_search, "_MOST_TRIALS", 3)
+    text = all_trials_section(study)
+    assert "7 trials, 4 of them finished: the best 3, by number; trials.csv has all" in text
+    # 0.80, 0.70 and 0.60: not trial 1, of 0.50.
+    assert re.findall(r'<tr><td class="number">(\d)</td>', text) == ["0", "2", "3"]
 
 
 # --- the command
