@@ -20,6 +20,8 @@ from search.pulse import Pulse, pulse, remaining_s
 from search.records import Record
 
 _REFRESH_S = 0.5
+# Of the driver's time, what drawing takes at most: with many trials it is drawn less often.
+_SHARE = 0.05
 
 
 def line(record: Record, total: int) -> str:
@@ -35,13 +37,13 @@ def line(record: Record, total: int) -> str:
 
 
 class Progress:
-    """Follows a book. Call `update` often; it draws at most twice a second."""
+    """Follows a book. Call `update` often; it draws twice a second at most, long tables less."""
 
     def __init__(self, book: Book) -> None:
         """Begin to follow."""
         self._book = book
         self._began = time.monotonic()
-        self._drawn = 0.0
+        self._next = 0.0
         self._pulse = Pulse()
         self._in_reach = rungs_in_reach(book.experiment, book.plan)
         self._doing: dict[int, str] = {}
@@ -65,10 +67,15 @@ class Progress:
     def update(self, last: bool = False) -> None:
         """Tell of trials that have ended, and draw, if it is time: it looks at every trial."""
         now = time.monotonic()
-        if not last and now - self._drawn < _REFRESH_S:
+        if not last and now < self._next:
             return
-        self._drawn = now
         self._book.table.write_due()
+        began = time.monotonic()
+        self._draw(now, last)
+        ended = time.monotonic()
+        self._next = max(now + _REFRESH_S, ended + (ended - began) / _SHARE)
+
+    def _draw(self, now: float, last: bool) -> None:
         self._tell_ended()
         if self._live:
             with contextlib.suppress(OSError):  # the terminal was closed
@@ -108,11 +115,27 @@ class Progress:
             self._pulse.said()
 
     def table(self, elapsed_s: float) -> Group:
-        """Return the live table."""
+        """Return the live table, with as many running trials as the terminal has lines for."""
+        running = [each for each in self._book.records.values() if each.status == "running"]
+        if self._live is None or not running:
+            return self._table(elapsed_s, running)
+        console = self._live.console
+        if len(running) < console.height:
+            whole = self._table(elapsed_s, running)
+            if _lines(whole, console) <= console.height:
+                return whole
+        # A line each; the last has the longest name, so that no other moves the lines above.
+        least = self._table(elapsed_s, running[-1:], len(running) - 1)
+        room = console.height - _lines(least, console) + 1
+        room += room == len(running) - 1  # one more has the line that would say so
+        shown = running[: max(0, room)]
+        return self._table(elapsed_s, shown, len(running) - len(shown))
+
+    def _table(self, elapsed_s: float, shown: list[Record], more: int | None = None) -> Group:
+        """Return a table of some running trials; with `more` beside them they have a line each."""
         records = list(self._book.records.values())
         counts = Counter(record.status for record in records)
         ended, total = len(records) - counts["running"], self._book.total
-        left = remaining_s(self._book, elapsed_s)
         grid = Table.grid(padding=(0, 2))
         states = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
         grid.add_row("trials", Text(f"{ended} of {total} ended ({states})"))
@@ -121,12 +144,20 @@ class Progress:
             grid.add_row("best", Text(f"{best.val_accuracy:.4f}  trial {best.number}"))
             grid.add_row("", Text(settings(best.config)))
         grid.add_row("rungs", Text(self._rungs(records) or "none"))
-        for record in records:
-            if record.status == "running":
-                grid.add_row(f"trial {record.number}", Text(_running(record, self._book)))
+        self._add_running(grid, shown, more)
+        left = remaining_s(self._book, elapsed_s)
         about = "" if left is None else f", about {clock(left)} left"
         grid.add_row("time", Text(f"{clock(elapsed_s)} elapsed{about}"))
         return Group(grid, ProgressBar(total=total, completed=ended, width=60))
+
+    def _add_running(self, grid: Table, shown: list[Record], more: int | None) -> None:
+        cut = more is not None
+        for record in shown:
+            text = Text(_running(record, self._book), no_wrap=cut or None)
+            text.overflow = "ellipsis" if cut else None
+            grid.add_row(f"trial {record.number}", text)
+        if more:
+            grid.add_row("", f"and {more} more")
 
     def _rungs(self, records: list[Record]) -> str:
         judged = [judged_after(self._book.experiment, record.config) for record in records]
@@ -137,6 +168,10 @@ class Progress:
         ]
         reached = {rung: sum(n >= rung for n in counted) for rung in self._in_reach}
         return ", ".join(f"epoch {rung}: {count}" for rung, count in reached.items())
+
+
+def _lines(table: Group, console: Console) -> int:
+    return len(console.render_lines(table, pad=False))
 
 
 def _running(record: Record, book: Book) -> str:

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from rich.console import Console
 
 from search import live, pulse
 from search.book import Book
+from search.doing import what_it_does
 from search.live import Progress, line
 from search.plan import Plan
 from search.progress import clock, say, settings
@@ -117,6 +119,82 @@ def test_table_without_rungs(tmp_path: Path) -> None:
     assert "none" in drawn(book)
 
 
+def on_terminal(
+    book: Book, monkeypatch: pytest.MonkeyPatch, width: int, height: int
+) -> tuple[list[str], set[int]]:
+    """Return the lines of a terminal of this size, and the trials that were looked at for it."""
+    looked: set[int] = set()
+
+    def doing(folder: Path) -> str:
+        looked.add(int(folder.name))
+        return what_it_does(folder)
+
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height)
+    monkeypatch.setattr(live, "Console", lambda **_: console)
+    monkeypatch.setattr(live, "what_it_does", doing)
+    shown = console.render_lines(Progress(book).table(61.0), pad=False)
+    lines = ["".join(part.text for part in line) for line in shown]
+    return [" ".join(line.split()) for line in lines], looked
+
+
+@pytest.fixture
+def hundred(tmp_path: Path) -> Book:
+    book = begin(replace(PLAN, trials=105), tmp_path / "hundred").book
+    for _ in range(100):
+        book.next()
+    return book
+
+
+def test_of_many_running_trials_as_many_are_shown_as_fit(
+    hundred: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines, looked = on_terminal(hundred, monkeypatch, 120, 40)
+    # Trials, rungs, 35 of them, how many more, time, bar.
+    assert len(lines) == 40
+    assert lines[0] == "trials 0 of 105 ended (100 running)"
+    assert lines[2].startswith("trial 0 epoch 0 of 4 kind=")
+    assert lines[36].startswith("trial 34 epoch 0 of 4 kind=")
+    assert lines[37:39] == ["and 65 more", "time 1:01 elapsed"]
+    assert looked == {*range(35), 99}  # 99 was measured: its name is the longest
+
+
+@pytest.mark.parametrize("height", [1, 5])
+def test_where_no_trial_fits_none_is_shown(
+    height: int, hundred: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines, _ = on_terminal(hundred, monkeypatch, 120, height)
+    assert lines[2:4] == ["and 100 more", "time 1:01 elapsed"]
+    assert len(lines) == 5
+
+
+def test_trials_that_fit_in_a_line_each_are_cut(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        book.next()
+    lines, _ = on_terminal(book, monkeypatch, 40, 9)
+    assert [line.split(" epoch")[0] for line in lines[2:7]] == [f"trial {n}" for n in range(5)]
+    assert lines[2].endswith("\u2026")
+    whole, _ = on_terminal(book, monkeypatch, 40, 30)  # in two lines and more
+    assert len(whole) >= 14
+    assert "\u2026" not in "".join(whole)
+
+
+def test_a_terminal_has_what_a_table_without_one_has(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended(book, "completed", accuracy=0.625)
+    for _ in range(3):
+        book.next()
+    lines, _ = on_terminal(book, monkeypatch, 120, 40)
+    assert lines[:-1] == [" ".join(each.split()) for each in drawn(book).splitlines()][:-1]
+    book.end(1, "failed")
+    book.end(2, "failed")
+    book.end(3, "failed")
+    lines, _ = on_terminal(book, monkeypatch, 120, 2)  # nothing is left out where none runs
+    assert lines[:-1] == [" ".join(each.split()) for each in drawn(book).splitlines()][:-1]
+
+
 def test_markup_in_an_error_is_shown_as_it_is(
     book: Book, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -162,6 +240,28 @@ def test_a_terminal_is_drawn_at_most_twice_a_second(
     assert draws == [100.0, 100.6, 101.2]
     shown.update(last=True)
     assert len(draws) == 4
+
+
+def test_what_takes_long_to_draw_is_drawn_less_often(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
+    console = Console(file=io.StringIO(), force_terminal=True)
+    monkeypatch.setattr(live, "Console", lambda **_: console)
+    shown = Progress(book)
+    draws = []
+
+    def slow(*_: object) -> str:
+        draws.append(now[0])
+        now[0] += 0.25
+        return "x"
+
+    monkeypatch.setattr(Progress, "table", slow)
+    for at in (100.0, 101.0, 105.0, 105.5):  # 0.25 s are a twentieth of 5 s, from 100.25 on
+        now[0] = at
+        shown.update()
+    assert draws == [100.0, 105.5]
 
 
 def test_messages_go_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
