@@ -4,7 +4,6 @@ Works for every experiment; an Inception whose study was ended early is complete
 pretrained weights it began with.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,12 +15,10 @@ from numpy.typing import NDArray
 from analysis.frames import read_manifest
 from search.catalog import find
 from search.data_option import data_at_hand, split_at_hand
-from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.folder import chosen
 from search.progress import DataProgress
-from search.winner import tell_of_another
-from trainables.errors import TrellisError
+from search.winner import check_weights, read_best, tell_of_another
 
 if TYPE_CHECKING:
     from trainables.data import Data, Split
@@ -29,10 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BestModel:
-    """What `read_best` read, a split, and `predict`: uint8 images [n, h, w, c] -> classes [n]."""
+    """The model, its split, and `predict`: uint8 images [n, h, w, c] -> classes [n]."""
 
     experiment: Experiment
-    about: dict[str, Any]  # best.json, or confirm_best.json
+    about: dict[str, Any]  # what `search.winner.read_best` read
     data: "Data"
     split: "Split"
     split_name: str
@@ -55,40 +52,18 @@ def load_best(folder: Path, data_dir: Path | None = None) -> BestModel:
     `data_dir` says where the data lies, if not where the study found it.
 
     Raises:
-        StudyFailed: no best.json or best.pt yet.
+        StudyFailed: no best.json or best.pt yet, or one that is damaged.
         TrellisError: the data is not there or not the study's, or weights that best.pt lacks
             are not to be had.
     """
     manifest = read_manifest(folder)
     experiment, about = find(str(manifest["experiment"])), read_best(folder)
     tell_of_another(folder, about)
+    check_weights(folder, about)
     data = data_at_hand(manifest.get("data", {}), data_dir, DataProgress())
     split = split_at_hand(experiment, about["config"], data, "validation")
     predict = _predictor(folder, manifest, experiment, about, data, split)
     return BestModel(experiment, about, data, split, "validation", predict)
-
-
-def read_best(folder: Path) -> dict[str, Any]:
-    """Return best.json, or confirm_best.json where the study was confirmed.
-
-    Raises:
-        StudyFailed: there is none.
-        TrellisError: it is damaged.
-    """
-    path = chosen(folder)[0]
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {**content, "config": dict(content["config"]), "trial": int(content["trial"])}
-    except FileNotFoundError:
-        raise StudyFailed(f"{folder} has no best.json: no trial of it has finished") from None
-    except (ValueError, KeyError, TypeError):
-        raise TrellisError(f"{path} is damaged: {_mended(path)}") from None
-
-
-def _mended(path: Path) -> str:
-    if path.name == "best.json":
-        return "run the study again with --resume"
-    return "remove it, and the best trial of the search counts; or confirm the study again"
 
 
 def _predictor(
@@ -101,17 +76,13 @@ def _predictor(
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]]:
     from search.model import restored
     from search.weights import weights_of
-    from search.winner import check_weights
     from trainables.data import Split
     from trainables.metrics import split_logits
 
     path = chosen(folder)[1]
-    if not path.is_file():
-        raise StudyFailed(f"{folder} has no best.pt: a worker of another machine kept the weights")
     height, width, channels = split.images.shape[1:]
     shape, classes = (height, width, channels), len(data.classes)
     model = restored(experiment, best["config"], path, classes, shape, weights_of(manifest))
-    check_weights(folder, best)
     precision = (manifest.get("resources") or {}).get("precision", "auto")
 
     def predict(images: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.best_model import read_best
 from analysis.report_study import ReportedStudy
 from search.data_option import data_at_hand, split_at_hand
 from search.experiment import Experiment
 from search.folder import chosen
-from search.winner import model_name
+from search.winner import check_weights, model_name, read_best
 from trainables.errors import TrellisError
 
 if TYPE_CHECKING:
@@ -55,17 +54,12 @@ def evaluate(study: ReportedStudy, data_dir: Path | None = None) -> Evaluated:
     if experiment is None:
         raise TrellisError(f"{study.manifest.get('experiment')} is not in this version's catalog")
     best = read_best(study.folder)
-    if not chosen(study.folder)[1].is_file():
-        raise TrellisError("there is no best.pt: a worker of another machine kept the weights")
+    check_weights(study.folder, best)
     data = data_at_hand(study.data, data_dir)
     split = split_at_hand(experiment, best["config"], data, "validation")
     height, width, channels = split.images.shape[1:]
     shape = (int(height), int(width), int(channels))
     model = _model(study, experiment, best["config"], len(data.classes), shape)
-    from search.winner import check_weights
-
-    check_weights(study.folder, best)
-
     import torch
 
     from trainables.metrics import split_logits

@@ -137,26 +137,39 @@ def read_winner(folder: Path, data_dir: Path | None = None) -> Winner:
     """
     manifest = read_manifest(folder / "study.json")
     experiment = find(manifest["experiment"])
-    best = _read_best(chosen(folder)[0])
+    best = read_best(folder)
     tell_of_another(folder, best)
     data = manifest["data"]
     shape = _shape(experiment, spec_of(data, data_dir), best["config"], data.get("image"))
     return Winner(folder, experiment, manifest, best, shape, data_dir)
 
 
-def _read_best(path: Path) -> dict[str, Any]:
+def read_best(folder: Path) -> dict[str, Any]:
+    """Return best.json, or confirm_best.json where the study was confirmed.
+
+    Raises:
+        StudyFailed: there is none, or it is damaged.
+    """
+    path = chosen(folder)[0]
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StudyFailed(f"{path} is missing: no trial of the study has finished yet") from None
     except (OSError, ValueError) as error:
-        raise StudyFailed(f"{path} is damaged: {error}") from None
+        raise StudyFailed(f"{path} is damaged: {error}; {_mended(path)}") from None
     sound = isinstance(content, dict) and all(
         isinstance(content.get(name), kind) for name, kind in _BEST.items()
     )
     if not sound:
-        raise StudyFailed(f"{path} is damaged: it lacks one of {', '.join(_BEST)}")
+        lacks = f"it lacks one of {', '.join(_BEST)}"
+        raise StudyFailed(f"{path} is damaged: {lacks}; {_mended(path)}")
     return dict(content)
+
+
+def _mended(path: Path) -> str:
+    if path.name == CHOSEN[0]:
+        return "remove it, and the best trial of the search counts; or confirm the study again"
+    return "run the study again with --resume"
 
 
 def _read_weights(path: Path) -> dict[str, Any]:
@@ -164,7 +177,8 @@ def _read_weights(path: Path) -> dict[str, Any]:
 
     if not path.is_file():
         raise StudyFailed(
-            f"{path} is missing: the workers kept the weights, or no trial has finished"
+            f"{path} is missing: workers of other machines kept the weights (--results-dir takes "
+            "a folder that all nodes share, or a store), or no trial has finished"
         )
     try:
         saved = load_weights(path)

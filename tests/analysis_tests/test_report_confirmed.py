@@ -114,7 +114,7 @@ def test_without_weights_there_is_no_evaluation(searched: Path, tmp_path: Path) 
     root = confirmed(searched, tmp_path / "c", 1)
     for name in ("confirm.pt", "best.pt"):
         (root / name).unlink()
-    with pytest.raises(TrellisError, match=r"there is no best\.pt"):
+    with pytest.raises(TrellisError, match=r"best\.pt is missing: workers of other machines"):
         evaluate(read_study(root))
 
 

@@ -269,7 +269,7 @@ def test_images_are_fitted_as_in_training() -> None:
         ("best.json", None, r"best\.json is missing: no trial of the study has finished yet"),
         ("best.json", b"{", r"best\.json is damaged: "),
         ("best.json", b'{"trial": 0}', r"best\.json is damaged: it lacks one of trial, config"),
-        ("best.pt", None, r"best\.pt is missing: the workers kept the weights"),
+        ("best.pt", None, r"best\.pt is missing: workers of other machines kept the weights"),
         ("best.pt", b"PK", r"best\.pt is damaged: "),
     ],
 )
