@@ -62,8 +62,10 @@ class Experiment:
     is one stage. With `shares` the trainable's `prepare` makes what all trials share before the
     first begins. `common_to_seeds` names what is drawn once for all seeds of a configuration: its
     luck is in no interval over seeds. `common_unless` gives the values of hyperparameters with
-    which a configuration has no such luck. `measured` is what our own search gave on the real
-    data; the README has its command.
+    which a configuration has no such luck. Without `fractions_take_memory` numbers that are not
+    whole, such as rates, change nothing of the memory that a trial takes: it is predicted once for
+    all of them. `measured` is what our own search gave on the real data; the README has its
+    command.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Experiment:
     common_to_seeds: str = ""
     common_unless: Mapping[str, Any] = field(default_factory=dict)
     shares: bool = False
+    fractions_take_memory: bool = True
     measured: Measured | None = None
 
     def __post_init__(self) -> None:

@@ -190,7 +190,11 @@ def _is_of(row: Mapping[str, str], record: Record) -> bool:
 
 
 def _check_weights(court: Court, todo: Sequence[Record]) -> None:
-    missing = [r.number for r in todo if not court.weights_of(r.number, "best.pt").exists()]
+    missing = [
+        record.number
+        for record in todo
+        if not all(court.weights_of(record.number, name).exists() for name in KEPT_NAMES)
+    ]
     if missing:
         which = ", ".join(map(str, missing))
         have = f"trial {which} has" if len(missing) == 1 else f"trials {which} have"

@@ -6,6 +6,7 @@ weights come before the journal that tells how good they are: whenever a kill co
 trial's are there.
 """
 
+import contextlib
 import json
 import secrets
 import threading
@@ -27,6 +28,7 @@ _SHARE = 0.25
 # At the end, and where the driver itself waits, a store may be out of reach for so long.
 PATIENCE_S = 60.0
 _PAUSE_S = 2.0
+_TRIES = 5  # to put weights that change meanwhile
 
 
 class Mirror:
@@ -198,12 +200,24 @@ class Mirror:
         whole = True
         for name, stamp in found.items():
             if self._known.get(name) != stamp and not self._is_elsewhere(name):
-                self._lease.renew()
-                if upload(self.remote, self.folder / name, name, stamp):
-                    self._known[name] = stamp
-                else:
-                    whole = False
+                whole = self._upload(name, stamp) and whole
         return whole
+
+    def _upload(self, name: str, stamp: Stamp) -> bool:
+        """Put a file as it was; of a trial's best weights newer ones will do.
+
+        The checkpoint, which comes after them, and the journal tell that there are some. A worker
+        replaces them at any moment: a slow connection could miss them in every round.
+        """
+        tries = _TRIES if name.endswith(f"/{BEST}") else 1
+        for _ in range(tries):
+            self._lease.renew()
+            if upload(self.remote, self.folder / name, name, stamp):
+                self._known[name] = stamp
+                return True
+            with contextlib.suppress(FileNotFoundError):  # gone: it is seen next time
+                stamp = stamp_of(self.folder / name)
+        return False
 
     def _stage_best(self, trials: dict[str, Stamp]) -> str | None:
         """Put a new best.pt under its trial's name; return that name, "" if there is no new one.

@@ -42,10 +42,18 @@ class Shares:
         return Share(share, room if asked is None else min(room, asked))
 
     def _need_mb(self, config: Mapping[str, Any]) -> float | None:
-        key = _memory_key(config)
+        key = self._key(config)
         if key not in self._known:
             self._known[key] = self._predict(config)
         return self._known[key]
+
+    def _key(self, config: Mapping[str, Any]) -> str:
+        """Return a text that configurations share which take the same memory."""
+        if find(self._job["experiment"]).fractions_take_memory:
+            return config_key(config)
+        # Of a rate, a momentum or a penalty's strength it counts only whether there is one:
+        # without, moments and masks are not held.
+        return config_key({name: _as_counted(value) for name, value in config.items()})
 
     def _predict(self, config: Mapping[str, Any]) -> float | None:
         """Return the predicted peak in MiB; None where the experiment cannot tell its stages."""
@@ -62,15 +70,6 @@ class Shares:
             weights=job["weights"],
         )
         return predict(module, config, job["data"], budget).mb
-
-
-def _memory_key(config: Mapping[str, Any]) -> str:
-    """Return a text that configurations share which take the same memory.
-
-    Of a rate, a momentum or a penalty's strength it counts only whether there is one: without,
-    moments and masks are not held. A test compares for every experiment of the catalog.
-    """
-    return config_key({name: _as_counted(value) for name, value in config.items()})
 
 
 def _as_counted(value: Any) -> Any:

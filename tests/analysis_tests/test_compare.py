@@ -462,3 +462,21 @@ def test_a_page_that_cannot_be_written_is_no_mistake_of_the_command_line(
     words = [str(lenet(tmp_path)), str(inception(tmp_path)), "--to", str(tmp_path / "page.html")]
     assert main(words) == 1
     assert "page.html: No space left on device" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:Precision loss:RuntimeWarning")  # a variance of 0
+def test_welch_s_interval_by_hand(tmp_path: Path) -> None:
+    one = opened(lenet(tmp_path), "lenet_beans", {1: 0.70, 2: 0.80})
+    other = opened(inception(tmp_path), "inception_beans", dict.fromkeys((3, 4, 5, 6), 0.75))
+    (found,) = compare([one, other]).differences
+    # Variances 0.005 of 2 and 0 of 4: a standard error of sqrt(0.005 / 2) = 0.05, 1 degree of
+    # freedom, for which Student's t has 12.7062.
+    assert found.summary.high == pytest.approx(12.7062 * 0.05, abs=1e-4)
+
+
+def test_seeds_of_which_only_some_are_the_same_are_not_paired(tmp_path: Path) -> None:
+    one = opened(lenet(tmp_path), "lenet_beans", {1: 0.70, 2: 0.80, 3: 0.90})
+    other = opened(inception(tmp_path), "inception_beans", {1: 0.75, 2: 0.85})
+    (found,) = compare([one, other]).differences
+    assert found.how == "Welch"
+    assert found.summary.mean == pytest.approx(0.0)  # 0.80 and 0.80; by pairs -0.05

@@ -107,3 +107,22 @@ def test_what_is_not_the_real_thing_stands_in_the_title() -> None:
         "(weights: random, not pretrained): 3 seeds, 30 test images"
     )
     assert "weights" not in table(one(1, 0.9), weights="torchvision")[0]
+
+
+def test_each_number_stands_once() -> None:
+    found = table(
+        one(
+            1,
+            0.8123,
+            val_accuracy=spread(0.7456),
+            wilson={"low": 0.411, "high": 0.955},
+            searched_val_accuracy=0.7999,
+            optimism=0.0543,
+        )
+    )
+    text = "\n".join(found)
+    for cell in ("0.8123", "0.792 to 0.832", "0.411 to 0.955", "0.7456", "0.7999", "0.0543"):
+        assert text.count(cell) == 1, cell
+    row = next(line for line in found if line.startswith("1 "))
+    order = ["0.8123", "0.792 to 0.832", "0.411 to 0.955"]
+    assert [row.index(cell) for cell in order] == sorted(row.index(cell) for cell in order)

@@ -557,3 +557,45 @@ def test_the_commands_that_fill_rows_are_understood() -> None:
         parsed, wrong = build_parser().parse_args(words[3:]), Mistakes()
         assert read_plan(parsed, {}, EXPERIMENTS[parsed.experiment], wrong) is not None
         assert wrong == []
+
+
+def test_two_configurations_on_one_seed_are_two_witnesses(tmp_path: Path) -> None:
+    three = config("lenet_beans", kernel_size=3)
+    trials = [{"trial": 0, "seed": 7}, {"trial": 1, "seed": 7, "config": three}]
+    curves = [last(0, val_accuracy=0.7), last(1, val_accuracy=0.6)]
+    found = compared(study(tmp_path / "s", trials=trials, curves=curves))
+    assert of(found, "lenet_beans", "kernel_size=3", "val_accuracy").ours == 0.6
+    assert of(found, "lenet_beans", "baseline", "val_accuracy").ours == 0.7
+
+
+def test_each_metric_is_of_its_own_column(tmp_path: Path) -> None:
+    ended = {"train_accuracy": 0.95, "train_loss": 0.11, "val_loss": 0.99}
+    trials = [{"seed": 1, "val_accuracy": 0.77}]
+    found = compared(
+        study(tmp_path / "s", trials=trials, curves=[last(0, val_accuracy=0.71, **ended)])
+    )
+    assert of(found, "lenet_beans", "baseline", "train_accuracy").ours == 0.95
+    mnist = study(
+        tmp_path / "m",
+        "mnist_cnn",
+        [{"epochs": 15, "seed": 1}],
+        [last(0, **ended | {"epoch": 15})],
+    )
+    assert of(compared(mnist), "mnist_cnn", "baseline", "train_loss_last_epoch").ours == 0.11
+    transfer = study(
+        tmp_path / "t",
+        "cifar10_transfer",
+        [{"epochs": 10, "seed": 1, "val_accuracy": 0.8}],
+        [last(0, **{"epoch": 10, "val_accuracy": 0.7})],
+    )
+    line = of(compared(transfer), "cifar10_transfer", "target", "best_val_accuracy")
+    assert (line.ours, line.of) == (0.8, "best epoch")
+
+
+def test_a_confirmed_seed_counts_once_and_only_with_all_epochs(tmp_path: Path) -> None:
+    one, two = three_seeds(tmp_path), three_seeds(tmp_path, "s2")
+    whole = {"seed": 5, "last_test_accuracy": 0.6}
+    confirm(one, "lenet_beans", [whole, {"seed": 6, "last_test_accuracy": 0.9, "epochs": 8}])
+    confirm(two, "lenet_beans", [whole])
+    line = of(compared(one, two), "lenet_beans", "baseline", "test_accuracy")
+    assert (line.n, line.ours) == (1, 0.6)

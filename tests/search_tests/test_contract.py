@@ -97,7 +97,7 @@ def test_fifty_configurations_lie_in_the_space_and_build(name: str) -> None:
         assert len(seen) == len(domain.choices) or not domain.choices or len(seen) > 5, each
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [n for n in NAMES if not EXPERIMENTS[n].fractions_take_memory])
 def test_fractions_do_not_count_for_memory(name: str) -> None:
     """`search.shares` predicts once for all rates; whether there is any dropout may count."""
     experiment = EXPERIMENTS[name]

@@ -1,5 +1,6 @@
 """One driver at a time for a study in a store."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from search import lease as leases
 from search.errors import StudyFailed, StudyTaken
-from search.lease import LEASE_S, RENEW_S, Lease
+from search.lease import LEASE_S, RENEW_S, Lease, _here, _is_dead
 from search.remote import Entry, Remote, StoreFailed
 from tests.search_tests.stores import s3
 
@@ -149,3 +150,40 @@ def test_no_claim_is_left_where_the_store_fails(
     with pytest.raises(StoreFailed, match="no list"):
         Lease(remote).take()
     monkeypatch.undo()
+
+
+GONE = 2**22 + 5  # above Linux's highest process number
+
+
+def test_a_process_of_another_machine_is_not_dead_because_it_is_not_here(remote: Remote) -> None:
+    Lease(remote).take()
+    (name,) = owners(remote)
+    content = json.loads(remote.read(name) or b"")
+    far = content | {"machine": "m", "host": "far", "process": GONE}
+    remote.write(name, json.dumps(far).encode())
+    with pytest.raises(StudyTaken, match="on far"):
+        Lease(remote).take()
+    assert owners(remote) == [name]
+
+
+def test_who_is_dead_by_hand() -> None:
+    here = _here()
+    assert not _is_dead(here)
+    assert _is_dead(here | {"process": GONE})
+    assert _is_dead(here | {"started": "1"})  # its number is another process's now
+    assert not _is_dead(here | {"process": GONE, "machine": "m"})
+    assert not _is_dead(here | {"process": GONE, "machine": ""})
+
+
+@pytest.mark.parametrize(("age", "holds"), [(LEASE_S - 1, True), (LEASE_S + 1, False)])
+def test_a_claim_lapses_after_its_time_and_not_before(
+    age: float, holds: bool, remote: Remote
+) -> None:
+    claim = {"machine": "m", "process": 1, "host": "far"}
+    remote.write("driver-x.json", json.dumps(claim).encode())
+    entry = remote.entry("driver-x.json")
+    assert entry is not None
+    assert entry.changed is not None
+    with pytest.raises(StudyTaken) if holds else contextlib.nullcontext():
+        Lease(remote)._judge("driver-x.json", entry, Entry(1, entry.changed + age))
+    assert (remote.entry("driver-x.json") is not None) is holds

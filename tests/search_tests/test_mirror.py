@@ -592,3 +592,74 @@ def test_reading_fetches_tables_and_only_what_has_changed(
     assert fetched(place, "mine") == folder
     assert fetches == ["best.pt", "trials.csv"]
     assert (folder / "trials.csv").read_bytes() == b"new"
+
+
+class NoLease:
+    """Nobody else wants the folder."""
+
+    def renew(self) -> None:
+        pass
+
+
+def on_disk(tmp_path: Path, files: dict[str, str]) -> tuple[Mirror, Remote]:
+    """Return the mirror of a folder with such files, and where it puts them."""
+    (tmp_path / "store").mkdir()
+    for name, text in files.items():
+        replace(tmp_path / "mine" / name, text)
+    remote = Remote((tmp_path / "store").as_uri() + "/mine")
+    lease: Any = NoLease()
+    return Mirror(tmp_path / "mine", remote, lease, print, False, {}), remote
+
+
+def replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.name}.new")
+    aside.write_text(text)
+    aside.replace(path)
+
+
+def test_no_journal_tells_of_a_best_model_that_could_not_be_put(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"study.json": "{}", "journal.log": "{}\n", "trials.csv": "x\n"}
+    files |= {"best.json": '{"trial": 3}', "best.pt": "weights"}
+    mirror, remote = on_disk(tmp_path, files)
+    plain = mirrors.upload
+    with monkeypatch.context() as broken:
+        broken.setattr(
+            mirrors, "upload", lambda *given: given[1].name != "best.pt" and plain(*given)
+        )
+        assert not mirror._round()
+    assert remote.read("journal.log") is None
+    assert remote.read("trials.csv") is None
+    assert mirror._round()
+    assert remote.read("best.pt") == b"weights"
+    assert remote.read("journal.log") == b"{}\n"
+
+
+def test_weights_that_change_while_they_are_put_come_before_what_tells_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Epoch 6 is a new best while the files of epoch 5 go over a slow connection."""
+    mirror, remote = on_disk(
+        tmp_path,
+        {
+            "study.json": "{}",
+            "journal.log": '{"epochs": 5}\n',
+            "trials/0/best.pt": "weights of epoch 5",
+            "trials/0/checkpoint.pt": "after epoch 5",
+        },
+    )
+    plain, put = mirrors.upload, []
+
+    def slow(remote: Remote, path: Path, name: str, stamp: Any) -> bool:
+        if name == "trials/0/best.pt" and name not in put:
+            replace(path, "weights of epoch 6")
+        put.append(name)
+        return plain(remote, path, name, stamp)
+
+    monkeypatch.setattr(mirrors, "upload", slow)
+    assert mirror._round()
+    assert put == ["study.json", *["trials/0/best.pt"] * 2, "trials/0/checkpoint.pt"]
+    assert remote.read("trials/0/best.pt") == b"weights of epoch 6"
+    assert remote.read("journal.log") == b'{"epochs": 5}\n'

@@ -1,12 +1,14 @@
 """What each configuration gets: of a GPU by its predicted memory, else the same for all."""
 
 import importlib
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from search import shares
+from search.catalog import find
 from search.resources import Machine, Resources, allot
 from search.room import Memory, gpu_room_mb
 from search.runner import _drawn_ahead
@@ -122,6 +124,13 @@ def test_fractions_are_told_from_none_and_not_from_each_other(
     given.of({**dropped, "width": 2})
     given.of({**dropped, "width": 3})
     assert len(seen) == 5
+    # An experiment that says nothing of its fractions may have a width among them.
+    other = replace(find("lenet_beans"), fractions_take_memory=True)
+    monkeypatch.setattr(shares, "find", lambda _: other)
+    given = Shares(AUTO, job("lenet_beans"))
+    for config in (rate, {**rate, "rate": 2e-3}, rate):
+        given.of(config)
+    assert len(seen) == 7
 
 
 @pytest.mark.parametrize(("concurrent", "ahead"), [(1, 2), (47, 2), (48, 3), (500, 31)])
@@ -141,6 +150,8 @@ def test_an_experiment_that_cannot_be_predicted_gets_a_whole_gpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Formula:
+        fractions_take_memory = True
+
         def module(self) -> Any:
             return importlib.import_module("trainables.seeds")  # without stages
 

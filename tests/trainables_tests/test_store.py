@@ -158,3 +158,15 @@ def test_a_new_folder_takes_the_place_of_an_old_one(place: Path) -> None:
         store.put(folder(scratch / "y", 200, 1), old)
     assert (old / "values.npy").stat().st_size == 198
     assert list(place.iterdir()) == [old]
+
+
+def test_what_is_synced_is_on_the_disk_before_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_size))
+    file = (tmp_path / "x").open("wb")
+    file.write(b"abc")
+    store.sync(file)
+    assert synced == [3]
+    assert file.closed

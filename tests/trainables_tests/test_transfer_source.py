@@ -278,3 +278,13 @@ def test_others_wait_and_train_nothing(
     assert told == ["waiting for another process to train the source network"]
     assert trained == []
     assert equal(found, expected)
+
+
+def test_the_source_does_not_depend_on_who_asks_first(
+    data: TinyData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for seed in (1, 2):
+        monkeypatch.setenv("TRELLIS_CACHE", str(tmp_path / str(seed)))
+        found.append(source_network(data, CLASSES, RATE, budget(1, seed=seed)))
+    assert equal(*found)
