@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from analysis import report_best
 from analysis.figures import intervals, learning_curves
 from analysis.report import write_report
+from analysis.report_html import Cell
 from tests.analysis_tests.written import (
     FOUR_CURVES,
     TRIALS,
@@ -100,3 +102,22 @@ def test_ticks_of_accuracies_that_lie_close_differ(tmp_path: Path) -> None:
     """In d3's format ~ leaves out zeros at the end: 98.4% and 98%."""
     (chart,) = intervals.charts(intervals.searched(frames(tmp_path)[0], None, 1))
     assert chart["layout"]["xaxis"]["tickformat"] == ".2~%"
+
+
+def test_a_confirmed_row_has_each_number_in_its_column() -> None:
+    each = {
+        "configuration": 2,
+        "config": {"drop": 0.3},
+        "published": True,
+        "test_accuracy": {"mean": 0.81, "low": 0.71, "high": 0.91, "n": 3},
+        "wilson": {"low": 0.61, "high": 0.96},
+        "val_accuracy": {"mean": 0.83, "low": 0.8, "high": 0.86, "n": 3},
+        "optimism": 0.05,
+        "group": "ab",
+        "parameters": 1234,
+        "epoch_s": 2.5,
+    }
+    numbers = ["81.00%", "71.0% to 91.0%", 3, "61.0% to 96.0%", "83.00%", "+5.00%", "ab"]
+    found = report_best._confirmed_row(each, 2, ["drop"])
+    assert found == [Cell(2, "recommended, published"), *numbers, "1,234", "2.5", "0.3"]
+    assert report_best._confirmed_row(each, 1, [])[0] == Cell(2, "published")

@@ -1,6 +1,7 @@
 """Robustness: a model whose answers are known, and trained ones of every experiment."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -362,3 +363,29 @@ def test_a_folder_without_its_best(
         (mnist / name).write_text(content)
     assert main([str(mnist)]) == 1
     assert what in capsys.readouterr().err
+
+
+def test_another_seed_draws_other_noise_and_another_split_is_looked_at(mnist: Path) -> None:
+    best = load_best(mnist)
+    asked: list[NDArray[np.uint8]] = []
+
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        asked.append(images)
+        return np.zeros(len(images), np.int64)
+
+    tables = [
+        accuracies(predict, best.split.images, best.split.labels, seed=seed) for seed in (0, 1)
+    ]
+    noisy = [n for n, name in enumerate(tables[0]["disturbance"]) if name == "noise"]
+    half = len(tables[0])
+    assert len(asked) == 2 * half
+    assert noisy
+    for n in noisy:
+        assert not np.array_equal(asked[n], asked[half + n])
+    for n in set(range(half)) - set(noisy):
+        assert np.array_equal(asked[n], asked[half + n])
+    data: Any = best.data
+    found = data.splits["validation"]
+    data.splits["test"] = replace(found, labels=(found.labels + 1) % 10)
+    assert best.on("test").split.labels.tolist() == ((found.labels + 1) % 10).tolist()
+    assert best.split.labels.tolist() == found.labels.tolist()

@@ -130,6 +130,18 @@ def test_a_trial_that_ends_well_when_alone_lets_the_others_in_again(book: Book) 
     assert not retries.alone
 
 
+def test_a_trial_that_fails_when_alone_lets_the_others_in_again(book: Book) -> None:
+    retries = Retries(book)
+    assert [handed(book), handed(book)] == [0, 1]
+    retries.died(0, MEMORY, others=1)
+    assert retries.alone
+    for _ in range(3):  # two retries, then it has failed
+        assert handed(book) == 0
+        retries.died(0, DIED, others=0)
+    assert book.records[0].status == "failed"
+    assert not retries.alone
+
+
 def test_a_trial_that_hung_is_not_tried_again(book: Book) -> None:
     retries = Retries(book)
     handed(book)

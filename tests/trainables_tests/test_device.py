@@ -361,3 +361,20 @@ def test_a_real_gpu_runs_out_of_memory() -> None:
     with pytest.raises(RuntimeError) as raised:
         torch.empty(2**50, dtype=torch.uint8, device="cuda")
     assert machine.is_out_of_memory(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "share"),
+    [(4_096.0, 0.3125), (16_000.0, 1.0), (None, 1.0)],  # 1.25 times 4 of 16 GiB; never above 1
+)
+def test_the_wall_of_a_gpu_has_room_for_the_allocator_s_gaps(
+    memory_mb: float | None, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_one = SimpleNamespace(total_memory=16 * 2**30)
+    told: list[float] = []
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: of_one)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", told.append)
+    machine.put_up_wall(Budget(1, memory_mb=memory_mb), torch.device("cuda"))
+    assert told == [share]
+    machine.put_up_wall(Budget(1, memory_mb=memory_mb), CPU)
+    assert told == [share]
