@@ -22,8 +22,7 @@ from collections.abc import Sequence
 
 from benchmarks.gpu.rates import device_name, matrix_rate, trials_per_second
 from benchmarks.gpu.work import SHAPES, CannotRun, DoesNotFit, Work, epoch_operations
-from search.command import Parser, positive
-from search.errors import EXIT_INTERRUPTED
+from search.command import Parser, ended, positive
 from search.interrupts import interrupt_by_all
 from search.progress import say
 
@@ -114,11 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.epochs < 3:
         made.error(f"--epochs must be at least 3, but got {options.epochs}")
     interrupt_by_all()  # so that no process is left on the GPU
-    try:
-        return print_table(options)
-    except KeyboardInterrupt:
-        say("\nended; the rows above are whole")
-        return EXIT_INTERRUPTED
+    return ended(PROG, lambda: print_table(options))
 
 
 def print_table(options: argparse.Namespace) -> int:

@@ -87,7 +87,11 @@ def code_of(tool: str) -> dict[str, str]:
 
 def kept(tool: str, task: Task, folder: Path) -> Run | None:
     """Return what the same task gave before, on this machine; None if it was not done."""
-    path = place_of(tool, task, folder) / "run.json"
+    return _kept_in(place_of(tool, task, folder))
+
+
+def _kept_in(place: Path) -> Run | None:
+    path = place / "run.json"
     return read_run(path) if path.exists() else None
 
 
@@ -100,10 +104,10 @@ def run(tool: str, task: Task, folder: Path, limit_s: float) -> Run:
     Raises:
         TrellisError: the tool failed, or reported nothing until it ended.
     """
-    before = kept(tool, task, folder)
+    place = place_of(tool, task, folder)  # which reads all code
+    before = _kept_in(place)
     if before and (not before.timed_out or limit_s <= before.wall_s):
         return before
-    place = place_of(tool, task, folder)
     task = replace(task, folder=str(place / "work"), records=str(place / "records.jsonl"))
     shutil.rmtree(place, ignore_errors=True)
     Path(task.folder).mkdir(parents=True)

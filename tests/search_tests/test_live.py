@@ -225,14 +225,19 @@ def test_without_a_terminal_there_is_one_line_per_ended_trial(
     assert lines[1].startswith("trial 2 of 5 completed after 1 epochs, validation accuracy 0.9000")
 
 
-def test_a_terminal_is_drawn_at_most_twice_a_second(
-    book: Book, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def on_a_terminal(book: Book, monkeypatch: pytest.MonkeyPatch) -> tuple[Progress, list[float]]:
+    """Return a table that is drawn there, and its clock, at 100 s: the list's one number."""
     now = [100.0]
     monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
     console = Console(file=io.StringIO(), force_terminal=True)
     monkeypatch.setattr(live, "Console", lambda **_: console)
-    shown = Progress(book)
+    return Progress(book), now
+
+
+def test_a_terminal_is_drawn_at_most_twice_a_second(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, now = on_a_terminal(book, monkeypatch)
     draws = []
     monkeypatch.setattr(Progress, "table", lambda *_: draws.append(now[0]) or "x")
     for now[0] in (100.0, 100.1, 100.4, 100.6, 100.7, 101.2):
@@ -245,11 +250,7 @@ def test_a_terminal_is_drawn_at_most_twice_a_second(
 def test_what_takes_long_to_draw_is_drawn_less_often(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = [100.0]
-    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
-    console = Console(file=io.StringIO(), force_terminal=True)
-    monkeypatch.setattr(live, "Console", lambda **_: console)
-    shown = Progress(book)
+    shown, now = on_a_terminal(book, monkeypatch)
     draws = []
 
     def slow(*_: object) -> str:

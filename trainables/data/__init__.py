@@ -131,8 +131,8 @@ def prepare(
     wanted = _sizes(splits, sizes)
     opener = _opener(data, progress)
     found = [
-        ensure(data.fingerprint, each, wanted, opener, progress, True, splits[i + 1 :])
-        for i, each in enumerate(splits)
+        ensure(data.fingerprint, each, wanted, opener, progress, verify=True, later=splits[n:])
+        for n, each in enumerate(splits, start=1)
     ]
     entries = [entry for each in found for entry in each.entries.values()]
     built = sum(each.built for each in found)
