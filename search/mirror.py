@@ -11,13 +11,13 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from search.errors import StudyFailed
 from search.interrupts import EndEarly
 from search.lease import Lease
-from search.remote import Remote, StoreFailed
+from search.remote import Entry, Remote, StoreFailed
 from search.snapshot import JOURNAL, Stamp, snapshot, stamp_of, upload, whole_lines
 from search.trial_files import MARK, NOTES, OWNER, is_marked, trial_place
 
@@ -56,7 +56,7 @@ class Mirror:
         self._say = say
         self._known = {name: stamp for name, stamp in known.items() if name != JOURNAL}
         self._journal = -1  # bytes of it in the store
-        self._there: Collection[str] = ()  # of trials, in the store, when the round began
+        self._there: Mapping[str, Entry] = {}  # of trials, in the store, when the round began
         self._noted: dict[str, object] = {}
         self._ended: list[int] = []
         self._failure: StudyFailed | None = None
@@ -269,10 +269,9 @@ class Mirror:
 
     def _take_notes(self) -> None:
         """Fetch what workers elsewhere say of their trials: what they do, and on which machine."""
-        entries = self.remote.entries("trials")
-        for name, entry in entries.items():
+        for name, entry in self._there.items():
             place, _, base = name.rpartition("/")
-            if base not in NOTES or f"{place}/{MARK}" not in entries:
+            if base not in NOTES or f"{place}/{MARK}" not in self._there:
                 continue
             if self._noted.get(name) != entry and self.remote.fetch(name, self.folder / name):
                 self._noted[name] = entry
