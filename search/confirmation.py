@@ -16,12 +16,19 @@ from search import options
 from search.catalog import find
 from search.confirm import PASSED_ON
 from search.confirmed import JSON_NAME
-from search.contenders import Contender, best_contenders, listed_contenders, training_plan
+from search.contenders import (
+    Contender,
+    best_contenders,
+    check_known,
+    listed_contenders,
+    training_plan,
+)
 from search.domains import config_key
 from search.errors import EXIT_DONE, ResumeRefused, StudyFailed, UsageError
 from search.experiment import Experiment
 from search.interrupts import EndEarly, Interrupts
 from search.judgement import judged, unfinished
+from search.limits import read_limits
 from search.manifest import read_manifest
 from search.options import Mistakes
 from search.past import read_records
@@ -32,6 +39,7 @@ from search.progress import say
 from search.records import Record
 from search.request import Request, check
 from search.resolve import resolve_study
+from search.resources import this_machine
 from search.resuming import take_over
 from search.session import Session, ended_early
 
@@ -46,7 +54,7 @@ def confirm(arguments: argparse.Namespace) -> int:
         TrellisError: bad input, a refused resume, or a study that could not do its job.
     """
     wrong = Mistakes()
-    wrong.parse("--concurrent", arguments.concurrent, options.at_least(1))
+    read_limits(arguments, this_machine(), wrong)
     top = wrong.parse("--top", arguments.top, options.at_least(1))
     seeds = wrong.parse("--seeds", arguments.seeds, options.at_least(1))
     if is_remote(arguments.results_dir) or is_remote(arguments.study):
@@ -114,6 +122,7 @@ def _confirm_search(
     if old is not None:
         chosen = _as_begun(old, chosen, top, seeds, experiment, records, nested)
     else:
+        check_known(root.name, experiment, manifest, chosen)
         plan = training_plan(budget, chosen, seeds or _SEEDS)
         had = manifest.get("resources", {}).items()
         # Memory is divided anew, among other trials than those of the search.

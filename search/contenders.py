@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.domains import config_key, configuration
+from search.domains import config_key, configuration, domains
+from search.errors import ResumeRefused
 from search.experiment import Experiment
+from search.manifest import space_changes
 from search.past import ranked
 from search.plan import Plan
 from search.records import Record
@@ -48,6 +50,29 @@ def best_contenders(
         )
         for number, each in enumerate(chosen, 1)
     ]
+
+
+def check_known(
+    name: str, experiment: Experiment, manifest: Mapping[str, Any], chosen: Sequence[Contender]
+) -> None:
+    """Make sure that the configurations can be trained as they are, in today's space.
+
+    Args:
+        name: The study's.
+        experiment: Of the study.
+        manifest: Its study.json.
+        chosen: What is to be trained.
+
+    Raises:
+        ResumeRefused: the space is another by now, and lacks one of them.
+    """
+    space = experiment.space()
+    known = domains(space, experiment.defaults(), experiment.readers())
+    for each in chosen:
+        same = configuration(space, each.config) == each.config
+        if not (same and all(known[n].contains(value) for n, value in each.config.items())):
+            lines = [f"study {name} was made with another space:"]
+            raise ResumeRefused("\n".join(lines + space_changes(manifest, experiment)))
 
 
 def training_plan(budget: Mapping[str, Any], chosen: Sequence[Contender], seeds: int) -> Plan:

@@ -6,7 +6,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -164,7 +164,6 @@ def created_of(text: bytes) -> Any:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return a line for everything in which the new manifest would give another study."""
-    found = []
     pairs = [("experiment", old["experiment"], new["experiment"])]
     pairs += _pairs("space", old["space"], new["space"])
     pairs += _pairs("defaults", old["defaults"], new["defaults"])
@@ -173,10 +172,21 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     pairs += [(f"data.{part}", old["data"][part], new["data"][part]) for part in parts]
     # Not the path: the same weights may lie elsewhere now.
     pairs += [("weights.fingerprint", _fingerprint(old), _fingerprint(new))]
-    for name, before, now in pairs:
-        if before != now:
-            found.append(f"{name}: the study has {before}, now it would be {now}")
-    return found
+    return _changed(pairs)
+
+
+def space_changes(old: Mapping[str, Any], experiment: Experiment) -> list[str]:
+    """Return a line for everything in which the space is not that of the study's manifest."""
+    pairs = _pairs("space", old["space"], describe_space(experiment))
+    return _changed(pairs + _pairs("defaults", old["defaults"], experiment.defaults()))
+
+
+def _changed(pairs: Sequence[tuple[str, Any, Any]]) -> list[str]:
+    return [
+        f"{name}: the study has {before}, now it would be {now}"
+        for name, before, now in pairs
+        if before != now
+    ]
 
 
 def check_inputs(

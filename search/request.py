@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from search import options
-from search.access import address_mistakes, place_mistakes, token_mistakes
 from search.beside import mistakes as beside_mistakes
 from search.catalog import find
 from search.data_option import absolute, data_spec
+from search.domains import domains, one_at_a_time
 from search.errors import ResumeRefused, UsageError
 from search.experiment import Experiment
+from search.limits import read_limits
+from search.manifest import space_changes
 from search.options import Mistakes
 from search.places import below, check_place
 from search.plan import Plan
 from search.planned import trials_of
 from search.read_plan import read_plan
-from search.resources import Asked, Resources, allot, mistakes, this_machine
+from search.resources import Asked, Resources, allot, this_machine
 from search.shelf import Shelf
 from search.weights import read_weights
 from trainables.data.source import DataSpec
@@ -89,20 +91,10 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
     wrong = Mistakes()
     experiment = _experiment(arguments, wrong)
     other, other_data = _other_experiment(experiment, manifest), _other_data(arguments, manifest)
+    other = other or _other_sweep(experiment, manifest)
     old = {} if other or manifest is None else manifest
     machine = this_machine()
-    local = arguments.address == "local"
-    cpus = wrong.parse("--cpus-per-trial", arguments.cpus_per_trial, options.at_least(1))
-    gpus = wrong.parse("--gpus-per-trial", arguments.gpus_per_trial, options.gpu_share)
-    concurrent = wrong.parse("--concurrent", arguments.concurrent, options.at_least(1))
-    memory = wrong.parse("--memory-per-trial", arguments.memory_per_trial, options.memory_mb)
-    if local:
-        wrong += mistakes(machine, cpus, gpus, memory)
-        wrong += place_mistakes()
-    wrong += address_mistakes(arguments.address)
-    wrong += token_mistakes(arguments.address)
-    budget_s = wrong.parse("--time-budget", arguments.time_budget, options.duration_s)
-    timeout_s = wrong.parse("--trial-timeout", arguments.trial_timeout, options.duration_s)
+    limits = read_limits(arguments, machine, wrong)
     for line in beside_mistakes(arguments.tensorboard, arguments.mlflow):
         wrong.append(line)  # not +=, which escapes nothing
     data = _data(arguments, {} if other_data else old.get("data", {}), experiment, wrong)
@@ -115,7 +107,14 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
     if other := other or other_data:
         raise ResumeRefused(f"study {folder.name} was made with other settings:\n{other}")
     trials = trials_of(experiment, plan.as_json(), experiment.defaults())
-    asked = Asked(cpus, gpus, concurrent, memory, arguments.at_once, trials)
+    asked = Asked(
+        limits.cpus_per_trial,
+        limits.gpus_per_trial,
+        limits.concurrent,
+        limits.memory_per_trial,
+        arguments.at_once,
+        trials,
+    )
     return Request(
         experiment,
         plan,
@@ -123,13 +122,13 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
         folder,
         arguments.resume,
         asked,
-        allot(machine, *asked) if local else None,
+        allot(machine, *asked) if arguments.address == "local" else None,
         arguments.address,
-        budget_s,
+        limits.time_budget_s,
         arguments.dry_run,
         arguments.study is not None,
         weights,
-        timeout_s or TRIAL_TIMEOUT_S,
+        limits.trial_timeout_s or TRIAL_TIMEOUT_S,
         arguments.tensorboard,
         arguments.mlflow,
         store=store,
@@ -152,6 +151,19 @@ def _other_experiment(experiment: Experiment | None, manifest: Mapping[str, Any]
     if experiment is None or had in (None, experiment.name):
         return ""
     return f"experiment: the study has {had}, now it would be {experiment.name}"
+
+
+def _other_sweep(experiment: Experiment | None, manifest: Mapping[str, Any] | None) -> str:
+    """Return in what the space differs from that of a study whose sweep it can no longer make."""
+    if experiment is None or manifest is None:
+        return ""
+    budget, space = manifest["budget"], experiment.space()
+    values = {**experiment.defaults(), **budget["fixed"]}
+    try:
+        list(one_at_a_time(space, values, domains(space, values), budget["sweep"]))
+    except (KeyError, ValueError) as error:
+        return "\n".join(space_changes(manifest, experiment) or [f"sweep: {error}"])
+    return ""
 
 
 def _other_data(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None) -> str:

@@ -405,6 +405,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main([*words, "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["studies"][0]["measures"]["validation accuracy"]["mean"] == 0.85
+    both = [each["measures"] for each in content["studies"]]
+    to_90 = "seconds to 90 % of the final accuracy"
+    assert [each[to_90]["mean"] for each in both] == [20, 4]
+    assert [each["seconds per trial"]["mean"] for each in both] == [60, 100]
+    assert [each["peak memory, MiB"] for each in both] == [500, 500]
     assert content["differences"][0]["how"] == "single"
 
 

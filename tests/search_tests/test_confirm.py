@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from search import confirmation, judgement
+from search import catalog, confirmation, judgement
 from search.confirm import build_parser, main
 from search.contenders import Contender, best_contenders
 from search.errors import ResumeRefused
@@ -19,7 +19,8 @@ from search.interrupts import EndEarly
 from search.past import read_records
 from search.plan import Plan
 from search.records import Record
-from tests.search_tests.toy import EXPERIMENT, begin, drive
+from search.request import Request
+from tests.search_tests.toy import EXPERIMENT, begin, drive, space
 from trainables.budget import Weights
 
 ONE, TWO = ({"rate": rate} for rate in (0.1, 0.2))
@@ -34,14 +35,74 @@ def wrong(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[st
 
 
 def test_mistakes_are_told_together(capsys: pytest.CaptureFixture[str]) -> None:
-    assert wrong(capsys, "s", "--top", "0", "--seeds", "x", "--concurrent", "0") == (
-        2,
-        [
-            "search.confirm: --concurrent 0: must be a whole number of at least 1",
-            "search.confirm: --top 0: must be a whole number of at least 1",
-            "search.confirm: --seeds x: must be a whole number of at least 1",
-        ],
+    words = ("--top", "0", "--seeds", "x", "--concurrent", "0", "--time-budget", "soon")
+    code, lines = wrong(capsys, "s", *words, "--gpus-per-trial", "x")
+    assert code == 2
+    assert sorted(line.removeprefix("search.confirm: ")[:26] for line in lines) == [
+        "--concurrent 0: must be a ",
+        "--gpus-per-trial x: must b",
+        "--seeds x: must be a whole",
+        "--time-budget soon: must b",
+        "--top 0: must be a whole n",
+    ]
+
+
+def test_by_default_the_best_five_and_the_published_one_are_trained_on_five_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Ended:
+        """In the place of the session: it ends before anything is trained."""
+
+        def __init__(self, request: Request, *_: object) -> None:
+            asked.append(request.plan)
+
+        def run(self) -> int:
+            return 130
+
+    monkeypatch.setitem(catalog.EXPERIMENTS, "toy", EXPERIMENT)
+    monkeypatch.setattr(confirmation, "Session", Ended)
+    opened = begin(Plan(20, 2, stopper="none"), tmp_path / "s")
+    drive(opened.book)
+    opened.close()
+    assert sum(record.counts for record in read_records(tmp_path / "s")) > 6
+    assert main(["s", "--results-dir", str(tmp_path)]) == 130
+    (plan,) = asked
+    assert (len(plan.configurations), plan.seeds, plan.trials) == (6, 5, 30)
+
+
+def wider(trial: Any) -> dict[str, Any]:
+    return {**space(trial), "width": trial.suggest_categorical("width", [1, 2])}
+
+
+def narrower(trial: Any) -> dict[str, Any]:
+    config = space(trial)
+    return {**config, "rate": trial.suggest_float("rate", 0.02, 0.1)}
+
+
+@pytest.mark.parametrize(
+    ("now", "line"),
+    [(wider, "space.width: the study has None, now it"), (narrower, "space.rate: the study has")],
+)
+def test_what_todays_space_lacks_is_not_trained(
+    now: Any,
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    opened = begin(Plan(2, 2, fixed={"rate": 0.01}), tmp_path / "s")
+    drive(opened.book)
+    opened.close()
+    changed = SimpleNamespace(
+        name="toy", space=lambda: now, defaults=EXPERIMENT.defaults, readers=EXPERIMENT.readers
     )
+    monkeypatch.setattr(confirmation, "find", lambda _: changed)
+    code, lines = wrong(capsys, "s", "--results-dir", str(tmp_path))
+    assert (code, lines[0]) == (3, "search.confirm: study s was made with another space:")
+    assert any(line in each for each in lines[1:])
+    assert not (tmp_path / "s" / "confirm").exists()
 
 
 def test_no_such_study(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -33,6 +33,19 @@ def trial(number: int, same: int, value: float | None, of: int = 8) -> FrozenTri
     return made
 
 
+def cut_short(number: int, same: int, excess: float | None = None) -> FrozenTrial:
+    """Return a trial that was stopped, or did not fit by so much."""
+    made = trial(number, same, None)
+    made = create_trial(
+        state=TrialState.PRUNED,
+        params=made.params,
+        distributions=made.distributions,
+        constraints=None if excess is None else {"feasible": excess},
+    )
+    made.number = number
+    return made
+
+
 def kept(trials: list[FrozenTrial], again: int = 0) -> list[dict[str, Any]]:
     """Return what the next configuration keeps, by each of DRAWS seeds that keeps any."""
     prior, columns = Prior(BASE), Columns()
@@ -61,6 +74,10 @@ def kept(trials: list[FrozenTrial], again: int = 0) -> list[dict[str, Any]]:
         ([trial(0, 1, 0.9, of=3)], 54 / 55),
         # What runs says nothing.
         ([trial(0, 8, 0.9), trial(1, 8, None), trial(2, 0, None)], 9 / 11),
+        # What was stopped, or did not fit, ended worse than what came to its end: Beta(9, 2) over
+        # Beta(2, 1), so E(x^2) = 9 10 / (11 12).
+        ([trial(0, 0, 0.9), cut_short(1, 8)], 15 / 22),
+        ([trial(0, 0, 0.9), cut_short(1, 8, excess=1.0)], 15 / 22),
         # The better half is near, the other far: Beta(11, 1) over Beta(1, 3), so
         # 1 - 11 B(11, 4) = 1 - 11 (10! 3! / 14!).
         ([trial(number, 7 if number > 1 else 0, number / 9) for number in range(4)], 363 / 364),

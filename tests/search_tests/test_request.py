@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from search import request, shelf
-from search.catalog import EXPERIMENTS
+from search import limits, request, shelf
+from search.catalog import EXPERIMENTS, find
 from search.errors import ResumeRefused, UsageError, exit_code
 from search.experiment import Experiment, Preset
+from search.manifest import describe_space
 from search.options import build_parser
 from search.plan import Plan
 from search.request import check
@@ -192,7 +193,7 @@ def test_all_mistakes_of_one_command_line_are_told_together(here: Path) -> None:
     )
     assert found[0].startswith("no experiment is called 'lenet_bean'")
     assert [line.split()[0] for line in found] == [
-        *("no", "--gpus-per-trial", "--concurrent", "--cpus-per-trial", "--time-budget", "--data"),
+        *("no", "--gpus-per-trial", "--concurrent", "--time-budget", "--cpus-per-trial", "--data"),
         *("--trials", "--max-epochs", "--seed", "--sampler", "--stopper", "--precision"),
         *("--preset", "--study", "--results-dir"),
     ]
@@ -212,7 +213,7 @@ def test_a_read_only_results_directory(here: Path) -> None:
 
 def test_a_results_directory_that_may_not_be_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shelf.os, "access", lambda *_: False)
-    monkeypatch.setattr(request, "place_mistakes", list)  # which looks at another folder
+    monkeypatch.setattr(limits, "place_mistakes", list)  # which looks at another folder
     assert wrong("lenet_beans --results-dir x/y") == (
         "--results-dir x/y: not a folder that can be written to",
     )
@@ -440,6 +441,17 @@ def test_other_data_of_a_sweep_is_told_as_such() -> None:
         ResumeRefused, match=r"data\.kind: the study has tfds, now it would be emb"
     ):
         resume("--seeds 2 --data embedded", manifest(SEEDS, kind="tfds"))
+
+
+@pytest.mark.parametrize("swept", ["kernel_size=3,9", "width"])
+def test_a_sweep_of_what_the_space_no_longer_has_is_refused(swept: str) -> None:
+    found = find("lenet_beans")
+    old = manifest(Plan(3, 8, stopper="none", sweep=(swept,)))
+    old["space"] = {**describe_space(found), "kernel_size": "3, 9", "width": "1 to 2"}
+    old["defaults"] = found.defaults()
+    line = r"space\.kernel_size: the study has 3, 9, now it would be 3, 5, 7\n"
+    with pytest.raises(ResumeRefused, match=line + r"space\.width: the study has 1 to 2, now"):
+        resume("", old)
 
 
 @pytest.mark.parametrize("plan", [STUDY, SWEEP, SEEDS, LATER])

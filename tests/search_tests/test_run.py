@@ -28,7 +28,8 @@ def without_times(path: Path) -> list[dict[str, str]]:
 def test_a_study_from_the_command_to_its_table(bench: Bench) -> None:
     held = ("--fix", "behaviour=learn", "--fix", "pause_s=0")
     one = ("--concurrent", "1")  # of two at once the other may come to a rung first, and win it
-    done = bench.run("--study", "whole", "--trials", "4", "--max-epochs", "3", *one, *held)
+    plan = ("--trials", "4", "--max-epochs", "3", "--trial-timeout", "2h")
+    done = bench.run("--study", "whole", *plan, *one, *held)
     assert done.returncode == 0, done.stderr
     folder = bench.results / "whole"
     expected = {"best.json", "best.pt", "curves.csv", "journal.log", "study.json", "trials.csv"}
@@ -46,6 +47,10 @@ def test_a_study_from_the_command_to_its_table(bench: Bench) -> None:
     assert (folder / "best.pt").read_text() == f"{best['trial']} {best['epoch']}"
     assert str(folder) in done.stdout
     assert "rank" in done.stdout
+    # What a resume takes over, whose own tests write this by hand.
+    kept = json.loads((folder / "study.json").read_text())["resources"]
+    assert (kept["at_once"], kept["trial_timeout"]) == (1, "7200s")
+    assert kept["precision"] in ("bfloat16", "float32")
     assert "dashboard: http://127.0.0.1:" in done.stderr
     for noise in ("Traceback", "Warning", "WARN", "INFO", "ray.tune"):
         assert noise not in done.stderr, done.stderr
