@@ -42,6 +42,10 @@ _ENVIRONMENT = {
     "RAY_timeout_ms_task_wait_for_death_info": "60000",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths that break in workers
     "RAY_worker_niceness": "0",  # trials that get what all other programs leave: 15 is the default
+    # Under `uv run`: workers by uv, in a copy of this folder, with whatever versions it finds.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    # Retries of a trial whose node was taken away that we do not hear of: they are the book's.
+    "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # CPU trials that see every GPU
 }
 
@@ -81,7 +85,7 @@ def connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
 def _connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
     import ray._private.utils
 
-    server = ServerWatch(None, interrupts.end, _leave)
+    server = ServerWatch({}, interrupts.end, _leave)
     local = Local(_early(request), request.experiment.name) if request.address == "local" else None
     try:
         try:
@@ -93,7 +97,7 @@ def _connected(request: Request, interrupts: Interrupts) -> Iterator[None]:
         interrupts.install()  # in case that Ray has put a handler of its own in the place of ours
         if url:
             say(access.dashboard_line(url, request.address))
-        server = ServerWatch(_server(), interrupts.end, _leave)
+        server = ServerWatch(_servers(), interrupts.end, _leave)
         try:
             yield
         except EndEarly as end:
@@ -155,13 +159,17 @@ def _leave(code: int = EXIT_FAILED) -> None:
     os._exit(code)
 
 
-def _server() -> subprocess.Popen[bytes] | None:
-    """Return the process without which the Ray that was started here cannot go on."""
+def _servers() -> dict[str, subprocess.Popen[bytes]]:
+    """Return the processes without which the Ray that was started here cannot go on."""
     from ray._private import ray_constants, worker
 
+    names = {
+        "control server": ray_constants.PROCESS_TYPE_GCS_SERVER,
+        "node manager": ray_constants.PROCESS_TYPE_RAYLET,
+    }
     node = worker._global_node
-    found = node.all_processes.get(ray_constants.PROCESS_TYPE_GCS_SERVER) if node else None
-    return found[0].process if found else None
+    started: dict[str, Any] = node.all_processes if node else {}
+    return {name: started[kind][0].process for name, kind in names.items() if started.get(kind)}
 
 
 def _early(request: Request) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.domains import config_key, configuration, domains
+from search.domains import config_key, configuration, outside
 from search.errors import ResumeRefused
 from search.experiment import Experiment
 from search.manifest import space_changes
@@ -66,11 +66,10 @@ def check_known(
     Raises:
         ResumeRefused: the space is another by now, and lacks one of them.
     """
-    space = experiment.space()
-    known = domains(space, experiment.defaults(), experiment.readers())
+    space, held = experiment.space(), manifest["budget"]["fixed"]
     for each in chosen:
         same = configuration(space, each.config) == each.config
-        if not (same and all(known[n].contains(value) for n, value in each.config.items())):
+        if not same or outside(space, each.config, held):
             lines = [f"study {name} was made with another space:"]
             raise ResumeRefused("\n".join(lines + space_changes(manifest, experiment)))
 

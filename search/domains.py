@@ -12,6 +12,7 @@ from typing import Any
 from search.experiment import Space
 
 _SWEEP_POINTS = 5
+_FEW = 20  # whole numbers, each of which is tried
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,17 @@ class Domain:
             return list(self.choices)
         if self.step is not None:
             return [self._stepped(i) for i in range(self._steps + 1)]
+        if self.integer and self.high - self.low < points:
+            return list(range(int(self.low), int(self.high) + 1))
         shares = [i / (points - 1) for i in range(points)]
         return list(dict.fromkeys(self.at(share) for share in shares))
+
+    @property
+    def endless(self) -> bool:
+        """Whether it has more values than a sweep has points."""
+        if self.choices or self.step is not None:
+            return False
+        return self.high - self.low >= _SWEEP_POINTS if self.integer else self.high > self.low
 
     def at(self, share: float) -> Any:
         """Return the number at a share of the range, in [0, 1]; of its logarithm if drawn so."""
@@ -116,7 +126,7 @@ class Domain:
         return self._number(round(self.low + count * self.step, 12))
 
     def _number(self, value: float) -> Any:
-        return round(value) if self.integer else min(max(value, self.low), self.high)
+        return round(value) if self.integer else float(min(max(value, self.low), self.high))
 
 
 class ValueTrial:
@@ -135,7 +145,7 @@ class ValueTrial:
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> Any:
         """Answer a float in [low, high]."""
-        return self._answer(Domain(name, (), low, high, step, log), low)
+        return as_float(self._answer(Domain(name, (), low, high, step, log), low))
 
     def suggest_int(
         self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
@@ -148,6 +158,11 @@ class ValueTrial:
         return self._values.get(domain.name, otherwise)
 
 
+def as_float(value: Any) -> Any:
+    """Return a whole number as a float: 0 and 0.0 of one range are the same configuration."""
+    return float(value) if isinstance(value, int) else value
+
+
 def configuration(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration that `values` make: the names in force, each with its value."""
     return space(ValueTrial(values))
@@ -156,6 +171,17 @@ def configuration(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
 def config_key(config: Mapping[str, Any]) -> str:
     """Return a text that equal configurations share."""
     return json.dumps(dict(config), sort_keys=True)
+
+
+def outside(space: Space, config: Mapping[str, Any], held: Collection[str] = ()) -> list[Domain]:
+    """Return the domains, as they are beside its other values, that a configuration leaves.
+
+    What is `held` is not looked at: it may have a value that no trial would draw.
+    """
+    trial = ValueTrial(config)
+    space(trial)
+    asked = [domain for name, domain in trial.domains.items() if name not in held]
+    return [each for each in asked if each.name in config and not each.contains(config[each.name])]
 
 
 def domains(
@@ -167,9 +193,11 @@ def domains(
     """Return every hyperparameter of a space, conditional ones too.
 
     Tries every choice of every hyperparameter with the others at their defaults, and beneath a
-    choice the choices of what only that one brings. What takes two independent choices at once
-    to appear is not found; no readable space should need it. `readers` go into the domains of
-    their names. Of those `held` no other choice is tried: what is found can be in force with them.
+    choice the choices of what only that one brings; of whole numbers all where they are few, else
+    the ends of the range. What takes two independent choices at once to appear is not found; no
+    readable space should need it. Of a range that hangs on another choice this is the one beside
+    the defaults. `readers` go into the domains of their names. Of those `held` no other choice is
+    tried: what is found can be in force with them.
     """
     found: dict[str, Domain] = {}
     pending: list[dict[str, Any]] = [{}]
@@ -180,9 +208,17 @@ def domains(
         for name, domain in trial.domains.items():
             if name not in found:
                 found[name] = replace(domain, reader=(readers or {}).get(name))
-                others = () if name in held else domain.choices
+                others = () if name in held else _tried(domain)
                 pending += [{**change, name: choice} for choice in others]
     return found
+
+
+def _tried(domain: Domain) -> Sequence[Any]:
+    """Return the values at which other hyperparameters may come in."""
+    if not domain.integer or domain.choices:
+        return domain.choices
+    few = domain.step is None or domain.high - domain.low < _FEW * domain.step
+    return domain.sweep() if few else (domain.at(0), domain.at(1))
 
 
 def _is_number(text: str, choice: Any) -> bool:

@@ -32,7 +32,7 @@ def judged_after(experiment: Experiment, config: Mapping[str, Any]) -> int | Non
     *earlier, last = experiment.stage_epochs or ("",)
     if not last:
         return 0
-    return sum(config[name] for name in earlier) if last in config else None
+    return sum(config.get(name, 0) for name in earlier) if last in config else None
 
 
 class JudgedStudy:

@@ -32,7 +32,7 @@ class GridTrial(ValueTrial):
     def _answer(self, domain: Domain, otherwise: Any) -> Any:
         if domain.name in self._values:
             return self._values[domain.name]
-        self.endless |= not domain.choices and domain.step is None
+        self.endless |= domain.endless
         points = domain.sweep()
         self.lengths.append(len(points))
         return points[self._place(len(self.lengths) - 1, len(points))]

@@ -1,13 +1,13 @@
 """From the words of a command line to a plan: budget, sampler, what is held and what is swept."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 from search import options
-from search.domains import Domain, configuration, domains, one_at_a_time
+from search.domains import Domain, configuration, domains, one_at_a_time, outside
 from search.experiment import Experiment, Space
 from search.names import PRECISIONS, PRESETS, SAMPLERS, STOPPERS
 from search.options import Mistakes
@@ -65,10 +65,9 @@ def read_plan(
     if arguments.warm_start and not _same_donors(arguments.warm_start, old):
         plan = replace(plan, warm_start=_warm_start(arguments, experiment, plan, wrong))
     plan = with_trials(experiment, replace(plan, configurations=configurations))
-    try:
-        experiment.check(published(experiment, plan))
-    except ValueError as error:
-        wrong.append(str(error))
+    begun = listed(experiment, plan) if plan.sweep else [published(experiment, plan)]
+    for line in dict.fromkeys(chain(*(_at_odds(experiment, plan, each) for each in begun))):
+        wrong.append(line)
     found = len(wrong)
     _check_stages(experiment, plan, wrong)
     # A study that is there goes on as it began.
@@ -76,6 +75,20 @@ def read_plan(
         _check_cut(experiment, plan, fixed, arguments.sweep or (), wrong)
     _check_first_rung(arguments.first_rung, experiment, plan, wrong)
     return plan
+
+
+def _at_odds(experiment: Experiment, plan: Plan, config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield why the values of a configuration do not go together."""
+    try:
+        experiment.check(config)
+    except ValueError as error:
+        yield str(error)
+    for domain in outside(experiment.space(), config, plan.fixed):
+        name = domain.name
+        yield (
+            f"{name}={config[name]}, as published, is none of {domain.describe()}, which is what "
+            f"the other values leave; give --fix {name}=..."
+        )
 
 
 def _same_donors(words: Sequence[str], old: Mapping[str, Any]) -> bool:
@@ -104,9 +117,9 @@ def _check_stages(experiment: Experiment, plan: Plan, wrong: Mistakes) -> None:
     """Refuse a budget in which the published trial would never reach its last stage."""
     *earlier, last = experiment.stage_epochs or ("",)
     config = published(experiment, plan)
-    before = sum(config[name] for name in earlier)
+    before = sum(config.get(name, 0) for name in earlier)
     if last in config and before >= plan.max_epochs:
-        held = " ".join(f"{name}={config[name]}" for name in earlier)
+        held = " ".join(f"{name}={config.get(name, 0)}" for name in earlier)
         swept = _swept(plan.sweep)
         fewer = "" if swept.intersection(earlier) else f", or hold fewer by --fix {earlier[0]}=..."
         wrong.append(

@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from search.additive import Additive
-from search.domains import config_key
+from search.domains import as_float, config_key, outside
 from search.experiment import Space
 from search.grid import first_points
 from search.history import History, Shown
@@ -52,10 +52,12 @@ class FixedTrial:
 
         def suggest(name: str, *args: Any, **kwargs: Any) -> Any:
             if name in self._fixed:
-                return self._fixed[name]
-            value = getattr(self._trial, method)(name, *args, **kwargs)
-            # Optuna's third step of 0.1 is 0.30000000000000004, which 0.3 should be equal to.
-            return round(value, 12) if kwargs.get("step") is not None else value
+                value = self._fixed[name]
+            else:
+                value = getattr(self._trial, method)(name, *args, **kwargs)
+                # Optuna's third step of 0.1 is 0.30000000000000004, which 0.3 should be equal to.
+                value = round(value, 12) if kwargs.get("step") is not None else value
+            return as_float(value) if method == "suggest_float" else value
 
         return suggest
 
@@ -107,12 +109,28 @@ class Proposer:
         chosen = self._view.chosen(self._sampler, derive(self._seed, "history", number))
         wanted = self._repeats and given is not None
         for attempt in range(_SAMPLER_TRIES + _RANDOM_TRIES):
-            study = self._study(chosen, number, attempt)
-            first = self._ours(chosen, number, attempt) if attempt or given is None else given
-            asked, config = self._asked(study, first)
+            asked, config = self._drawn(chosen, number, attempt, given)
             if wanted or config_key(config) not in self._known:
                 return self._taken(number, asked, config)
         return self._rest(number)
+
+    def _drawn(
+        self, chosen: list[int], number: int, attempt: int, given: Mapping[str, Any] | None
+    ) -> tuple[optuna.Trial, dict[str, Any]]:
+        """Return a new trial and its configuration: the one that is given, or one that is drawn.
+
+        What is kept of another one, and lies outside a range beside what is drawn, is drawn, too.
+        """
+        if given is not None and not attempt:
+            return self._asked(self._study(chosen, number, attempt), given)
+        first = self._ours(chosen, number, attempt)
+        while True:
+            asked, config = self._asked(self._study(chosen, number, attempt), first)
+            left = {domain.name for domain in outside(self._space, config, self._fixed)}
+            kept = {name: value for name, value in (first or {}).items() if name not in left}
+            if first is None or len(kept) == len(first):
+                return asked, config
+            first = kept
 
     def _study(self, chosen: list[int], number: int, attempt: int) -> optuna.Study:
         """Return a study of its own that shows the chosen trials, where its sampler looks."""

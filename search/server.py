@@ -1,12 +1,13 @@
-"""Watches the one process of a local Ray without which nothing can go on.
+"""Watches the processes of a local Ray without which nothing can go on.
 
 Where its control server (gcs_server) is gone, Ray ends the driver after a minute, from C++ and
-with no word: no table would be brought up to date, and no user told how to go on.
+with no word: no table would be brought up to date, and no user told how to go on. Where its
+node's manager (raylet) is gone, no worker can start, and trials would wait for ever.
 """
 
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from search.progress import say
 
@@ -16,41 +17,46 @@ _PATIENCE_S = 45.0
 
 
 class ServerWatch:
-    """Calls `end` with a reason when `server` dies; None is not watched.
+    """Calls `end` with a reason when one of `servers`, by what each is called, dies.
 
     Where the driver has not left its study some time later, `leave` ends the process.
     """
 
     def __init__(
         self,
-        server: "subprocess.Popen[bytes] | None",
+        servers: "Mapping[str, subprocess.Popen[bytes]]",
         end: Callable[[str], None],
         leave: Callable[[], None],
     ) -> None:
         """Watch from now on, in a thread."""
         self.lost = False
         self.reason = ""
-        self._server = server
+        self._servers = dict(servers)
         self._end = end
         self._leave = leave
         self._over = threading.Event()
-        if server is not None:
+        if servers:
             threading.Thread(target=self._watch, name="server", daemon=True).start()
 
     def over(self) -> None:
         """Watch no more: the study is left, or about to be. `lost` is up to date then."""
         self._over.set()
-        if self._server is not None and self._server.poll() is not None:
-            self.lost = True
+        self.lost = self.lost or self._dead() is not None
+
+    def _dead(self) -> str | None:
+        """Return what died and how, None while all live."""
+        for name, process in self._servers.items():
+            if (code := process.poll()) is not None:
+                return f"Ray's {name} died ({_how(code)})"
+        return None
 
     def _watch(self) -> None:
-        assert self._server is not None
-        while self._server.poll() is None:
+        while (reason := self._dead()) is None:
             if self._over.wait(_EVERY_S):
                 return
         if self._over.is_set():  # it was ended on purpose
             return
-        self.reason = f"Ray's control server died ({_how(self._server.returncode)})"
+        self.reason = reason
         self.lost = True
         self._end(self.reason)
         # A driver that hangs in Ray hears of nothing. The study is whole on disk at any moment.

@@ -231,25 +231,30 @@ def _drain(terminal: int) -> None:
         os.read(terminal, 65536)
 
 
-def test_a_killed_control_server_ends_the_study_with_the_way_to_go_on(
-    bench: Bench, calm: Path, tally: Counter[str]
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [(b"gcs_server", "control server"), (b"raylet/raylet", "node manager")],
+)
+def test_a_killed_server_of_ray_ends_the_study_with_the_way_to_go_on(
+    program: bytes, told: str, bench: Bench, calm: Path, tally: Counter[str]
 ) -> None:
-    bench.allow("no-server", 4)
-    process = start(bench, "no-server", "--concurrent", "1", *PLAN)
-    wait_for_epochs(bench, "no-server", 4, process)
+    name = f"no-{told.replace(' ', '-')}"
+    bench.allow(name, 4)
+    process = start(bench, name, "--concurrent", "1", *PLAN)
+    wait_for_epochs(bench, name, 4, process)
     started = descendants(process.pid)
-    (server,) = [each for each in started if b"gcs_server" in command_of(each)]
+    (server,) = [each for each in started if command_of(each).endswith(program)]
     os.kill(server, signal.SIGKILL)
     output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1, output
-    assert "Ray's control server died (signal 9)" in output  # in time, or once nothing answers
-    assert "--study no-server --resume" in output
+    assert f"Ray's {told} died (signal 9)" in output  # in time, or once nothing answers
+    assert f"--study {name} --resume" in output
     assert "Traceback" not in output
     wait_until_gone(started)
-    bench.let_go("no-server")
-    resumed = bench.run("--study", "no-server", "--resume")
+    bench.let_go(name)
+    resumed = bench.run("--study", name, "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    compare(bench.results / "no-server", calm, tally)
+    compare(bench.results / name, calm, tally)
 
 
 def command_of(process: int) -> bytes:

@@ -193,3 +193,29 @@ def test_a_signal_to_end_while_rays_processes_end_is_one_as_ever() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=600
     )
     assert (done.returncode, done.stdout) == (0, "connected\nterminated\n"), done.stderr
+
+
+_AS_PREPARED = """
+from search import connection
+connection.prepare("local")
+from ray import ActorID
+from ray._private import ray_constants
+from ray.core.generated.common_pb2 import ActorDiedErrorContext, NodeDeathInfo
+from ray.exceptions import ActorDiedError
+from ray.tune.experiment import Trial
+
+gone = NodeDeathInfo(reason=NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED)
+actor = ActorID.from_random().binary()
+error = ActorDiedError(ActorDiedErrorContext(actor_id=actor, node_death_info=gone))
+trial = Trial("x", stub=True)
+trial._handle_ray_actor_error(error)
+print(error.preempted, trial.run_metadata.num_failures)
+print(ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV)
+"""
+
+
+def test_ray_retries_no_trial_by_itself_and_starts_workers_by_no_uv() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _AS_PREPARED], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "True 1\nFalse\n", done.stderr

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from search.domains import Domain, configuration, domains, one_at_a_time
+from search.domains import Domain, configuration, domains, one_at_a_time, outside
 from spaces import lenet_beans
 from tests.search_tests.toy import DEFAULTS, space
 
@@ -53,6 +53,40 @@ def test_names_beneath_a_choice_beneath_a_choice_are_found() -> None:
         return config
 
     assert list(domains(nested, {"optimizer": "adam"})) == ["optimizer", "momentum", "damping"]
+
+
+def test_names_that_a_whole_number_brings_are_found() -> None:
+    def layered(trial: Any) -> dict[str, Any]:
+        config = {"layers": trial.suggest_int("layers", 1, 3)}
+        for each in range(config["layers"]):
+            config[f"units_{each}"] = trial.suggest_int(f"units_{each}", 8, 64, log=True)
+        config["epochs"] = trial.suggest_int("epochs", 10, 90, step=20)  # 90 by its steps
+        if config["epochs"] == 90:
+            config["decay"] = trial.suggest_float("decay", 0.0, 1.0)
+        config["width"] = trial.suggest_int("width", 1, 1000)
+        if config["width"] > 999:
+            config["sparse"] = trial.suggest_categorical("sparse", [True, False])
+        return config
+
+    found = domains(layered, {"layers": 1, "epochs": 10, "width": 7})
+    assert sorted(found) == sorted(
+        ["layers", "units_0", "units_1", "units_2", "epochs", "decay", "width", "sparse"]
+    )
+
+
+def of_optimizers(trial: Any) -> dict[str, Any]:
+    """A range that hangs on a choice: 0.05 is for one of two alone."""
+    optimizer = trial.suggest_categorical("optimizer", ["sgd", "adam"])
+    high = 0.1 if optimizer == "sgd" else 0.01
+    return {"optimizer": optimizer, "rate": trial.suggest_float("rate", 0.001, high, log=True)}
+
+
+def test_what_lies_outside_is_told_by_the_range_beside_the_other_values() -> None:
+    assert outside(of_optimizers, {"optimizer": "sgd", "rate": 0.05}) == []
+    adam = {"optimizer": "adam", "rate": 0.05}
+    assert outside(of_optimizers, adam) == [Domain("rate", (), 0.001, 0.01, None, True)]
+    assert outside(of_optimizers, adam, held=["rate"]) == []
+    assert outside(of_optimizers, {"optimizer": "adam", "rate": 0.01}) == []
 
 
 @pytest.mark.parametrize(
@@ -132,12 +166,39 @@ def test_contains(domain: Domain, value: Any, inside: bool) -> None:
         (WHOLE_LOG, [1, 4, 16, 64, 256]),
         (UNEVEN, [0.0, 0.2, 0.4]),
         (Domain("few", low=1, high=3, log=True, integer=True), [1, 2, 3]),  # 1.3, 1.7, 2.3
+        (Domain("five", low=1, high=5, log=True, integer=True), [1, 2, 3, 4, 5]),
     ],
 )
 def test_sweep_points_by_hand(domain: Domain, points: list[Any]) -> None:
     assert domain.sweep() == pytest.approx(points, rel=1e-12)
     assert all(domain.contains(point) for point in domain.sweep())
     assert {type(point) for point in domain.sweep()} == {type(point) for point in points}
+
+
+@pytest.mark.parametrize(
+    ("domain", "more"),
+    [
+        (CHOICE, False),
+        (STEPPED, False),
+        (WHOLE, False),
+        (LOG, True),
+        (WHOLE_LOG, True),
+        (Domain("five", low=1, high=5, log=True, integer=True), False),
+        (Domain("six", low=1, high=6, log=True, integer=True), True),
+        (Domain("one", low=0.5, high=0.5), False),
+    ],
+)
+def test_which_have_more_values_than_a_sweep(domain: Domain, more: bool) -> None:
+    assert domain.endless is more
+
+
+def test_a_whole_number_of_a_range_of_floats_is_the_float() -> None:
+    def dropped(trial: Any) -> dict[str, Any]:
+        return {"drop": trial.suggest_float("drop", 0, 4, step=1)}
+
+    (found,) = (configuration(dropped, {"drop": 0}),)
+    assert type(found["drop"]) is float
+    assert [type(each) for each in domains(dropped, {})["drop"].sweep()] == [float] * 5
 
 
 def test_the_highest_share_of_an_uneven_range_is_its_last_step() -> None:

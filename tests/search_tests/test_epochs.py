@@ -52,6 +52,7 @@ PLAIN = Staged("plain", "", "beans", None, PRESETS, None)
         ({"head_epochs": 3, "tune_epochs": 4}, 20, 7, 3),
         ({"head_epochs": 3, "tune_epochs": 4}, 5, 5, 3),
         ({"head_epochs": 3}, 20, 3, None),
+        ({"tune_epochs": 4}, 20, 4, 0),  # its first stage hangs on a choice
     ],
 )
 def test_epochs_and_where_judging_begins(

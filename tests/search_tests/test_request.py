@@ -1,5 +1,7 @@
 import argparse
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from search.plan import Plan
 from search.request import check
 from search.resources import Machine, Resources
 from tests.search_tests import toy
+from tests.search_tests.test_domains import of_optimizers
 from trainables.data import DataSpec
 
 NAMES = (
@@ -532,6 +535,33 @@ def test_a_space_with_names_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert line == (
         "--fix depth=3.0: depth must be one of whole numbers 1 to 3 in steps of 1; got '3.0'"
     )
+
+
+@dataclass(frozen=True)
+class Dependent(Experiment):
+    """Of a range that hangs on a choice, as Optuna's define-by-run has it."""
+
+    def space(self) -> Any:
+        return of_optimizers
+
+    def defaults(self) -> dict[str, Any]:
+        return {"optimizer": "sgd", "rate": 0.05}
+
+    def check(self, config: Mapping[str, Any], classes: int | None = None) -> None:
+        if config["rate"] == 0.001:
+            raise ValueError(f"rate=0.001 does not go with {config['optimizer']}")
+
+
+def test_values_that_do_not_go_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    dependent = Dependent("dependent", "", "beans", None, toy.PRESETS, None)
+    monkeypatch.setattr(request, "find", lambda _: dependent)
+    line = "rate=0.05, as published, is none of 0.001 to 0.01 (log scale), which is what the other"
+    for words in ("--fix optimizer=adam", "--sweep optimizer"):
+        (told,) = wrong(f"dependent {words}")
+        assert told == f"{line} values leave; give --fix rate=..."
+    assert ask("dependent --fix optimizer=adam --fix rate=0.01").plan.fixed["rate"] == 0.01
+    (told,) = wrong("dependent --sweep rate=0.001,0.002")
+    assert told == "rate=0.001 does not go with sgd"
 
 
 def test_an_experiment_needs_its_presets() -> None:

@@ -14,6 +14,7 @@ from search.grid import first_points
 from search.sampler import FixedTrial, Proposer, make_sampler
 from search.tpe import Columns, make_tpe
 from spaces import lenet_beans
+from tests.search_tests.test_domains import of_optimizers
 from tests.search_tests.toy import DEFAULTS, space
 
 ENDS = ("completed", "stopped", "infeasible", "failed", "completed", "completed")
@@ -238,6 +239,37 @@ def test_steps_are_the_numbers_that_a_user_writes() -> None:
     values = sorted(trial.user_attrs["config"]["dropout"] for trial in drawn if trial)
     assert values == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]  # exactly: 0.1 * 3 is not 0.3
     assert proposer.propose(7) is None
+
+
+@pytest.mark.parametrize("fixed", [{}, {"dropout": 0}])
+def test_a_whole_number_for_a_float_is_no_other_configuration(fixed: dict[str, Any]) -> None:
+    def stepped(trial: Any) -> dict[str, Any]:
+        return {"dropout": trial.suggest_float("dropout", 0.0, 0.2, step=0.1)}
+
+    proposer = Proposer(stepped, fixed, "random", 0)
+    drawn = [proposer.propose(0, {"dropout": 0})]
+    drawn += [proposer.propose(number) for number in range(1, 4)]
+    values = [trial.user_attrs["config"]["dropout"] for trial in drawn if trial]
+    assert sorted(values) == ([0.0] if fixed else [0.0, 0.1, 0.2])
+    assert {type(value) for value in values} == {float}
+
+
+@pytest.mark.parametrize("sampler", ["additive", "prior", "tpe"])
+def test_what_is_kept_and_lies_outside_of_another_range_is_drawn(sampler: str) -> None:
+    base = {"optimizer": "sgd", "rate": 0.05}  # of adam 0.01 is the highest
+    proposer, journal = Proposer(of_optimizers, {}, sampler, 1, published=base), Journal()
+    drawn = []
+    for number in range(30):
+        trial = proposer.propose(number, None if number else base)
+        assert trial is not None
+        drawn.append(trial.user_attrs["config"])
+        journal.study.add_trial(trial)
+        journal.report(number, 1, drawn[-1]["rate"])  # the highest rates are best
+        proposer.add(journal.end(number, "completed", False))
+    assert drawn[0] == base
+    adam = [each["rate"] for each in drawn if each["optimizer"] == "adam"]
+    assert len(adam) > 3
+    assert max(adam) <= 0.01
 
 
 @pytest.mark.parametrize("sampler", ["random", "additive", "tpe", "prior", "gp"])

@@ -1,4 +1,4 @@
-"""The one process of Ray that must not die is watched."""
+"""The processes of Ray that must not die are watched."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def test_its_death_ends_the_search_with_the_reason(
         interrupts.end(reason)
         heard.set()
 
-    watch = ServerWatch(process, end, lambda: None)
+    watch = ServerWatch({"control server": process}, end, lambda: None)
     interrupts.check()
     assert not watch.lost
     process.kill()
@@ -43,7 +43,7 @@ def test_a_driver_that_hears_of_nothing_is_ended(
     monkeypatch.setattr(server, "_EVERY_S", 0.01)
     monkeypatch.setattr(server, "_PATIENCE_S", 0.01)
     ended = threading.Event()
-    ServerWatch(process, lambda reason: None, ended.set)
+    ServerWatch({"control server": process}, lambda reason: None, ended.set)
     assert not ended.wait(0.1)
     process.communicate(b"\n")
     assert ended.wait(200)
@@ -52,12 +52,12 @@ def test_a_driver_that_hears_of_nothing_is_ended(
 def test_an_end_as_it_should_be_is_no_loss(process: "subprocess.Popen[bytes]") -> None:
     called: list[str] = []
     ends = (called.append, lambda: called.append("ended"))
-    watch = ServerWatch(process, *ends)
+    watch = ServerWatch({"control server": process}, *ends)
     watch.over()
     process.communicate(b"\n")
     for thread in threading.enumerate():
         if thread.name == "server":
             thread.join(200)
     assert not watch.lost
-    ServerWatch(None, *ends).over()
+    ServerWatch({}, *ends).over()
     assert called == []
