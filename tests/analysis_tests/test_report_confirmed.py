@@ -2,19 +2,21 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
 from analysis.report import write_report
 from analysis.report_best import judged
 from analysis.report_model import evaluate
 from analysis.report_study import read_study
-from search.catalog import find
-from search.model import network
 from tests.analysis_tests.written import without_rendering
-from tests.search_tests.winners import make_images, make_study
+from tests.search_tests.winners import (
+    configuration,
+    confirmed,
+    make_images,
+    make_study,
+    spread,
+)
 from trainables.data import DataSpec
 from trainables.errors import TrellisError
 
@@ -27,40 +29,6 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_study(
         folder / "s", "lenet_beans", DataSpec("beans", "folder", str(images)), epochs=1
     )
-
-
-def spread(mean: float, n: int = 3) -> dict[str, Any]:
-    return {"mean": mean, "sd": 0.01, "low": mean - 0.02, "high": mean + 0.02, "n": n}
-
-
-def configuration(number: int, **changed: Any) -> dict[str, Any]:
-    return {
-        "configuration": number, "config": {"kernel_size": number}, "trials": [0],
-        "val_accuracy": spread(0.7), "test_accuracy": spread(0.8), "optimism": 0.1, **changed,
-    }  # fmt: skip
-
-
-def confirmed(searched: Path, to: Path, answer: int, **budget: Any) -> Path:
-    """Copy a study, confirmed: another network, which says class `answer` of every image."""
-    to.mkdir()
-    for name in ("study.json", "trials.csv", "curves.csv", "best.json", "best.pt"):
-        (to / name).write_bytes((searched / name).read_bytes())
-    (to / "journal.log").touch()
-    manifest = json.loads((to / "study.json").read_text())
-    (to / "study.json").write_text(json.dumps(manifest | {"budget": manifest["budget"] | budget}))
-    best = json.loads((to / "best.json").read_text())
-    config = best["config"] | {"kernel_size": 5}
-    assert config != best["config"]
-    model = network(find("lenet_beans"), config, 3, (64, 64, 3))
-    state = {name: torch.zeros(value.shape) for name, value in model.state_dict().items()}
-    state[list(state)[-1]][answer] = 1.0  # the bias of the logits
-    numbers = {"epoch": 1, "val_accuracy": best["val_accuracy"]}
-    torch.save({"model": state, **numbers}, to / "confirm.pt")
-    told = best | {"confirmed": True, "configuration": 2, "trial": 7, "config": config}
-    (to / "confirm_best.json").write_text(json.dumps(told))
-    content = {"test_images": 7, "recommended": 2, "configurations": [configuration(2)]}
-    (to / "confirm.json").write_text(json.dumps(content))
-    return to
 
 
 @pytest.mark.parametrize("answer", [0, 2])
