@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from search import catalog, confirmation, judgement
 from search.confirm import build_parser, main
@@ -20,8 +21,11 @@ from search.past import read_records
 from search.plan import Plan
 from search.records import Record
 from search.request import Request
+from search.winner import read_winner
 from tests.search_tests.toy import EXPERIMENT, begin, drive, space
+from tests.search_tests.winners import make_images
 from trainables.budget import Weights
+from trainables.data import DataSpec, open_data
 
 ONE, TWO = ({"rate": rate} for rate in (0.1, 0.2))
 CHOSEN = [Contender(1, ONE, True, None), Contender(2, TWO, False, None)]
@@ -187,6 +191,43 @@ def test_a_sweep_over_seeds_is_judged_without_training(studies: Path) -> None:
     content = json.loads((study / "confirm.json").read_text())
     assert [each["optimism"] for each in content["configurations"]] == [None, None]
     assert content["real_data"] is False
+
+
+@pytest.mark.slow
+def test_a_pretrained_network_is_confirmed_and_predicts(tmp_path: Path) -> None:
+    spec = DataSpec("beans", "folder", str(make_images(tmp_path / "images", classes=3, each=20)))
+    held = {
+        "unfreeze_blocks": 2, "head_epochs": 5, "finetune_epochs": 2, "head_width": 256,
+        "batch_size": 16,
+    }  # fmt: skip
+    words = [f"--fix={name}={value}" for name, value in held.items()]
+    words += ["--data", f"folder:{spec.location}", "--weights", "random", "--max-epochs", "7"]
+    words += ["--sweep", "dropout=0.2", "--seeds", "2", "--precision", "float32"]
+    place = ["--results-dir", str(tmp_path)]
+    swept = ask("search.run", "inception_beans", *words, "--study", "deep", *place)
+    assert swept.returncode == 0, swept.stderr
+    done = ask("search.confirm", "deep", *place)
+    assert done.returncode == 0, done.stderr
+    rows = {row["trial"]: row for row in rows_of(tmp_path / "deep")}
+    told = json.loads((tmp_path / "deep" / "confirm_best.json").read_text())
+    assert len(rows) == 4
+    assert not list((tmp_path / "deep" / "trials").rglob("*.pt"))
+    # 94 convolutions of 6 tensors each, and the head's 4: its weights alone are enough.
+    saved = torch.load(tmp_path / "deep" / "confirm.pt", weights_only=True)
+    assert len(saved["model"]) == 94 * 6 + 4
+    split = open_data(spec).split("test", 299)
+    assert len(split.labels) == 9  # 15 % of 60
+    with torch.inference_mode():
+        logits = read_winner(tmp_path / "deep").network()(torch.from_numpy(split.images))
+    right = float((logits.argmax(1).numpy() == split.labels).mean())
+    # Stored activations are bfloat16: an image at the border may fall to the other side.
+    expected = float(rows[str(told["trial"])]["test_accuracy"])
+    assert right == pytest.approx(expected, abs=1.01 / 9)
+    answers = ask("search.predict", "deep", str(tmp_path / "images" / "kind 1"), *place)
+    assert answers.returncode == 0, answers.stderr
+    found = list(csv.DictReader(answers.stdout.splitlines()))
+    assert len(found) == 20
+    assert {row["class"] for row in found} <= {"kind 0", "kind 1", "kind 2"}
 
 
 @pytest.mark.slow

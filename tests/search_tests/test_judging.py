@@ -22,7 +22,9 @@ from search.judging import (
 )
 from search.recommended import keep_recommended
 from search.records import Record
-from tests.search_tests.toy import DATA, EXPERIMENT, row
+from tests.search_tests.test_sharing import Whole
+from tests.search_tests.toy import DATA, EXPERIMENT, Toy, row
+from trainables.budget import Weights
 from trainables.data.source import silent
 
 CONFIGS = [{"kind": "a", "rate": rate, "drop": 0.0} for rate in (0.1, 0.2)]
@@ -169,6 +171,19 @@ def test_the_model_to_use_is_the_best_seed_of_the_recommended_one(court: Court) 
     assert not list(court.trials.glob("trials/*/*.pt"))
     keep_recommended(court, rows, RECORDS, 1)  # once more: its file stays
     assert float(torch.load(weights, weights_only=True)["model"]["w"]) == 2
+
+
+def test_what_is_kept_of_a_pretrained_network_is_all_of_it(
+    court: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Toy, "module", lambda _: Whole)
+    rows = judge(court, CONTENDERS, RECORDS, silent)
+    pretrained = replace(court, weights=Weights("random", "", "r"))
+    keep_recommended(pretrained, rows, RECORDS, 1)
+    saved = torch.load(court.root / "confirm.pt", weights_only=True)
+    assert saved["model"] == {"frozen": torch.ones(1), "w": torch.tensor(2.0)}
+    kept = torch.load(court.weights_of(2, "best.pt"), weights_only=True)
+    assert saved.keys() == kept.keys()
 
 
 @pytest.mark.parametrize("damaged", [None, "{"])

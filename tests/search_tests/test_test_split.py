@@ -3,10 +3,13 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from search import judging
 from search.contenders import Contender, training_plan
@@ -18,7 +21,9 @@ from search.verdict import verdict
 from tests.search_tests.test_evaluation import MNIST, record, trained
 from tests.search_tests.test_judging import CONTENDERS, RECORDS, court
 from tests.search_tests.test_verdict import THREE, line
-from tests.search_tests.toy import DATA, EXPERIMENT, row
+from tests.search_tests.toy import DATA, EXPERIMENT, Toy, row
+from tests.trainables_tests.tiny_data import tiny_data
+from trainables.budget import Budget, Weights
 
 __all__ = ["court"]  # a fixture
 
@@ -52,6 +57,34 @@ def test_it_is_what_weights_are_judged_on(tmp_path: Path) -> None:
     place = Court(MNIST, tmp_path, tmp_path, data, None, "float32", "cpu")
     measured(place, record(best), "best.pt")
     assert data.asked == [("test", None)]
+
+
+def test_it_is_what_pretrained_weights_are_judged_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels, weights = np.array([2, 2, 1, 0]), Weights("file", "/w.pt", "f00d")
+    data = tiny_data((4, 4, 1), validation=4)
+    data.splits["test"] = replace(data.splits["validation"], labels=labels)
+    asked: list[tuple[object, ...]] = []
+
+    def kept_logits(
+        state: dict[str, Tensor], config: object, data: object, split: str, budget: Budget
+    ) -> Tensor:
+        asked.append((float(state["w"]), config, data, budget.precision))
+        right = split == "test" and budget.weights is weights
+        return torch.eye(3)[torch.from_numpy(labels if right else (labels + 1) % 3)]
+
+    monkeypatch.setattr(Toy, "module", lambda _: SimpleNamespace(kept_logits=kept_logits))
+    place = Court(EXPERIMENT, tmp_path, tmp_path, data, weights, "float32", "cpu")
+    place.weights_of(0, "best.pt").parent.mkdir(parents=True)
+    kept = {"model": {"w": torch.tensor(3.0)}, "epoch": 1, "val_accuracy": 0.5}
+    torch.save(kept, place.weights_of(0, "best.pt"))
+    found = measured(place, RECORDS[0], "best.pt")
+    assert asked == [(3.0, RECORDS[0].config, data, "float32")]
+    assert (found["test_accuracy"], found["confusion_matrix"]) == (
+        1.0, [[1, 0, 0], [0, 1, 0], [0, 0, 2]],
+    )  # fmt: skip
+    assert found["test_loss"] == pytest.approx(0.551445)  # log((e + 2) / e)
 
 
 def test_it_stays_closed_where_weights_of_a_last_epoch_are_missing(court: Court) -> None:
