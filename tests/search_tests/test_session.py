@@ -197,6 +197,39 @@ def test_a_study_that_goes_on_forgets_what_broke_it_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("unfinished", "again", "written"),
+    [
+        (False, (), ["evaluation", "conclusion"]),
+        (True, (), []),  # there may be a better trial yet
+        (False, ("python", "-m", "search.confirm"), []),  # whose own table comes
+    ],
+)
+def test_a_finished_study_writes_the_files_about_its_best_before_it_is_closed(
+    unfinished: bool, again: tuple[str, ...], written: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = replace(EXPERIMENT, class_metrics=True, conclusion="closing")
+    request = SimpleNamespace(experiment=experiment, again=again, device="cpu")
+    book, done = SimpleNamespace(unfinished=unfinished), list[str]()
+
+    def evaluate_best(*given: object) -> None:
+        assert given == (experiment, book, DATA, "float32", "cpu")
+        done.append("evaluation")
+
+    def conclude(*given: object) -> None:
+        assert given[:-1] == (request, book, DATA, "float32")
+        done.append("conclusion")
+
+    monkeypatch.setattr("search.evaluation.evaluate_best", evaluate_best)
+    monkeypatch.setattr("search.conclusion.conclude", conclude)
+    made = Session.__new__(Session)
+    made.__dict__.update(_request=request, _opened=SimpleNamespace(book=book))
+    made.__dict__.update(_interrupts=Interrupts(), _precision="float32")
+    made.__dict__.update(_search=lambda _: None, _close=lambda: done.append("closed"))
+    assert made._guarded(DATA) == EXIT_DONE
+    assert done == [*written, "closed"]
+
+
+@pytest.mark.parametrize(
     ("gpus", "asked", "old", "kept"),
     [
         (1.0, "auto", None, "bfloat16"),
