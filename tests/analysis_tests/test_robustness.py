@@ -269,6 +269,21 @@ def test_a_look_that_never_ended_is_not_forgotten(mnist: Path) -> None:
     assert len(opened) == 3
 
 
+def test_a_look_is_written_down_before_it_is_taken(
+    mnist: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    confirm(mnist, "mnist_cnn", [{}])
+    monkeypatch.setattr("trainables.metrics.split_logits", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        robustness.measure(mnist, "test", 0)
+    opened = json.loads((mnist / "confirm.json").read_text())["opened"]
+    assert len(opened) == 2
+    assert json.loads((mnist / "test_opened.json").read_text()) == opened
+
+
 @pytest.mark.parametrize(("name", "content"), [("best.pt", None), ("best.pt", "x")])
 def test_a_look_that_cannot_be_is_none(mnist: Path, name: str, content: str | None) -> None:
     confirm(mnist, "mnist_cnn", [{}])

@@ -78,6 +78,29 @@ def test_a_row_per_trial_in_order_and_none_twice(court: Court) -> None:
     assert len(openings(court.opened)) == 2
 
 
+@pytest.mark.parametrize(("before", "kept"), [(1, []), (3, ["0"])])
+def test_what_ends_the_judging_early_leaves_the_opening_and_the_rows_that_are_whole(
+    court: Court, monkeypatch: pytest.MonkeyPatch, before: int, kept: list[str]
+) -> None:
+    asked, measured = court.asked, judging.measured  # type: ignore[attr-defined]
+
+    def interrupted(*given: Any) -> dict[str, Any]:
+        if len(asked) == before:
+            raise KeyboardInterrupt
+        return measured(*given)
+
+    monkeypatch.setattr(judging, "measured", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        judge(court, CONTENDERS, RECORDS, silent)
+    assert len(openings(court.opened)) == 1
+    assert [row["trial"] for row in read_rows(court.csv)] == kept
+    asked.clear()
+    monkeypatch.setattr(judging, "measured", measured)
+    assert len(judge(court, CONTENDERS, RECORDS, silent)) == 4
+    assert len(asked) == 2 * (4 - len(kept))
+    assert len(openings(court.opened)) == 2
+
+
 def test_rows_of_another_confirmation_are_not_taken_for_these(court: Court) -> None:
     judge(court, CONTENDERS, RECORDS, silent)
     court.asked.clear()  # type: ignore[attr-defined]
