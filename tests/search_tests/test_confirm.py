@@ -12,21 +12,24 @@ from typing import Any
 import pytest
 import torch
 
-from search import catalog, confirmation, judgement
+from search import catalog, confirmation, judgement, judging
+from search.book import Book
 from search.confirm import build_parser, main
 from search.contenders import Contender, best_contenders
 from search.errors import ResumeRefused
+from search.folder import KEPT_NAMES
 from search.interrupts import EndEarly
 from search.past import read_records
 from search.plan import Plan
 from search.records import Record
 from search.request import Request
 from search.winner import read_winner
-from tests.search_tests.toy import EXPERIMENT, begin, drive, space
+from tests.search_tests.toy import DATA, EXPERIMENT, begin, drive, events, go_on, space
 from tests.search_tests.winners import make_images
 from trainables.budget import Weights
 from trainables.data import DataSpec, open_data
 
+OF_BEST = ("epoch", *judging.AT_BEST)  # what weights say of themselves
 ONE, TWO = ({"rate": rate} for rate in (0.1, 0.2))
 CHOSEN = [Contender(1, ONE, True, None), Contender(2, TWO, False, None)]
 
@@ -260,6 +263,57 @@ def test_an_unfinished_sweep_is_told_how_to_finish(
         "search.confirm: 4 of 4 trials of s are still to come: finish it by python -m search.run "
         f"toy --study s --resume --results-dir {tmp_path}, or give --partial"
     )
+
+
+def train(book: Book, count: int) -> None:
+    """Train the next trials of a sweep of the toy, with weights that can be loaded."""
+    for _ in range(count):
+        given = book.next()
+        assert given is not None
+        folder = book.folder.trial(given.number)
+        *rows, _ = events(given, folder, book.plan.max_epochs)
+        for each in rows:
+            book.report(given.number, each)
+        best = max(rows, key=lambda each: float(each["val_accuracy"]))
+        for name in KEPT_NAMES:
+            torch.save({"model": {}} | {key: best[key] for key in OF_BEST}, folder / name)
+        book.end(given.number, "completed")
+
+
+def test_a_sweep_is_judged_in_part_and_its_weights_stay_until_all_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("confirmation", "request"):
+        monkeypatch.setattr(f"search.{place}.find", lambda _: EXPERIMENT)
+    monkeypatch.setattr(judgement, "open_data", lambda *_: DATA)
+    monkeypatch.setattr(judgement, "prepare", lambda *_, **__: None)
+    measures = {**dict.fromkeys(judging._MEASURED, 0.5), "confusion_matrix": [[1, 0], [0, 1]]}
+    monkeypatch.setattr(judging, "measured", lambda *_: measures)
+    plan, root = Plan(4, 2, stopper="none", sweep=("drop=0.2",), seeds=2), tmp_path / "s"
+
+    def found(*words: str) -> tuple[int, int, int, int]:
+        assert main(["s", "--results-dir", str(tmp_path), *words]) == 0
+        content = json.loads((root / "confirm.json").read_text())
+        kept = len(list((root / "trials").rglob("*.pt")))
+        return len(rows_of(root)), content["paired_seeds"], len(content["opened"]), kept
+
+    opened = begin(plan, root)
+    train(opened.book, 3)
+    opened.close()
+    assert found("--partial") == (3, 1, 1, 6)  # rows, seeds that both have, openings, weights
+    opened = go_on(plan, root)
+    train(opened.book, 1)
+    opened.close()
+    assert found() == (4, 2, 2, 0)
+
+
+def test_a_search_is_not_judged_in_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(Plan(2, 2), tmp_path / "s").close()
+    monkeypatch.setattr("search.confirmation.find", lambda _: EXPERIMENT)
+    code, (line,) = wrong(capsys, "s", "--results-dir", str(tmp_path), "--partial")
+    assert (code, line) == (2, "search.confirm: --partial goes with a sweep over seeds alone")
 
 
 def test_a_search_without_a_finished_trial(
