@@ -21,7 +21,7 @@ ARGS ?=
 # Processes that run tests, each whole files; make test WORKERS=0 for one that --pdb can stop.
 WORKERS ?= 2
 
-.PHONY: help install search test slow lint bench format lock clean distclean remake
+.PHONY: help install search test slow lint bench peers format lock clean distclean remake
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ lint: $(STAMP) ## check style, format and types
 
 bench: $(BENCH)/.installed ## compare with other tools: ARGS="lenet_beans --quick --data-dir DIR" takes minutes
 	$(BENCH)/bin/python -m benchmarks.peers $(ARGS)
+
+peers: $(BENCH)/.installed ## test `make bench` beside the tools that it compares with
+	$(BENCH)/bin/python -m pytest tests/benchmarks_tests --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 $(BENCH)/.installed: requirements.lock $(PEERS)/requirements.txt $(PEERS)/requirements-alone.txt
 	"$$(PYTHON="$(PYTHON)" bash tools/find_python.sh)" -m venv --clear $(BENCH)
