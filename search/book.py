@@ -88,7 +88,7 @@ class Book:
         # The best trial so far, stopped ones included.
         self.best = best_of(list(self.records.values()))
         self._settle()
-        self.ended_before = sum(record.status != "running" for record in self.records.values())
+        self.done_before = self.done()
 
     def _checked(self, record: Record) -> Record:
         """Raise StudyFailed if a line is missing, so that later trials moved up by one."""
@@ -198,6 +198,16 @@ class Book:
         if not 0 < epochs < self.epochs_of(number):
             return False
         return self._judge.stops(self._trial(number))
+
+    def done(self) -> tuple[int, float]:
+        """Return how many trials have ended, and how many trials' work the running ones have done.
+
+        What ended without an epoch, such as a trial that would not fit, took no work.
+        """
+        with_rows = [(number, each) for number, each in self.records.items() if each.rows]
+        running = [(number, each) for number, each in with_rows if each.status == "running"]
+        part = sum(len(each.rows) / self.epochs_of(number) for number, each in running)
+        return len(with_rows) - len(running), part
 
     def epochs_of(self, number: int) -> int:
         """Return how many epochs a trial has if it is not stopped."""

@@ -113,14 +113,16 @@ def _about(court: Court, request: Request, chosen: Sequence[Contender]) -> dict[
 def unsafe(chosen: Sequence[Contender], records: Sequence[Record]) -> set[int]:
     """Return the contenders' numbers that lack a seed which would have been worse; tell of them.
 
-    Those that were infeasible on some seed, or stopped: the other seeds alone look too good.
+    Those that were infeasible on some seed, or stopped: the other seeds alone look too good. They
+    are recommended only if that is so of all.
     """
     numbers = {config_key(each.config): each.number for each in chosen}
     found = set()
     for status in ("infeasible", "stopped"):
         of = {numbers[config_key(r.config)] for r in records if r.status == status}
         for number in sorted(of):
-            say(f"note: configuration {number} was {status} on some seed: not to be recommended")
+            told = f"note: configuration {number} was {status} on some seed: "
+            say(f"{told}the others stand before it")
         found |= of
     return found
 

@@ -51,12 +51,15 @@ def pulse(book: Book, elapsed_s: float) -> str:
 
 
 def remaining_s(book: Book, elapsed_s: float) -> float | None:
-    """Return the seconds still to go if trials go on costing what they did; None before any."""
-    ended = sum(record.status != "running" for record in book.records.values())
-    begun = ended - book.ended_before
-    if begun < 1:
+    """Return the seconds still to go if trials go on costing what they did.
+
+    None before a trial has ended here: most are stopped long before their last epoch.
+    """
+    (ended, part), (ended_before, part_before) = book.done(), book.done_before
+    if ended <= ended_before:
         return None
-    return elapsed_s / begun * (book.total - ended)
+    to_come = book.total - sum(record.status != "running" for record in book.records.values())
+    return elapsed_s / (ended + part - ended_before - part_before) * (to_come - part)
 
 
 def _epochs(record: Record, book: Book) -> str:

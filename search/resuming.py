@@ -2,11 +2,11 @@
 
 import argparse
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from search.options import study_name
+from search.options import at_least, gpu_share, memory_mb, study_name
 from search.places import check_place
 from search.request import TRIAL_TIMEOUT_S, Request
 from search.shelf import Shelf
@@ -15,8 +15,13 @@ from search.shelf import Shelf
 _TAKEN_OVER = ("cpus_per_trial", "gpus_per_trial", "concurrent")
 # Where things lie now.
 _PLACES = ("data", "data_dir", "weights")
-# Given anew, they give each trial another part of the memory.
-_DIVIDERS = (*_TAKEN_OVER, "memory_per_trial")
+# Given anew, they give each trial another part of the memory. By what each is read.
+_DIVIDERS: Mapping[str, Callable[[str], Any]] = {
+    "cpus_per_trial": at_least(1),
+    "gpus_per_trial": gpu_share,
+    "concurrent": at_least(1),
+    "memory_per_trial": memory_mb,
+}
 
 
 def old_manifest(arguments: argparse.Namespace) -> Mapping[str, Any] | None:
@@ -47,7 +52,7 @@ def take_over(arguments: argparse.Namespace, old: Mapping[str, Any] | None) -> N
     """Let resources that are not given be those that a study has had."""
     resources = (old or {}).get("resources", {})
     # Kept as it was found: with another limit, batches would be split otherwise.
-    divided_anew = any(getattr(arguments, name) is not None for name in _DIVIDERS)
+    divided_anew = any(_is_new(arguments, resources, name) for name in _DIVIDERS)
     arguments.at_once = None if divided_anew else resources.get("at_once")
     for name in ("trial_timeout", *(_TAKEN_OVER if divided_anew else _DIVIDERS)):
         kept = resources.get(name)
@@ -57,6 +62,18 @@ def take_over(arguments: argparse.Namespace, old: Mapping[str, Any] | None) -> N
     asked = resources.get("memory_asked")
     if arguments.memory_per_trial is None and asked is not None:
         arguments.memory_per_trial = str(asked)
+
+
+def _is_new(arguments: argparse.Namespace, resources: Mapping[str, Any], name: str) -> bool:
+    """Tell whether an option is given, and not just what the study was given already."""
+    text = getattr(arguments, name)
+    if text is None:
+        return False
+    kept = resources.get("memory_asked" if name == "memory_per_trial" else name)
+    try:
+        return kept is None or _DIVIDERS[name](str(text)) != kept
+    except ValueError:  # told with the other mistakes
+        return True
 
 
 def resume_command(request: Request) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _PACKAGES = ("search", "spaces", "trainables")
-_LIBRARIES = ("torch", "numpy")
+_LIBRARIES = ("torch", "numpy", "pillow")  # the last makes the pixels
 _ROOT = Path(__file__).parents[1]
 
 

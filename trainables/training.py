@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables import device as machine
-from trainables.budget import Budget, Diverged, EpochResult
+from trainables.budget import Budget, Diverged, EpochResult, TooLarge
 from trainables.checkpoint import Keeper, read_checkpoint
 from trainables.evaluation import Examples, evaluate, images_to_floats
 from trainables.losses import Loss
@@ -83,13 +83,11 @@ def run_stages(
         TooLarge: a stage would not fit into the budget's memory, however small its passes.
     """
     device = machine.set_up(budget)
-    passes = _passes(builders, budget, device)
     saved = read_checkpoint(budget, identity)
     history = list(saved.history) if saved else []
     room = [budget.memory_mb, device.type, machine.precision(budget, device)]
-    if saved and saved.passes and saved.room == room:
-        # What the process itself takes differs from one to the next, by little.
-        passes = saved.passes
+    chosen = saved.passes if saved and saved.room == room else None
+    passes = _passes(builders, budget, device, chosen)
     yield from list(history)
     keeper = Keeper(budget, identity, history, passes, room)
     end = 0
@@ -135,17 +133,29 @@ def _as_told(result: EpochResult, budget: Budget) -> EpochResult:
 
 
 def _passes(
-    builders: Sequence[Callable[[torch.device], Stage]], budget: Budget, device: torch.device
+    builders: Sequence[Callable[[torch.device], Stage]],
+    budget: Budget,
+    device: torch.device,
+    chosen: list[int | None] | None,
 ) -> list[int | None]:
-    """Return every stage's micro-batch; None, the whole batch, where memory has no limit."""
+    """Return every stage's micro-batch; None, the whole batch, where memory has no limit.
+
+    What the trial has `chosen` before stands, and fits: what the process itself takes differs from
+    one to the next, by little.
+    """
     if budget.memory_mb is None:
         return [None] * len(builders)
-    from trainables.passes import micro_batches  # it runs steps of this file
+    from trainables.passes import Passes, micro_batches  # it runs steps of this file
 
-    sizes, tight = micro_batches(builders, budget, device)
-    if tight:
+    try:
+        found = micro_batches(builders, budget, device)
+    except TooLarge:
+        if not chosen:
+            raise
+        found = Passes(chosen, tight=True)
+    if found.tight:
         machine.map_large_blocks()
-    return sizes
+    return chosen or found.sizes
 
 
 def run_epoch(stage: Stage, budget: Budget, epoch: int, device: torch.device) -> EpochResult:

@@ -251,7 +251,7 @@ def test_a_stop_that_was_due_at_the_kill_is_taken_first(book: Book, tmp_path: Pa
     book.report(given.number, row(1, 0.1))
     resumed = again(book)
     assert resumed.records[1].status == "stopped"
-    assert resumed.ended_before == 2
+    assert resumed.done_before == (2, 0)
     following = resumed.next()
     assert following is not None
     assert following.number == 2

@@ -462,7 +462,8 @@ def test_configurations_that_were_infeasible_on_a_seed_are_told(
     ]
     assert judgement.unsafe(CHOSEN, records) == {2}
     told = capsys.readouterr().err
-    assert told == "note: configuration 2 was infeasible on some seed: not to be recommended\n"
+    line = "note: configuration 2 was infeasible on some seed: the others stand before it\n"
+    assert told == line
 
 
 def test_configurations_that_were_stopped_on_a_seed_are_told(
@@ -477,7 +478,7 @@ def test_configurations_that_were_stopped_on_a_seed_are_told(
     ]
     assert judgement.unsafe(CHOSEN, records) == {2}
     told = capsys.readouterr().err
-    assert told == "note: configuration 2 was stopped on some seed: not to be recommended\n"
+    assert told == "note: configuration 2 was stopped on some seed: the others stand before it\n"
     judgement.say_missing(records)
     assert "note: trial 3 was stopped after 0 epochs, left out\n" in capsys.readouterr().err
 

@@ -93,6 +93,8 @@ def test_what_cannot_fit_is_infeasible_before_it_starts(bench: Bench) -> None:
         ("--memory-per-trial 2G", "2G"),
         ("--concurrent 1", None),  # as many share the machine anew
         ("--cpus-per-trial 1", None),
+        ("--concurrent 2", "777.0"),  # as before: the first command with --resume added
+        ("--concurrent 2 --cpus-per-trial 1", None),
     ],
 )
 def test_a_resumed_study_keeps_its_limit(words: str, memory: str | None) -> None:
@@ -100,7 +102,7 @@ def test_a_resumed_study_keeps_its_limit(words: str, memory: str | None) -> None
     old = {"resources": {"memory_per_trial": 777.0, "concurrent": 2, "cpus_per_trial": None}}
     take_over(given, old)
     assert given.memory_per_trial == memory
-    assert given.concurrent == ("1" if "concurrent" in words else "2")
+    assert given.concurrent == ("1" if "concurrent 1" in words else "2")
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,34 @@ def test_remaining_time_by_hand(book: Book) -> None:
     assert remaining_s(book, 10.0) == 40.0  # 4 more at 10 s each
     ended(book, 0.5)
     assert remaining_s(book, 30.0) == 45.0  # 3 more at 15 s each
-    book.ended_before = 1  # which an earlier driver had done
+    book.done_before = (1, 0)  # which an earlier driver had done
     assert remaining_s(book, 30.0) == 90.0
+    for _ in range(2):
+        book.next()
+    book.report(2, row(1, 0.5))  # one of four epochs
+    assert remaining_s(book, 30.0) == 30.0 / 1.25 * 2.75
+    book.done_before = (1, 0.25)  # and that one, too
+    assert remaining_s(book, 30.0) == 30.0 * 2.75
+
+
+def test_what_took_no_work_tells_nothing_of_the_time(book: Book) -> None:
+    book.next()
+    book.end(0, "infeasible", "would need 9 GB")
+    assert remaining_s(book, 1.0) is None
+    ended(book, 0.5)
+    assert remaining_s(book, 11.0) == 33.0  # one trial's work in 11 s, three to come
+
+
+def test_trials_that_run_count_as_far_as_they_are(tmp_path: Path) -> None:
+    book = begin(Plan(24, 4, sampler="random", stopper="none"), tmp_path / "many").book
+    for _ in range(16):
+        book.next()
+    for epoch in range(1, 5):
+        for number in range(16):
+            book.report(number, row(epoch, 0.5))
+    book.end(0, "completed")
+    # All 16 at once took ten minutes: half of that for the eight that are left.
+    assert remaining_s(book, 600.0) == 300.0
 
 
 def test_due_after_half_a_minute_and_in_long_studies_after_a_twentieth_of_them(
@@ -82,8 +108,9 @@ def test_the_line_by_hand(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     book.next()
     book.report(1, row(1, 0.75))
     book.next()
+    # Of five trials' work 1.25 is done in 90 s.
     assert pulse.pulse(book, 90.0) == (
-        "1:30: 1 of 5 trials ended, best 0.6250 (trial 0), about 6:00 left; "
+        "1:30: 1 of 5 trials ended, best 0.6250 (trial 0), about 4:30 left; "
         "trial 1 epoch 1 of 4 0.7500, trial 2 epoch 0 of 4"
     )
     monkeypatch.setattr(pulse, "_TRIALS", 1)

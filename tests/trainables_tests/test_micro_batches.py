@@ -103,6 +103,29 @@ def test_a_trial_that_goes_on_splits_its_batches_as_before(
     assert seen[3:] == [2, 1, 1]
 
 
+def test_a_trial_that_has_fitted_is_not_refused_when_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_: Any) -> Any:
+        raise TooLarge("a few MiB more than at its beginning")
+
+    mapped: list[bool] = []
+    monkeypatch.setattr(training.machine, "map_large_blocks", lambda: mapped.append(True))
+    monkeypatch.setattr(passes, "micro_batches", lambda *_: passes.Passes([3], tight=False))
+    monkeypatch.setattr("trainables.checkpoint._MAX_SHARE", math.inf)
+    budget = replace(FLOAT32, epochs=2, folder=tmp_path, memory_mb=900.0)
+
+    def run(of: Budget) -> Any:
+        return training.run_stages([lambda _: lenet(None)], of, "a")
+
+    next(run(budget))
+    monkeypatch.setattr(passes, "micro_batches", too_large)
+    assert len(list(run(budget))) == 2
+    assert mapped == [True]
+    with pytest.raises(TooLarge):  # other memory: nothing was chosen for it
+        next(run(replace(budget, memory_mb=800.0)))
+
+
 @pytest.mark.parametrize("size", [1, 3, 4, 7, 8, 100])
 def test_parts_give_the_gradient_of_the_whole_batch(size: int) -> None:
     whole, parts = gradients(lenet(None)), gradients(lenet(size))
