@@ -18,6 +18,7 @@ from analysis.report_page import contents, page
 from analysis.report_study import ReportedStudy, read_study
 from search.errors import StudyFailed
 from search.places import uri_of
+from search.plain import check_plain
 from search.progress import say
 from search.resolve import resolve_study
 from trainables.errors import TrellisError
@@ -57,8 +58,9 @@ def write_report(
 
     Raises:
         StudyFailed: the study has written no trial yet, or the page cannot be written.
-        TrellisError: a file of the study is damaged.
+        TrellisError: a file of the study is damaged, or the study holds a link.
     """
+    check_plain(folder)
     study = read_study(folder)
     try:
         return _write(study, top, _evaluated(study, data_dir, with_model, tell), tell, uri)

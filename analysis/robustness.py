@@ -28,6 +28,7 @@ from analysis.table import data_kind, origin, warn
 from search.confirmed import JSON_NAME, read_confirmation
 from search.errors import StudyFailed, UsageError
 from search.judging import OPENED_NAME, openings
+from search.plain import check_plain
 from search.plan import repeats
 from search.progress import DataProgress, say
 from search.resolve import resolve_study
@@ -73,11 +74,12 @@ def measure(
     lies, if not where the study found it.
 
     Raises:
-        UsageError: the test split is closed.
+        UsageError: the test split is closed, or the study holds a link.
         StudyFailed, TrellisError: see `analysis.best_model.load_best`.
     """
     from analysis.best_model import load_best
 
+    check_plain(folder)  # before any of it is written, which `write` does with the table
     told = _opened(folder) if split == "test" else None
     best = load_best(folder, data_dir)
     if told is not None:

@@ -33,6 +33,7 @@ from search.manifest import read_manifest
 from search.options import Mistakes
 from search.past import read_records
 from search.places import is_remote, local_path
+from search.plain import check_plain
 from search.plan import repeats
 from search.planned import trials_in_all
 from search.progress import say
@@ -51,7 +52,8 @@ def confirm(arguments: argparse.Namespace) -> int:
     """Do what the arguments ask for; return the exit code.
 
     Raises:
-        TrellisError: bad input, a refused resume, or a study that could not do its job.
+        TrellisError: bad input, a study that holds a link, a refused resume, or a study that
+            could not do its job.
     """
     wrong = Mistakes()
     read_limits(arguments, this_machine(), wrong)
@@ -63,6 +65,7 @@ def confirm(arguments: argparse.Namespace) -> int:
         raise UsageError(wrong)
     root = resolve_study(arguments.study, local_path(arguments.results_dir))
     root = root.absolute()
+    check_plain(root)
     manifest = read_manifest(root / "study.json")
     experiment = find(manifest["experiment"])
     if repeats(manifest["budget"]):

@@ -130,7 +130,7 @@ def begin(
 
     Raises:
         StudyTaken: the folder of that name exists already.
-        UsageError: the folder cannot be made.
+        UsageError: the folder cannot be made, or holds a link where a journal is to be.
     """
     if named:
         return _begin(experiment, plan, root, content, mirror)
@@ -153,6 +153,7 @@ def _begin(
         raise UsageError([f"cannot make the folder {root}: {error.strerror}"]) from None
     if not is_blank(root):
         raise _exists(root)
+    check_plain(root)
     return OpenStudy(experiment, plan, study_folder(root, content, mirror), content)
 
 

@@ -51,6 +51,8 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
     aside = path.with_name(f".{path.name}.part-{os.getpid()}")
+    # In a folder from elsewhere it may be a link, through which `write` would reach its target.
+    aside.unlink(missing_ok=True)
     try:
         write(aside)
         os.replace(aside, path)

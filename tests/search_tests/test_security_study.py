@@ -1,5 +1,6 @@
 """A study or cache made by somebody else: reading it runs no code and writes nothing outside."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,11 +15,17 @@ import torch
 from torch import Tensor
 
 from analysis.frames import read_manifest as read_for_analysis
+from analysis.report import write_report
+from analysis.robustness import measure
+from search.confirm import build_parser
+from search.confirmation import confirm
 from search.errors import StudyFailed, UsageError
 from search.journal import mend, open_journal, own
 from search.manifest import read_manifest
 from search.options import study_name
 from search.plain import check_plain
+from search.plan import Plan
+from tests.search_tests.toy import begin
 from trainables import store, transfer_source
 from trainables.budget import Budget
 from trainables.checkpoint import load_weights, read_checkpoint
@@ -226,3 +233,52 @@ def test_a_study_with_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "best.pt")  # reading it would never end
     with pytest.raises(UsageError, match=r"best\.pt is neither file nor folder"):
         check_plain(tmp_path)
+
+
+def test_what_a_running_study_removes_is_no_fault_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "trials" / "0").mkdir(parents=True)
+    (tmp_path / "trials" / "a.part-1").symlink_to("nowhere")
+    plain = os.scandir
+
+    def late(folder: Any) -> Any:
+        """Remove what the folder was found to hold, before anybody looks into it."""
+        if Path(folder).name == "trials":
+            found = plain(folder)
+            (tmp_path / "trials" / "0").rmdir()
+            entries = sorted(found, key=lambda each: each.name)
+            (tmp_path / "trials" / "a.part-1").unlink()
+            return contextlib.nullcontext(entries)
+        return plain(folder)
+
+    with pytest.raises(UsageError, match=r"a\.part-1 is a link"):
+        check_plain(tmp_path)
+    monkeypatch.setattr(os, "scandir", late)
+    check_plain(tmp_path)
+    assert not os.listdir(tmp_path / "trials")
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "report": lambda root: write_report(root, with_model=False),
+    "robustness": lambda root: measure(root, "validation", 0),
+    "confirm": lambda root: confirm(build_parser().parse_args([str(root)])),
+    "begin": lambda root: begin(Plan(trials=1, max_epochs=1), root),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_nothing_is_written_through_a_link(tmp_path: Path, writer: str) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "study"
+    outside.mkdir()
+    root.mkdir()
+    if writer == "begin":  # what a kill before study.json leaves is begun anew
+        (outside / "victim").touch()
+        (root / "journal.log").symlink_to(outside / "victim")
+    else:
+        (root / "study.json").write_text("{}")
+        (root / "figures").symlink_to(outside)
+    with pytest.raises(UsageError, match=r"(journal\.log|figures) is a link; a study holds plain"):
+        WRITERS[writer](root)
+    assert sum(path.stat().st_size for path in outside.iterdir()) == 0
+    assert sorted(path.name for path in outside.iterdir()) == ["victim"] * (writer == "begin")

@@ -57,6 +57,17 @@ def test_an_error_before_anything_is_written_keeps_its_own_message(tmp_path: Pat
     assert names(tmp_path) == []
 
 
+def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(tmp_path: Path) -> None:
+    """In a study from somebody else one may wait for every process there may be."""
+    outside = tmp_path / "outside.txt"
+    outside.write_text("mine")
+    (tmp_path / f".a.txt.part-{os.getpid()}").symlink_to(outside)
+    replace_text(tmp_path / "a.txt", "new")
+    assert outside.read_text() == "mine"
+    assert (tmp_path / "a.txt").read_text() == "new"
+    assert not (tmp_path / "a.txt").is_symlink()
+
+
 @pytest.fixture
 def gone() -> int:
     """The number of a process that has ended."""
