@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,34 @@ def without(*keys: str) -> Callable[[str], str]:
     return lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k not in keys})
 
 
+CORE = "tensorflow_datasets.core.features"
+
+
+def unlabelled(text: str) -> str:
+    """Make a text of the label."""
+    text = text.replace("class_label_feature.ClassLabel", "text_feature.Text")
+    return text.replace('"numClasses": "3"', "").replace('"classLabel"', '"text"')
+
+
+def label_alone(text: str) -> str:
+    return json.dumps(json.loads(text)["featuresDict"]["features"]["label"])
+
+
+def somebodys(text: str) -> str:
+    return text.replace(f"{CORE}.image_feature.Image", "this.Image")
+
+
+def somebodys_of_old(_: str) -> str:
+    return json.dumps({"type": "this.Image", "content": {}})
+
+
+def somebodys_in_a_text(text: str) -> str:
+    whole = f"{CORE}.features_dict.FeaturesDict"
+    inner = json.dumps({"image": json.loads(somebodys_of_old(text))})
+    return json.dumps({"pythonClassName": whole, "jsonFeature": {"json": inner}})
+
+
+NOT_OURS = "a class of the module this, which is none of TFDS's own"
 INFO, FEATURES = "dataset_info.json", "features.json"
 SHARD = "beans-test.array_record-00000-of-00001"
 DAMAGE: dict[str, tuple[str, Callable[[Path], None], str]] = {
@@ -77,6 +106,11 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], None], str]] = {
         rewritten(FEATURES, lambda text: text.replace('"label": {', '"target": {')),
         "no image or no label",
     ),
+    "no class label": (FEATURES, rewritten(FEATURES, unlabelled), "no image or no label"),
+    "one feature": (FEATURES, rewritten(FEATURES, label_alone), "no image or no label"),
+    "a class of somebody": (FEATURES, rewritten(FEATURES, somebodys), NOT_OURS),
+    "in the old form": (FEATURES, rewritten(FEATURES, somebodys_of_old), NOT_OURS),
+    "in a text": (FEATURES, rewritten(FEATURES, somebodys_in_a_text), NOT_OURS),
     "missing names": (
         "label.labels.txt",
         lambda d: (d / "label.labels.txt").unlink(),
@@ -99,6 +133,7 @@ def test_damage_is_told_on_opening_and_nothing_is_fetched(
     assert f"delete {directory} and run again" in message
     assert "\n" not in message
     assert sorted(path.name for path in directory.iterdir()) == before
+    assert "this" not in sys.modules  # no module that a file names is imported
 
 
 def test_damage_inside_a_file_is_told_on_reading(copied: Path) -> None:
@@ -146,3 +181,26 @@ def test_the_highest_version_is_opened(copied: Path) -> None:
     (copied / "beans" / "0.0.9" / INFO).unlink()
     (copied / "beans" / "incomplete.X_0.2.0").mkdir()
     assert open_in(copied).sizes["train"] == 9
+
+
+def test_a_feature_that_nobody_asks_for_is_not_decoded(copied: Path) -> None:
+    """TFDS would hand it to Pillow, which knows formats that run other programs."""
+    from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    directory = copied / "beans" / "0.1.0"
+    features = json.loads((directory / FEATURES).read_text())
+    every = features["featuresDict"]["features"]
+    every["third"] = every["image"]
+    (directory / FEATURES).write_text(json.dumps(features))
+    shard = directory / "beans-test.array_record-00000-of-00001"
+    reader = ArrayRecordReader(str(shard))
+    records = reader.read_all()
+    reader.close()
+    writer = ArrayRecordWriter(str(shard), "group_size:1")
+    for record in records:
+        example = tf_example_pb2.Example.FromString(record)
+        example.features.feature["third"].bytes_list.value.append(b"%!PS-Adobe-3.0 EPSF-3.0\n")
+        writer.write(example.SerializeToString())
+    writer.close()
+    assert len(list(open_in(copied).images("test"))) == len(records) == 4

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from trainables.data.tfds_without_tensorflow import import_tfds
+from trainables.data.tfds_without_tensorflow import import_tfds, own_classes_alone
 from trainables.errors import DataError
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -66,9 +66,10 @@ def _builder_from(directory: Path) -> Any:
     tfds = import_tfds()
     file = directory / "features.json"
     try:
-        tfds.features.FeatureConnector.from_config(str(directory))
-        file = directory / "dataset_info.json"
-        return tfds.builder_from_directory(str(directory))
+        with own_classes_alone():
+            tfds.features.FeatureConnector.from_config(str(directory))
+            file = directory / "dataset_info.json"
+            return tfds.builder_from_directory(str(directory))
     except Exception as error:  # TFDS raises whatever its parsers raise, with no base in common
         damaged(directory, file, error)
 
@@ -90,7 +91,13 @@ def _check_description(builder: Any, dataset: str, directory: Path) -> None:
     missing = {"train", "test"} - set(builder.info.splits)
     if missing:
         damaged(directory, info, f"it names no split {' and no split '.join(sorted(missing))}")
-    if not {"image", "label"} <= set(builder.info.features):
+    kinds = import_tfds().features
+    features = builder.info.features
+    found = dict(features.items()) if isinstance(features, kinds.FeaturesDict) else {}
+    if not (
+        isinstance(found.get("image"), kinds.Image)
+        and isinstance(found.get("label"), kinds.ClassLabel)
+    ):
         damaged(directory, directory / "features.json", "it names no image or no label")
 
 

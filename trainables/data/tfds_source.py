@@ -134,9 +134,14 @@ class TfdsSource:
             damaged(self._directory, file, error)
 
     def _source(self, stored: str) -> Any:
-        """Return TFDS's data source of a split, its images left encoded."""
+        """Return TFDS's data source of a split, all but its labels left encoded.
+
+        What else there may be is not used, and TFDS would decode an image with any of Pillow's
+        decoders.
+        """
         if stored not in self._sources:
-            skip = {"image": import_tfds().decode.SkipDecoding()}
+            names = set(self._builder.info.features) - {"label"}
+            skip = {name: import_tfds().decode.SkipDecoding() for name in names}
             self._sources[stored] = self._builder.as_data_source(stored, decoders=skip)
         return self._sources[stored]
 

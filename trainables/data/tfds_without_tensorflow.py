@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,26 @@ def tensorflow_replaced() -> Iterator[None]:
         for owner, name, value in changes:
             stack.enter_context(_replaced(owner, name, value))
         yield
+
+
+@contextlib.contextmanager
+def own_classes_alone() -> Iterator[None]:
+    """Let TFDS open a prepared directory without importing modules that its files name.
+
+    features.json names a class for every feature. Those of TFDS itself are imported by now.
+
+    Raises:
+        ValueError: inside, at a class of another module.
+    """
+    import_tfds()
+    from tensorflow_datasets.core.features import feature
+
+    with _ONE_AT_A_TIME, _replaced(feature, "importlib", SimpleNamespace(import_module=_refuse)):
+        yield
+
+
+def _refuse(module: str) -> NoReturn:
+    raise ValueError(f"it names a class of the module {module}, which is none of TFDS's own")
 
 
 @contextlib.contextmanager
