@@ -95,7 +95,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise TrellisError(f"{folder} is not a study: it has no study.json") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TrellisError(f"{path} is damaged: {error}") from None
     if not isinstance(manifest, dict):
         raise TrellisError(f"{path} is damaged: an object was expected, not {manifest!r:.40}")

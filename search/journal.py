@@ -189,7 +189,7 @@ def last_reported(path: Path) -> int | None:
 def _is_record(line: bytes) -> bool:
     try:
         record: Any = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # not JSON, or too deep
         return False
     return isinstance(record, dict) and "op_code" in record
 

@@ -139,7 +139,7 @@ def parse_manifest(text: bytes, path: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
         version = content["format"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise damaged from None
     if version != FORMAT:
         raise UsageError([f"{path} has format {version}; this version reads format {FORMAT}"])
@@ -158,7 +158,7 @@ def created_of(text: bytes) -> Any:
     """Return when the study of a study.json was begun; None if it does not tell."""
     try:
         return json.loads(text)["created"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -2,12 +2,14 @@
 
 import fcntl
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from search.manifest import read_manifest
+from search.plain import check_plain
 from search.planned import trials_in_all
 from trainables.errors import TrellisError
 
@@ -44,31 +46,45 @@ def study_folders(results: Path) -> list[Path]:
 
 def is_study(folder: Path) -> bool:
     """Tell whether a folder is a study, a damaged one included."""
-    return folder.is_dir() and any((folder / name).exists() for name in _MARKS)
+    # What may not be looked into is none: Path.exists would raise.
+    return folder.is_dir() and any(os.path.exists(folder / name) for name in _MARKS)
 
 
 def overview(folder: Path) -> Overview:
     """Look at a study; one that is damaged is told, not raised."""
     size = bytes_of(folder)
     try:
+        check_plain(folder)  # a pipe would be read for ever
         manifest = read_manifest(folder / "study.json")
+        total = _planned(folder / "study.json", manifest)
         done, best = _trials(folder)
         _check_journal(folder / "journal.log")
     except (TrellisError, OSError) as error:
         return Overview(folder, "damaged", size, str(error).splitlines()[0])
-    total, data = trials_in_all(manifest), manifest["data"]
     state = "finished" if done >= total else "unfinished"
     return Overview(
         folder,
         "running" if is_driven(folder) else state,
         size,
         experiment=manifest["experiment"],
-        data=data["kind"],
+        data=str(manifest["data"]["kind"]),
         done=done,
         trials=total,
         best=best,
         age_s=_age_s(manifest.get("created")),
     )
+
+
+def _planned(path: Path, manifest: Mapping[str, Any]) -> int:
+    """Return how many trials the study of a study.json at `path` has when it ends.
+
+    Raises:
+        TrellisError: its plan, which the space is asked with, is none.
+    """
+    try:
+        return trials_in_all(manifest)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise TrellisError(f"{path} is damaged: its plan cannot be read: {error!r:.80}") from None
 
 
 def _trials(folder: Path) -> tuple[int, float | None]:
@@ -104,7 +120,8 @@ def _age_s(created: Any) -> float | None:
 def is_driven(folder: Path) -> bool:
     """Tell whether a driver holds a study's journal: asked of the kernel, nothing is changed."""
     try:
-        descriptor = os.open(folder / "journal.log", os.O_RDONLY)
+        # Nor does a pipe without a writer hold up who looks.
+        descriptor = os.open(folder / "journal.log", os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return False
     try:

@@ -131,7 +131,11 @@ def test_manifest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "what"),
-    [('{"a": ', "Expecting value"), ("[1]", r"an object was expected, not \[1\]")],
+    [
+        ('{"a": ', "Expecting value"),
+        ("[1]", r"an object was expected, not \[1\]"),
+        ("[" * 100_000, "maximum recursion depth exceeded"),
+    ],
 )
 def test_damaged_manifest(tmp_path: Path, text: str, what: str) -> None:
     (tmp_path / "study.json").write_text(text)

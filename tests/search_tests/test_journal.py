@@ -96,7 +96,9 @@ def test_a_journal_of_one_torn_line_begins_anew(tmp_path: Path, torn: bytes) -> 
     assert path.read_bytes() == b""
 
 
-@pytest.mark.parametrize("damage", [b"", b"\0\0\0", b"[1, 2]", b'{"trial_id": 1}', b'{"op_code"'])
+@pytest.mark.parametrize(
+    "damage", [b"", b"\0\0\0", b"[1, 2]", b'{"trial_id": 1}', b'{"op_code"', b"[" * 100_000]
+)
 def test_a_damaged_line_in_the_middle_is_refused(study: Path, damage: bytes) -> None:
     path = study / "journal.log"
     lines = path.read_bytes().splitlines()

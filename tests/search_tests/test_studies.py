@@ -1,5 +1,6 @@
 """search.studies list, show, remove and the tables of export."""
 
+import errno
 import json
 import os
 import pty
@@ -7,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,13 @@ import pandas as pd
 import pytest
 
 from search import journal, studies
-from search.overview import age, overview, size
+from search.overview import age, is_driven, overview, size, study_folders
 from search.plan import Plan
 from search.planned import trials_in_all
 from search.studies_text import interval, list_text, show_text
 from tests.search_tests.toy import begin, drive
 
+STUDY_FILES = ("study.json", "journal.log", "trials.csv")
 PLAN = Plan(trials=3, max_epochs=4, seed=5, sampler="random", fixed={"drop": 0.2, "rate": 1e-2})
 
 
@@ -80,6 +83,80 @@ def test_the_list_tells_every_state(results: Path, capsys: pytest.CaptureFixture
     assert "hidden" not in out
     assert out.count("damaged") >= 3
     assert overview(results / "left").state == "unfinished"
+
+
+def a_pipe(name: str) -> Callable[[Path], None]:
+    def odd(study: Path) -> None:
+        (study / name).unlink()
+        os.mkfifo(study / name)
+
+    return odd
+
+
+def told(**plan: Any) -> Callable[[Path], None]:
+    """Let the plan in study.json say something else."""
+
+    def odd(study: Path) -> None:
+        content = json.loads((study / "study.json").read_text())
+        content["budget"] |= plan
+        (study / "study.json").write_text(json.dumps(content))
+
+    return odd
+
+
+def a_line(study: Path) -> None:
+    with (study / "journal.log").open("a") as file:
+        file.write("[" * 100_000 + "\n")
+
+
+ODD: dict[str, tuple[Callable[[Path], object], str]] = {
+    **{name: (a_pipe(name), f"{name} is neither file nor folder") for name in STUDY_FILES},
+    "deep": (lambda study: (study / "study.json").write_text("[" * 100_000), "is damaged"),
+    "deep line": (a_line, "is damaged"),
+    "no number": (told(trials=None), r"its plan cannot be read: TypeError\("),
+    "no end": (told(trials=float("inf")), r"its plan cannot be read: OverflowError\("),
+    "no text": (told(trials="x"), r"its plan cannot be read: ValueError\("),
+    "no configuration": (
+        told(trials=24, warm_start=[{}]),
+        r"cannot be read: KeyError\('config'\)",
+    ),
+    "no mapping": (told(fixed=1), r"its plan cannot be read: (Attribute|Type)Error\("),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("odd", "reason"), ODD.values(), ids=ODD)
+def test_an_odd_study_is_told_and_the_others_are_listed(
+    odd: Callable[[Path], object], reason: str, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd(results / "left")
+    assert re.search(reason, overview(results / "left").reason)
+    code, out, _ = run(capsys, "list", "--results-dir", results)
+    assert code == 0
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if line}
+    assert rows["done"][3] == "finished"
+    assert rows["left"][1] == "damaged"
+
+
+def test_a_folder_that_may_not_be_looked_into_is_no_study(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (results / "closed").mkdir()
+    plain = os.stat
+
+    def refuse(path: Any, **options: Any) -> os.stat_result:
+        if isinstance(path, Path) and path.parent == results / "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return plain(path, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    assert study_folders(results) == [results / "done", results / "left"]
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_is_driven_by_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "journal.log")
+    assert not is_driven(tmp_path)
 
 
 def test_numbers_of_an_overview(results: Path) -> None:

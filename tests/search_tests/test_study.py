@@ -239,6 +239,7 @@ def test_what_does_not_change_the_results_may_differ(tmp_path: Path) -> None:
         '{"format": 1}',
         '{"format": 1, "experiment": "", "space": {}, "defaults": {}, "budget": {}, "data": {}}',
         "\ufffe\0",
+        "[" * 100_000,
     ],
 )
 def test_a_damaged_manifest_is_refused(damage: str, tmp_path: Path) -> None:
