@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from search.command import one_line
 from search.confirmed import read_confirmation
 from search.data_option import data_at_hand, split_at_hand
 from search.experiment import luck_of
@@ -12,7 +11,7 @@ from search.plan import repeats
 from search.progress import DataProgress, say
 from search.studies_text import interval
 from search.winner import Winner
-from trainables.errors import TrellisError
+from trainables.errors import TrellisError, one_line
 
 if TYPE_CHECKING:
     from trainables.data import Split

@@ -21,7 +21,7 @@ from search.errors import (
 from search.interrupts import EndEarly, how_it_ended
 from search.places import place
 from search.progress import say
-from trainables.errors import TrellisError
+from trainables.errors import TrellisError, one_line
 
 _OUT_OF_MEMORY = "out of memory: end what else uses it"
 _OF_A_GPU = re.compile("CUDA|CUDNN|CUBLAS")
@@ -79,11 +79,6 @@ def _place(text: str) -> Path | str:
         return place(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def one_line(text: str) -> str:
-    """Return text with what could break a line or move the cursor escaped."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
 def ended(prog: str, work: Callable[[], int]) -> int:

@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from search.command import one_line
 from search.errors import StudyFailed, UsageError
 from search.jobs_client import Cluster
 from search.manifest import created_of
 from search.options import study_name
+from trainables.errors import one_line
 from trainables.files import replace_file
 
 # Without these there is no study; the manifest is written last, so that all else is there with it.

@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from search.command import Parser, one_line
+from search.command import Parser
 from search.names import PRECISIONS, PRESETS, SAMPLERS, STOPPERS
+from trainables.errors import one_line
 
 _EPILOG = """examples:
   python -m search.run lenet_beans --data embedded --preset quick

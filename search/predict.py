@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.command import Parser, ended, one_line
+from search.command import Parser, ended
 from search.errors import EXIT_DONE, EXIT_FAILED
 from search.progress import DataProgress, say
 from search.resolve import resolve_study
+from trainables.errors import one_line
 
 if TYPE_CHECKING:
     from search.winner import Winner

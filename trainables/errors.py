@@ -1,4 +1,7 @@
-"""The one error that a user's mistake raises: what is wrong, what was found, what to do."""
+"""The one error that a user's mistake raises: what is wrong, what was found, what to do.
+
+And how names that are not ours read in its line.
+"""
 
 import errno
 
@@ -17,6 +20,14 @@ class DataError(TrellisError):
 
 class WeightsError(TrellisError):
     """Pretrained weights cannot be used: not found, offline, damaged, or others than they were."""
+
+
+def one_line(text: str) -> str:
+    """Return text that fits on one line of any terminal.
+
+    What would break it or move the cursor is escaped: names of files may be of somebody else.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 # Of mounts and disks that do not answer; other errors of files may be a trial's own.

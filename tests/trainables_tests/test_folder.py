@@ -6,6 +6,7 @@ import warnings
 import zlib
 from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from PIL import Image
 from trainables.data import folder, folder_images
 from trainables.data.folder import FolderSource, open_folder
 from trainables.data.folder_known import Checked
-from trainables.data.folder_scan import Layout, listed, shown
+from trainables.data.folder_scan import Layout, listed, scan
 from trainables.data.folder_split import apportion, assign, quotas
 from trainables.data.source import SPLITS, DataSpec
 from trainables.errors import DataError
@@ -352,8 +353,7 @@ def test_a_long_list_is_cut():
     names = [f"{i}.png" for i in range(12)]
     assert listed(names[:10]) == ", ".join(names[:10])
     assert listed(names) == ", ".join(names[:10]) + " and 2 more"
-    assert shown("a\nb\udcff.png") == r"a\nb\udcff.png"
-    assert shown("Blätter.png") == "Blätter.png"
+    assert listed(["a\nb\udcff.png", "Blätter.png"]) == r"a\nb\udcff.png, Blätter.png"
 
 
 def test_other_files_are_ignored_and_inner_folders_belong_to_their_class(tmp_path):
@@ -560,6 +560,32 @@ def test_mistakes_of_the_layout_and_of_the_metadata_are_told_together(tmp_path):
 
 
 # Reading again
+
+
+def test_a_name_that_moves_the_cursor_is_escaped_in_every_line(tmp_path, monkeypatch):
+    def told(call):
+        with pytest.raises(DataError) as caught:
+            call()
+        return str(caught.value)
+
+    root = fill(tmp_path / "my\ndata", a=3, b=3)
+    shown = rf"{tmp_path}/my\ndata"
+    source = opened(root)
+    path = root / paths(source, "train")[0]
+    paint(path, 999)
+    line = told(lambda: list(source.images("train")))
+    assert line.startswith(f"{shown}/{path.parent.name}/{path.name} changed while it was used;")
+    path.unlink()
+    line = told(lambda: list(source.images("train")))
+    assert line.startswith(f"cannot read {shown}/{path.parent.name}/{path.name} any more: ")
+    paint(path, 998)
+    with monkeypatch.context() as patched:
+        patched.setattr(folder_images, "_checked", mock.Mock(side_effect=MemoryError))
+        assert told(lambda: opened(root)).startswith(f"memory ran out while {shown}/")
+    assert told(lambda: scan(root / "c")).startswith(f"{shown}/c does not exist; give a folder")
+    refused = PermissionError(13, "Permission denied", str(root))
+    monkeypatch.setattr(os, "listdir", mock.Mock(side_effect=refused))
+    assert told(lambda: scan(root)) == f"cannot read {shown}: Permission denied"
 
 
 def test_an_image_that_changes_after_opening_is_refused(tmp_path):

@@ -20,7 +20,7 @@ from trainables.data.folder_scan import MIN_IMAGES, Layout, listed, scan, too_fe
 from trainables.data.folder_split import assign
 from trainables.data.parallel import in_order
 from trainables.data.source import SPLITS, DataSpec, Progress, silent
-from trainables.errors import DataError
+from trainables.errors import DataError, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,12 @@ class FolderSource:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise DataError(f"cannot read {path} any more: {error.strerror}") from error
+            what = f"cannot read {one_line(str(path))} any more"
+            raise DataError(f"{what}: {error.strerror}") from error
         if hashlib.sha256(data).digest() != entry.digest:
             forget(self.root)  # it may have changed without a trace: starting again must help
-            raise DataError(f"{path} changed while it was used; start again with the new data")
+            what = f"{one_line(str(path))} changed while it was used"
+            raise DataError(f"{what}; start again with the new data")
         return decode(data), entry.label
 
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from trainables.data.folder_known import Checked, Known, stamp
 from trainables.data.parallel import in_order
 from trainables.data.source import Progress
-from trainables.errors import DataError
+from trainables.errors import DataError, one_line
 
 _log = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def _check(root: Path, known: Known, name: str) -> Outcome:
             known.add(name, now, checked)
         return checked
     except MemoryError:  # says nothing of the image: other data would come of leaving it out
-        raise DataError(f"memory ran out while {path} was decoded") from None
+        raise DataError(f"memory ran out while {one_line(str(path))} was decoded") from None
     except Image.DecompressionBombError:
         return Oversized()
     except Exception as error:  # on damaged bytes Pillow raises nearly anything; it is told below

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from trainables.data.folder_images import is_image_name
-from trainables.errors import DataError
+from trainables.errors import DataError, one_line
 
 METADATA = "metadata.csv"
 COLUMNS = ("file", "condition")
@@ -34,14 +34,9 @@ class Layout:
     unknown: list[str]  # files in class folders that are no images by their name, but may be
 
 
-def shown(path: str) -> str:
-    """Return a path that fits on one line of any terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
-
-
 def listed(paths: Sequence[str], limit: int = 10) -> str:
     """Return the paths, separated by commas; after `limit` of them only how many more."""
-    text = ", ".join(shown(path) for path in paths[:limit])
+    text = ", ".join(one_line(path) for path in paths[:limit])
     return text if len(paths) <= limit else f"{text} and {len(paths) - limit} more"
 
 
@@ -57,10 +52,13 @@ def scan(root: Path) -> Layout:
     try:
         if not root.is_dir():
             found = "is not a folder" if root.exists() else "does not exist"
-            raise DataError(f"{root} {found}; give a folder with one sub-folder per class")
+            raise DataError(
+                f"{one_line(str(root))} {found}; give a folder with one sub-folder per class"
+            )
         return _scan(root)
     except OSError as error:
-        raise DataError(f"cannot read {error.filename or root}: {error.strerror}") from error
+        name = one_line(str(error.filename or root))
+        raise DataError(f"cannot read {name}: {error.strerror}") from error
 
 
 def _scan(root: Path) -> Layout:
@@ -128,13 +126,13 @@ def too_few(name: str, count: int, what: str) -> str:
 def _is_class(root: Path, name: str, mistakes: list[str]) -> bool:
     folder = root / name
     if folder.is_symlink() and not folder.exists():
-        mistakes.append(f"{shown(name)} is a link to nothing; remove it")
+        mistakes.append(f"{one_line(name)} is a link to nothing; remove it")
         return False
     if not folder.is_dir():
         return False
     if not name.isprintable():
         mistakes.append(
-            f"class folder {shown(name)} has characters that cannot be shown or seen; rename it"
+            f"class folder {one_line(name)} has characters that cannot be shown or seen; rename it"
         )
         return False
     if not folder.resolve().is_relative_to(root.resolve()):
@@ -181,7 +179,7 @@ def _conditions(path: Path, files: Iterable[str], mistakes: list[str]) -> dict[s
             columns = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = columns
             if not set(COLUMNS) <= set(columns):
-                found = shown(", ".join(columns)) or "nothing"
+                found = one_line(", ".join(columns)) or "nothing"
                 mistakes.append(f"{METADATA} needs the columns file and condition; found {found}")
                 return {}
             rows = [tuple((row[name] or "").strip() for name in COLUMNS) for row in reader]
