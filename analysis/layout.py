@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from trainables.errors import one_line
+
 WIDTH = 110  # characters of a line where no terminal says otherwise
 _GAP = "  "
 
@@ -72,9 +74,21 @@ def _width(block: Block) -> int:
     return sum(item.width for item in block) + len(_GAP) * (len(block) - 1)
 
 
+def _printable(sections: Sequence[Section]) -> list[Section]:
+    """Escape what moves the cursor: names and configurations may be of somebody else's study."""
+    return [
+        one_line(section) if isinstance(section, str) else [_clean(item) for item in section]
+        for section in sections
+    ]
+
+
+def _clean(item: Column) -> Column:
+    return item._replace(name=one_line(item.name), cells=[one_line(cell) for cell in item.cells])
+
+
 def plain(sections: Sequence[Section]) -> str:
     """Return lines and tables as text without control codes, a blank line around each table."""
-    text = ""
+    text, sections = "", _printable(sections)
     for before, section in zip((None, *sections), sections, strict=False):
         text += "\n" if _apart(before, section) else ""
         text += section + "\n" if isinstance(section, str) else _aligned(section)
@@ -98,12 +112,12 @@ def _side(item: Column) -> str:
 
 
 def show_on_terminal(sections: Sequence[Section]) -> None:
-    """Print to a terminal with rich: bold headers."""
+    """Print to a terminal with rich: bold headers, and no control codes of a study's own."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console, sections = Console(highlight=False), _printable(sections)
     for before, section in zip((None, *sections), sections, strict=False):
         if _apart(before, section):
             console.print()

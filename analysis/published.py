@@ -22,7 +22,7 @@ from analysis.published_rows import LOST, Line, lines
 from search.catalog import EXPERIMENTS
 from search.errors import UsageError
 from search.experiment import luck_of
-from search.progress import DataProgress
+from search.progress import DataProgress, say
 from search.resolve import resolve_studies
 
 PROG = "python -m analysis.published"
@@ -196,7 +196,8 @@ def _show(arguments: argparse.Namespace) -> None:
         print(json.dumps({"rows": as_rows(found), "left_out": left_out}, indent=2))
     elif arguments.csv:
         print(as_csv(found), end="")
-        print("".join(f"{line}\n" for line in _left_out(counted)), end="", file=sys.stderr)
+        for line in _left_out(counted):
+            say(line)
     else:
         print(plain(sections(found, counted)), end="")
 

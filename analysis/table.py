@@ -16,6 +16,7 @@ from analysis.frames import CONFIG, config_names, read_manifest, read_trials
 from analysis.layout import WIDTH, Section, blocks, column, plain, show, show_on_terminal
 from analysis.summary import best, counts, finished, marginal, warm_started
 from search.errors import StudyFailed
+from search.progress import say
 from search.resolve import resolve_study
 
 __all__ = [
@@ -133,7 +134,7 @@ def warn(folder: Path) -> None:
     """Tell, beside a table on stdout, of a study whose data or weights are not the real thing."""
     _, warning = data_kind(folder)
     if warning:
-        print(warning, file=sys.stderr)
+        say(warning)
 
 
 def _swept_alone(folder: Path, trials: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -163,7 +164,7 @@ def _show(arguments: argparse.Namespace) -> None:
             left = [f"of {every} trials, those of the sweep of {by.removeprefix(CONFIG)} alone"]
     if arguments.csv:
         if left:
-            print(left[0], file=sys.stderr)
+            say(left[0])
         return _print_csv(folder, marginal(trials, by) if by else best(trials, top))
     terminal = sys.stdout.isatty()
     width = get_terminal_size().columns if terminal else WIDTH

@@ -18,6 +18,7 @@ from search.plan import rungs_in_reach
 from search.progress import clock, say, settings
 from search.pulse import Pulse, pulse, remaining_s
 from search.records import Record
+from trainables.errors import one_line
 
 _REFRESH_S = 0.5
 # Of the driver's time, what drawing takes at most: with many trials it is drawn less often.
@@ -109,7 +110,7 @@ class Progress:
     def _print(self, text: str) -> None:
         if self._live:
             with contextlib.suppress(OSError):
-                self._live.console.print(text, markup=False, highlight=False)
+                self._live.console.print(one_line(text), markup=False, highlight=False)
         else:
             say(text)
             self._pulse.said()

@@ -151,7 +151,9 @@ def _as_csv(before: int, path: str, name: str, chances: dict[str, float]) -> Non
     lines = csv.writer(sys.stdout, lineterminator="\n")
     if not before:
         lines.writerow(["image", "class", "probability"])
-    lines.writerow([path, name, chances[name]])
+    row = [path, name, chances[name]]
+    # In a file or pipe exactly; a terminal would obey what a name holds.
+    lines.writerow([one_line(str(each)) for each in row] if sys.stdout.isatty() else row)
 
 
 def _as_json(before: int, path: str, name: str, chances: dict[str, float]) -> None:

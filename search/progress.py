@@ -6,14 +6,17 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from trainables.errors import one_line
+
 
 def say(message: str) -> None:
     """Print a message to the user; results go to stdout, everything else here.
 
-    A terminal that was closed, or a full disk under a log, must not end a study.
+    What moves the cursor is escaped: a message may tell of a study or file of somebody else. A
+    terminal that was closed, or a full disk under a log, must not end a study.
     """
     with contextlib.suppress(OSError):
-        print(message, file=sys.stderr, flush=True)
+        print("\n".join(map(one_line, message.split("\n"))), file=sys.stderr, flush=True)
 
 
 class DataProgress:
@@ -52,7 +55,7 @@ def clock(seconds: float) -> str:
 
 
 def settings(config: Mapping[str, Any]) -> str:
-    """Return a configuration in one line."""
-    return " ".join(
-        f"{n}={v:.3g}" if isinstance(v, float) else f"{n}={v}" for n, v in config.items()
+    """Return a configuration in one line of any terminal."""
+    return one_line(
+        " ".join(f"{n}={v:.3g}" if isinstance(v, float) else f"{n}={v}" for n, v in config.items())
     )

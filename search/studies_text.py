@@ -14,7 +14,7 @@ from search.confirmed import read_confirmation
 from search.overview import Overview, age, overview, size
 from search.places import above
 from search.progress import settings
-from trainables.errors import TrellisError
+from trainables.errors import TrellisError, one_line
 
 
 def list_text(found: Sequence[Overview]) -> str:
@@ -54,13 +54,13 @@ def show_text(folder: Path, uri: str | None = None) -> str:
     seen, manifest = overview(folder), read_manifest(folder)
     if uri is not None and seen.state == "unfinished":  # a copy does not tell whether it runs
         seen = replace(seen, state="running or unfinished")
-    lines = [f"{name:<11} {text}" for name, text in _facts(seen, manifest, uri)]
+    lines = [one_line(f"{name:<11} {text}") for name, text in _facts(seen, manifest, uri)]
     sections: list[Section] = [*lines]
     if seen.best is not None:
         sections.append("\n" + render_best(folder, 5).rstrip("\n"))
-    sections += _confirmed_lines(folder)
+    sections += [one_line(line) for line in _confirmed_lines(folder)]
     if seen.state.endswith("unfinished"):
-        sections.append(f"\ngo on with: {_way_on(seen, uri)}")
+        sections.append("\n" + one_line(f"go on with: {_way_on(seen, uri)}"))
     return "\n".join(str(section) for section in sections) + "\n"
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis.frames import read_trials
-from analysis.layout import Column, blocks, plain, show
+from analysis.layout import Column, blocks, plain, show, show_on_terminal
 from analysis.table import best, main, marginal, render_best
 from search.catalog import find
 from search.errors import StudyFailed
@@ -400,6 +400,16 @@ def test_show(value: object, text: str) -> None:
 def test_plain_aligns_by_hand() -> None:
     columns = [Column("n", ["1", "10"], right=True, key=True), Column("ab", ["x", "yyy"], False)]
     assert plain(["title", *blocks([columns])]) == "title\n\n n  ab\n 1  x\n10  yyy\n"
+
+
+def test_no_cell_and_no_line_moves_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names and configurations may be of somebody else's study."""
+    odd = Column("n\x1b[2J", ["\x9b2J", "a\nb"], right=False)
+    assert plain(["line\x1b[2J", [odd]]) == ("line\\x1b[2J\n\nn\\x1b[2J\n\\x9b2J\na\\nb\n")
+    show_on_terminal(["line\x1b[2J", [odd]])
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line]) == 4
+    assert all(line.isprintable() for line in lines)
 
 
 def test_a_column_wider_than_the_line_stands_alone() -> None:

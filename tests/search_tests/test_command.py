@@ -5,13 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from search.command import Parser, ended, printed
+from search.errors import UsageError
 from tests.search_tests.toy import PRESETS, Plan, begin, drive
+from trainables.errors import TrellisError
 
 ROOT = Path(__file__).resolve().parents[2]
 FULL = Path("/dev/full")  # a device on which nothing has room
@@ -111,6 +114,19 @@ def test_a_file_that_cannot_be_read_ends_a_command_in_one_line(
 
     assert ended("prog", work) == 1
     assert capsys.readouterr().err == f"prog: [Errno 21] Is a directory: '{tmp_path}'\n"
+
+
+@pytest.mark.parametrize("kind", [TrellisError, lambda text: UsageError([text])])
+def test_a_mistake_moves_no_cursor(
+    kind: Callable[[str], TrellisError], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A study or a file of somebody else may have any name."""
+
+    def work() -> int:
+        raise kind("no study \x1b]0;mine\x07 here")
+
+    assert ended("prog", work) == 2
+    assert capsys.readouterr().err == "prog: no study \\x1b]0;mine\\x07 here\n"
 
 
 def test_a_secret_in_a_place_of_studies_is_refused_and_not_printed(

@@ -55,6 +55,7 @@ def test_clock(seconds: float, text: str) -> None:
 def test_settings() -> None:
     assert settings(CONFIG) == "kind=b depth=2 rate=0.00123 drop=0.2"
     assert settings({}) == ""
+    assert settings({"a": "x\x1b[2J\n"}) == r"a=x\x1b[2J\n"
 
 
 @pytest.mark.parametrize(
@@ -208,6 +209,16 @@ def test_markup_in_an_error_is_shown_as_it_is(
     assert "1 of 5 ended" in text
 
 
+def test_an_error_moves_no_cursor(
+    book: Book, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(live, "Console", lambda **_: Console(force_terminal=True, width=200))
+    with Progress(book) as shown:
+        ended(book, "failed", "ValueError: \x1b[2Jno", accuracy=0.25)
+        shown.update()
+    assert r"ValueError: \x1b[2Jno" in capfd.readouterr().out
+
+
 def test_without_a_terminal_there_is_one_line_per_ended_trial(
     book: Book, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,3 +280,8 @@ def test_what_takes_long_to_draw_is_drawn_less_often(
 def test_messages_go_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     say("hello")
     assert capfd.readouterr() == ("", "hello\n")
+
+
+def test_a_message_moves_no_cursor(capfd: pytest.CaptureFixture[str]) -> None:
+    say("a\x1b[2J\tb\nBl\u00e4tter \udce4")
+    assert capfd.readouterr().err == "a\\x1b[2J\\tb\nBl\u00e4tter \\udce4\n"

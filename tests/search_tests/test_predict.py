@@ -187,6 +187,20 @@ def test_a_name_that_is_no_utf_8_is_printed_as_it_is(
     assert line.startswith(image + b",kind ")
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_names_move_no_cursor_of_a_terminal_and_are_exact_elsewhere(
+    terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    predict._as_csv(1, "a\x1b[2J.png", "k\x07", {"k\x07": 0.5})
+    predict._as_json(0, "a\x1b[2J.png", "k\x07", {"k\x07": 0.5})
+    line, *told = capsys.readouterr().out.splitlines()
+    assert line == (r"a\x1b[2J.png,k\x07,0.5" if terminal else "a\x1b[2J.png,k\x07,0.5")
+    assert all(each.isprintable() for each in told)
+    (found,) = json.loads("".join([*told, "]"]))
+    assert (found["image"], found["class"]) == ("a\x1b[2J.png", "k\x07")
+
+
 def test_a_path_that_cannot_be_looked_at_is_skipped(
     lenet: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -323,6 +323,22 @@ def test_show_tells_what_was_confirmed(results: Path, capsys: pytest.CaptureFixt
     assert "confirm.json is damaged: it has no configurations" in out
 
 
+def test_what_a_study_tells_moves_no_cursor(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd, path = "\x1b[2Jfinished\r\n", results / "done" / "study.json"
+    content = json.loads(path.read_text())
+    content["data"] |= {"kind": odd, "location": odd, "classes": [odd]}
+    content |= {"created": odd, "git_commit": odd, "command": [odd], "versions": {odd: odd}}
+    path.write_text(json.dumps(content | {"experiment": odd}))
+    (results / "done" / "confirm.json").write_text(odd)
+    for words in (("list",), ("show", "done"), ("show", "left")):
+        code, out, err = run(capsys, *words, "--results-dir", results)
+        assert (code, err) == (0, "")
+        assert all(line.isprintable() for line in out.split("\n"))
+        assert ("[2Jfinished" in out) == (words[-1] != "left")
+
+
 def test_an_interval_ends_where_accuracies_do() -> None:
     summary = {"mean": 0.5417, "low": -0.1995, "high": 1.2829, "n": 2}
     assert interval(summary) == "0.5417 (95 % interval 0.0000 to 1.0000, n = 2 seeds)"
