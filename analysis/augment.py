@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.command import Parser, positive, run
+from search.experiment import images_of
 from trainables.errors import TrellisError
 
 if TYPE_CHECKING:
@@ -72,9 +73,7 @@ def draw(rows: dict[str, NDArray[np.float32]], heading: str) -> "Figure":
 
 def title(experiment: str, spec: "DataSpec") -> str:
     """Return the line above the sheet: the experiment, and whether its data is the real thing."""
-    if spec.kind == "embedded":
-        return f"{experiment}: embedded data, not the real {spec.dataset}"
-    return f"{experiment}: {spec.dataset} from {spec.kind}"
+    return f"{experiment}: {images_of(spec.dataset, spec.kind)}"
 
 
 def _make(arguments: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ from analysis.report_html import (
     tag,
 )
 from analysis.report_study import ReportedStudy
+from search.experiment import images_of
 
 _SPLITS = ("train", "validation", "test")
 
@@ -48,7 +49,8 @@ def state(study: ReportedStudy) -> str:
 def header(study: ReportedStudy, tiles: Html, contents: Html) -> Html:
     """Return the head of the page."""
     experiment, name = study.experiment, study.manifest.get("experiment", "?")
-    said = f"{_sentence(experiment.summary)}. " if experiment else ""
+    kind = str(study.data.get("kind"))
+    said = f"{_sentence(experiment.about(kind))}. " if experiment else ""
     begun = str(study.manifest.get("created", "?")).replace("T", " ").replace("+00:00", " UTC")
     return tag(
         "header",
@@ -113,9 +115,9 @@ def _data(study: ReportedStudy) -> str:
     data = study.data
     sizes = data.get("sizes") or {}
     counts = ", ".join(f"{sizes[s]:,} {s}" for s in _SPLITS if s in sizes)
-    real = "" if data.get("real", True) else " (not the real thing)"
     print_ = str(data.get("fingerprint", ""))[:12]
-    what = f"{data.get('dataset', '?')} from {data.get('kind', '?')}{real}: {counts} images"
+    images = images_of(data.get("dataset", "?"), data.get("kind", "?"))
+    what = f"{images}: {counts} images"
     return f"{what}; fingerprint {print_}" if print_ else what
 
 

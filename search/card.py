@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.confirmed import read_confirmation
 from search.data_option import data_at_hand, split_at_hand
-from search.experiment import luck_of
+from search.experiment import images_of, luck_of
 from search.pillow_code import pillow_code
 from search.plan import repeats
 from search.progress import DataProgress, say
@@ -89,7 +89,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
 def _about(winner: Winner) -> Iterator[str]:
     best = winner.best
     # Behind the colon stands what the space varies.
-    summary = winner.experiment.summary.split(":")[0]
+    summary = winner.experiment.about(winner.data.kind).split(":")[0]
     yield f"{summary[:1].upper()}{summary[1:]}."
     yield ""
     if winner.data.kind == "embedded":
@@ -120,7 +120,7 @@ def _data(winner: Winner) -> Iterator[str]:
     data = winner.manifest["data"]
     # Not the location: a path of somebody's machine means nothing elsewhere.
     mark = data["fingerprint"][:16]
-    yield f"{_cell(data['dataset'])}, read as `{data['kind']}`; fingerprint `{mark}`."
+    yield f"{_cell(images_of(data['dataset'], data['kind']))}; fingerprint `{mark}`."
     yield ""
     yield from _table(["split", "images"], list(data["sizes"].items()))
     yield ""

@@ -1,6 +1,7 @@
 """What an experiment is: where its trainable and space are, its data, budgets and reference."""
 
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -45,10 +46,22 @@ def luck_of(common: str) -> str:
     return f"all seeds share {common}: its luck is in no interval"
 
 
+def images_of(dataset: str, kind: str) -> str:
+    """Return which images data holds, in words: those of a folder are of no data set's name."""
+    if kind == "folder":
+        return "images of a folder"
+    return (
+        f"embedded data, not the real {dataset}"
+        if kind == "embedded"
+        else f"{dataset} from {kind}"
+    )
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A named architecture on a named data set with a space, budgets and a published number.
 
+    `summary` says behind " on " what the data set's images show, behind a colon what varies.
     `spaces.<name>` holds `space` and `DEFAULTS`; `trainables.<name>` holds `epochs(config, data,
     budget)`, `stages(config, data, budget)`, from which memory is predicted, and `build(config,
     classes, channels, (height, width))`, the network that later commands load. `dataset` is beans,
@@ -90,6 +103,12 @@ class Experiment:
         missing = {"quick", "standard", "thorough"} - set(self.presets)
         if missing:
             raise ValueError(f"{self.name}: presets must include {', '.join(sorted(missing))}")
+
+    def about(self, kind: str) -> str:
+        """Return the summary for data of that kind: a folder's images may show anything."""
+        if kind != "folder":
+            return self.summary
+        return re.sub(" on [^:]*", f" on {images_of(self.dataset, kind)}", self.summary, count=1)
 
     def space(self) -> Space:
         """Return the define-by-run space function."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.errors import StudyFailed, UsageError, how_to_install
+from search.experiment import images_of
 from search.pillow_code import pillow_code
 from search.progress import say
 from search.winner import Winner, read_winner
@@ -93,7 +94,7 @@ def _about(winner: Winner) -> dict[str, str]:
         "experiment": winner.experiment.name,
         "config": json.dumps(winner.config),
         "classes": json.dumps(winner.classes),
-        "data": f"{winner.data.kind}:{winner.data.dataset}",
+        "data": images_of(winner.data.dataset, winner.data.kind),
     }
 
 

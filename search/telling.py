@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from search.book import Book
 from search.errors import EXIT_DONE, StudyFailed
+from search.experiment import images_of
 from search.gpus import unused
 from search.plan import (
     is_listed,
@@ -37,9 +38,9 @@ def say_resources(request: Request, resources: Resources) -> None:
 def announce(request: Request, data: Data) -> None:
     """Tell what is going to be searched, on what."""
     plan = request.plan
-    kind = "" if data.real else f" ({data.spec.kind} data, not the real {data.spec.dataset})"
+    images = images_of(data.spec.dataset, data.spec.kind)
     sizes = ", ".join(f"{n} {split}" for split, n in data.sizes.items())
-    say(f"{request.experiment.name}: {data.spec.dataset}{kind}, {sizes} images")
+    say(f"{request.experiment.name}: {images}, {sizes} images")
     if data.spec.kind == "folder":
         say(f"{len(data.classes)} classes: {listed(data.classes)}")
     for note in data.notes:

@@ -71,10 +71,12 @@ def test_the_figure_shows_every_image_and_names_every_row(channels: int) -> None
     assert all(np.array_equal(a, b) for a, b in zip(shown, expected, strict=True))
 
 
-def test_title_names_embedded_data() -> None:
+def test_title_names_the_data() -> None:
     embedded = title("lenet_beans", DataSpec("beans", "embedded"))
     assert embedded == "lenet_beans: embedded data, not the real beans"
     assert title("lenet_beans", DataSpec("beans", "tfds", "/x")) == "lenet_beans: beans from tfds"
+    own = title("lenet_beans", DataSpec("beans", "folder", "/x"))
+    assert own == "lenet_beans: images of a folder"
 
 
 @pytest.mark.slow

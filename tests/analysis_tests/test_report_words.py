@@ -121,3 +121,20 @@ def test_a_confirmed_row_has_each_number_in_its_column() -> None:
     found = report_best._confirmed_row(each, 2, ["drop"])
     assert found == [Cell(2, "recommended, published"), *numbers, "1,234", "2.5", "0.3"]
     assert report_best._confirmed_row(each, 1, [])[0] == Cell(2, "published")
+
+
+@pytest.mark.parametrize(
+    ("kind", "lead", "data"),
+    [
+        ("tfds", "LeNet on bean leaf images: regularizer", "beans from tfds: 6 train, 100"),
+        ("folder", "LeNet on images of a folder: regularizer", "images of a folder: 6 train, 100"),
+    ],
+)
+def test_only_images_of_the_data_set_are_called_so(
+    kind: str, lead: str, data: str, tmp_path: Path
+) -> None:
+    sizes = {"train": 6, "validation": 100, "test": 2}
+    content = {"kind": kind, "dataset": "beans", "sizes": sizes, "classes": ["cat", "dog"]}
+    text = told(tmp_path, data=content)
+    assert f'<p class="lead">{lead}' in text
+    assert f">{data} validation, 2 test images<" in text

@@ -140,3 +140,14 @@ def test_mistakes_are_a_line_each() -> None:
     error = UsageError(["one", "two"])
     assert error.mistakes == ("one", "two")
     assert str(error) == "one\ntwo"
+
+
+def test_of_a_folder_no_summary_says_what_its_images_show() -> None:
+    assert find("inception_beans").about("tfds") == find("inception_beans").summary
+    assert [EXPERIMENTS[name].about("folder") for name in NAMES] == [
+        "three convolutions on images of a folder: dropouts, optimizer, loss, batch size, ...",
+        "convolutions moved to other classes: frozen layers, dense width, rates, ...",
+        "pretrained Inception-v3 on images of a folder: unfreeze depth, two rates, ...",
+        "LeNet on images of a folder: regularizer, dropout, kernel size, filters, ...",
+        "two convolutions on images of a folder: learning rate, momentum, batch size, ...",
+    ]

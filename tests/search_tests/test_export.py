@@ -162,7 +162,8 @@ def test_the_card_tells_data_configuration_accuracy_and_limits(lenet: Path) -> N
     card = model_card(winner)
     accuracy = winner.best["val_accuracy"]
     for text in (
-        "# lenet_beans, from study lenet",
+        "# lenet_beans, from study lenet\n\nLeNet on images of a folder.\n",
+        "## Data\n\nimages of a folder; fingerprint `",
         "| train | 21 |",
         "| validation | 6 |",
         "| test | 3 |",
@@ -176,6 +177,7 @@ def test_the_card_tells_data_configuration_accuracy_and_limits(lenet: Path) -> N
     ):
         assert text in card, text
     assert str(lenet.parent) not in card  # no path of this machine
+    assert "bean" not in card.replace("lenet_beans", "")  # they show something else
     rows = re.findall(r"^\| kind \d \| (\d+) \| (\d+) \| (\d+) \|$", card, re.MULTILINE)
     assert [sum(map(int, row)) for row in rows] == [2, 2, 2]
     right = sum(int(row[number]) for number, row in enumerate(rows))

@@ -112,9 +112,17 @@ def test_what_is_held_in_vain_is_told(
     assert notes == ([f"note: {told} is in force in no trial"] if told else [])
 
 
-@pytest.mark.parametrize(("kind", "told"), [("folder", True), ("embedded", False)])
-def test_the_classes_of_a_folder_are_told(
+@pytest.mark.parametrize(
+    ("kind", "images", "told"),
+    [
+        ("folder", "images of a folder", True),
+        ("tfds", "beans from tfds", False),
+        ("embedded", "embedded data, not the real beans", False),
+    ],
+)
+def test_the_data_is_told_and_the_classes_of_a_folder(
     kind: str,
+    images: str,
     told: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -123,7 +131,9 @@ def test_the_classes_of_a_folder_are_told(
     monkeypatch.chdir(tmp_path)
     data = replace(DATA, spec=DataSpec("beans", kind, "/photos"))
     announce(check(build_parser().parse_args(["lenet_beans"])), data)
-    assert ("\n2 classes: x, y\n" in capsys.readouterr().err) is told
+    err = capsys.readouterr().err
+    assert err.startswith(f"lenet_beans: {images}, 6 train, 2 validation, 2 test images\n")
+    assert ("\n2 classes: x, y\n" in err) is told
 
 
 @pytest.mark.parametrize(
