@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from search.command import Parser, ended, positive
+from search.command import RESULTS, Parser, ended, positive
 from search.errors import EXIT_DONE
 
-__all__ = ["Parser", "positive", "run"]
+__all__ = ["RESULTS", "Parser", "positive", "run"]
 
 
 def run(prog: str, work: Callable[[], None]) -> int:

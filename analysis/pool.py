@@ -49,16 +49,21 @@ class Tested:
 
 @dataclass
 class Pool:
-    """What counts, what does not (study and reason -> trials), and which data it is of."""
+    """What counts, what does not (study and reason -> trials), and of which studies.
+
+    All of an experiment is of the data and weights of the first study of which something counts,
+    `origin`. Nothing is taken from `foreign` ones; `seen` has the folders of all.
+    """
 
     runs: list[Run] = field(default_factory=list)
     tested: list[Tested] = field(default_factory=list)
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
-    data: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # experiment -> "data"
-    weights: dict[str, str] = field(default_factory=dict)  # experiment -> those of a file
     transfers: list[Mapping[str, Any]] = field(default_factory=list)  # transfer.json that count
+    # Experiment -> the study's name, and its study.json.
+    origin: dict[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
+    seen: dict[str, Path] = field(default_factory=dict)  # by name
+    foreign: set[str] = field(default_factory=set)
     _lost: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
-    _origin: dict[str, tuple[str, tuple[Any, Any]]] = field(default_factory=dict)
 
     def runs_of(self, experiment: str, config: Mapping[str, Any]) -> list[Run]:
         """Return the trials of a configuration, one per seed."""
@@ -72,6 +77,10 @@ class Pool:
         """Tell whether some seed of a configuration was infeasible: others look too good."""
         return any(name == experiment and same(each, config) for name, each in self._lost)
 
+    def manifest(self, experiment: str) -> Mapping[str, Any]:
+        """Return study.json of what counts; empty where nothing does."""
+        return self.origin.get(experiment, ("", {}))[1]
+
     def add(self, folder: Path) -> None:
         """Take in a study, and what confirming it has trained.
 
@@ -79,6 +88,7 @@ class Pool:
             StudyFailed: it has no trials yet.
             TrellisError: a file of it is damaged.
         """
+        self.seen[folder.name] = folder
         manifest = read_manifest(folder)
         name = str(manifest.get("experiment"))
         if name not in EXPERIMENTS:
@@ -91,13 +101,10 @@ class Pool:
             check_curves(place, trials.loc[trials["status"] == "completed", "trial"], curves)
         foreign = self._foreign(folder, name, manifest)
         if foreign:
+            self.foreign.add(folder.name)
             self.left_out[folder.name, foreign] += sum(len(trials) for _, trials, _ in tables)
             return
         before = self._counted()
-        self.data[name] = manifest.get("data", {})
-        if (manifest.get("weights") or {}).get("source") == "file":
-            mark = str(_origin_of(manifest)[1])[:16]
-            self.weights[name] = f"weights of a file (--weights), fingerprint {mark}"
         self.transfers += _transfer(folder, name)
         known = [arm_config(EXPERIMENTS[name], arm) for arm in arms(name)]
         for place, trials, curves in tables:
@@ -107,11 +114,11 @@ class Pool:
         if confirmed is not None:
             self.tested += [
                 Tested(name, config, int(row["seed"]), row)
-                for row, config in _rows(confirmed)
+                for row, config in rows_of(confirmed)
                 if _reason(name, {**row, "status": "completed"}, config, known) is None
             ]
         if self._counted() > before:  # only then are others to be of the same data
-            self._origin.setdefault(name, (folder.name, _origin_of(manifest)))
+            self.origin.setdefault(name, (folder.name, manifest))
 
     def _counted(self) -> int:
         return len(self.runs) + len(self.tested) + len(self.transfers)
@@ -125,9 +132,9 @@ class Pool:
             return f"{what}, not the real {data.get('dataset')}"
         if weights.get("source") == "random":
             return "weights: random, not pretrained"
-        origin = _origin_of(manifest)
-        first, known = self._origin.get(name, (folder.name, origin))
-        return None if origin == known else f"other data or weights than {first}"
+        first, known = self.origin.get(name, (folder.name, manifest))
+        alike = _marks(manifest) == _marks(known)
+        return None if alike else f"other data or weights than {first}"
 
     def _take(
         self,
@@ -139,7 +146,7 @@ class Pool:
         known: Sequence[Mapping[str, Any]],
     ) -> None:
         by_trial = dict(list(curves.groupby("trial")))
-        for row, config in _rows(trials):
+        for row, config in rows_of(trials):
             reason = _reason(name, row, config, known)
             if row["status"] == "infeasible":
                 self._lost.append((name, config))
@@ -163,7 +170,7 @@ def _stops(budget: Mapping[str, Any]) -> bool:
     return budget.get("stopper", "none") != "none" and budget.get("rungs") != []
 
 
-def _origin_of(manifest: Mapping[str, Any]) -> tuple[Any, Any]:
+def _marks(manifest: Mapping[str, Any]) -> tuple[Any, Any]:
     data, weights = manifest.get("data", {}), manifest.get("weights") or {}
     return data.get("fingerprint"), weights.get("fingerprint")
 
@@ -220,7 +227,8 @@ def config_of(row: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in found.items() if not pd.isna(v)}
 
 
-def _rows(frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def rows_of(frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield each row of trials.csv or confirm.csv with its configuration."""
     for record in frame.to_dict("records"):
         row = {str(key): value for key, value in record.items()}
         yield row, config_of(row)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.command import Parser, run
+from analysis.command import RESULTS, Parser, run
 from analysis.layout import Block, Column, Section, blocks, plain, show
 from analysis.pool import Pool, pool
 from analysis.published_rows import LOST, Line, lines
@@ -41,19 +41,21 @@ def sections(found: Sequence[Line], counted: Pool) -> list[Section]:
 
 def _title(name: str, counted: Pool) -> str:
     """Return the heading of an experiment: with fewer images than published, that too."""
-    sizes = counted.data.get(name, {}).get("sizes")
+    manifest = counted.manifest(name)
+    data, weights = manifest.get("data", {}), manifest.get("weights") or {}
+    sizes = data.get("sizes")
     if not sizes:
         return name
     from trainables.shapes import published
 
-    train = published(str(counted.data[name]["dataset"])).sizes["train"]
-    images = f"{sizes['train']:,} training images"
-    weights = counted.weights.get(name, "")
-    return (
-        f"{name}: ours of {images}"
-        + ("" if sizes["train"] == train else f", where the whole data set has {train:,}")
-        + (f"; {weights}" if weights else "")
-    )
+    train = published(str(data["dataset"])).sizes["train"]
+    title = f"{name}: ours of {sizes['train']:,} training images"
+    if sizes["train"] != train:
+        title += f", where the whole data set has {train:,}"
+    if weights.get("source") == "file":
+        mark = str(weights.get("fingerprint"))[:16]
+        title += f"; weights of a file (--weights), fingerprint {mark}"
+    return title
 
 
 def _numbers(own: Sequence[Line]) -> Block:
@@ -172,14 +174,14 @@ def as_csv(found: Iterable[Line]) -> str:
 
 
 def _studies(texts: Sequence[str], results_dir: Path | str) -> list[Path]:
-    """Return the folders of the studies; all there are where none is named.
+    """Return the folders of the studies; all there are where none is named, if any.
 
     Raises:
         UsageError: names that are no studies, a line for each; no folder to find all in.
     """
     if not texts and not isinstance(results_dir, Path):
         raise UsageError([f"--results-dir {results_dir}: name the studies of a store"])
-    if not texts and not Path(results_dir).is_dir():
+    if not texts and results_dir != RESULTS and not Path(results_dir).is_dir():
         raise UsageError([f"--results-dir {results_dir}: there is no such folder"])
     if not texts:
         return sorted(path.parent for path in Path(results_dir).glob("*/study.json"))
@@ -190,7 +192,7 @@ def _studies(texts: Sequence[str], results_dir: Path | str) -> list[Path]:
 def _show(arguments: argparse.Namespace) -> None:
     folders = _studies(arguments.studies, arguments.results_dir)
     counted = pool(folders, strict=bool(arguments.studies))
-    found = list(lines(counted, DataProgress()))
+    found = list(lines(counted, DataProgress(), arguments.results_dir))
     if arguments.json:
         left_out = _left_out(counted)
         print(json.dumps({"rows": as_rows(found), "left_out": left_out}, indent=2))

@@ -6,12 +6,15 @@ the last epoch, and so does ours where that was kept: `of` says which.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from analysis.command import RESULTS
 from analysis.facts import counts, layer_table, worked_convolution
 from analysis.pool import Pool
-from analysis.reference import Reference, arm_config, commands, is_of_test, read_reference
+from analysis.published_commands import Commands
+from analysis.reference import Reference, arm_config, is_of_test, read_reference
 from search.catalog import EXPERIMENTS
 from search.statistics import Summary, student_interval
 from trainables.data.source import Progress, silent
@@ -37,7 +40,7 @@ class Line:
     `of` says which weights or epochs ours is of: of the last epoch, as published; of the best one
     by validation; the mean over the last stage's; trained alone on the machine; or exact. It ends
     with `LOST` where the configuration was infeasible on another seed.
-    `fill` holds the commands to run where ours is missing.
+    `fill` holds the commands to run where ours is missing; none where none would help.
     """
 
     experiment: str
@@ -56,15 +59,21 @@ class Line:
     trainable_parameters: int | None
     seconds_per_epoch: float | None
     note: str
-    fill: tuple[str, ...]
+    fill: tuple[str, ...] = ()
 
 
-def lines(pool: Pool, progress: Progress = silent) -> Iterator[Line]:
-    """Yield a line for every row of the published numbers, in their order."""
-    rows = read_reference()
+def lines(
+    pool: Pool, progress: Progress = silent, results_dir: Path | str = RESULTS
+) -> Iterator[Line]:
+    """Yield a line for every row of the published numbers, in their order.
+
+    Studies that are missing will lie in `results_dir`.
+    """
+    rows, commands = read_reference(), Commands(pool, results_dir)
     for number, row in enumerate(rows, 1):
         progress("numbers compared with the published ones", number, len(rows))
-        yield _trained(row, pool) if row.experiment in EXPERIMENTS else _fact(row)
+        line = _trained(row, pool) if row.experiment in EXPERIMENTS else _fact(row)
+        yield replace(line, fill=commands.fill(row)) if line.n == 0 else line
 
 
 def _trained(row: Reference, pool: Pool) -> Line:
@@ -147,7 +156,6 @@ def _line(
         parameters=sizes[0],
         trainable_parameters=sizes[1],
         seconds_per_epoch=epoch_s,
-        fill=() if values else tuple(commands(row)),
     )
 
 
@@ -194,11 +202,10 @@ def _exact(
         parameters=sizes[0],
         trainable_parameters=sizes[1],
         seconds_per_epoch=epoch_s,
-        fill=(),
     )
 
 
-def _head(row: Reference) -> dict[str, str]:
+def _head(row: Reference) -> dict[str, Any]:
     return {
         name: getattr(row, name) for name in ("experiment", "arm", "setting", "metric", "note")
     }

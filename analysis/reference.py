@@ -1,4 +1,4 @@
-"""The published numbers, row by row, and the configuration and command that belong to each.
+"""The published numbers, row by row, and the configuration and study that belong to each.
 
 `reference.csv` is as published; numbers that stand in its notes alone become rows of their own.
 """
@@ -99,26 +99,34 @@ def arms(experiment: str) -> list[str]:
     return [arm for arm in dict.fromkeys(row.arm for row in rows) if arm != "source"]
 
 
-def commands(row: Reference) -> list[str]:
-    """Return what to run for a number of ours beside `row`; nothing where none is needed.
+@dataclass(frozen=True)
+class Recipe:
+    """What gives a number of ours: a study by name, with options of search.run.
+
+    `confirm` are those of search.confirm; None where it is not needed.
+    """
+
+    study: str
+    run: tuple[str, ...]
+    confirm: tuple[str, ...] | None
+
+
+def recipe(row: Reference) -> Recipe:
+    """Return what gives a number of ours beside `row`, which is of an experiment.
 
     One sweep of every published value serves all rows of an experiment, the unchanged one too.
     """
-    if row.experiment not in EXPERIMENTS:
-        return []
     experiment = EXPERIMENTS[row.experiment]
-    run, swept = f"python -m search.run {experiment.name}", _sweeps(experiment)
-    changed = changes(experiment.name, row.arm)
+    swept, changed = _sweeps(experiment), changes(experiment.name, row.arm)
     if swept and len(changed) <= 1:
-        study = f"{experiment.name}-published"
-        first = f"{run} {' '.join(swept)} --seeds {_SEEDS} --study {study}"
-        return [first, *([f"python -m search.confirm {study}"] * is_of_test(row.metric))]
-    held = "".join(f" --fix {name}={value}" for name, value in changed.items())
+        study, seeds = f"{experiment.name}-published", ("--seeds", str(_SEEDS))
+        return Recipe(study, (*swept, *seeds), () if is_of_test(row.metric) else None)
+    held = [word for name, value in changed.items() for word in ("--fix", f"{name}={value}")]
     study = f"{experiment.name}-{row.arm if changed else 'published'}"
-    epochs = experiment.presets["standard"].max_epochs
-    first = f"{run} --trials 1 --max-epochs {epochs} --stopper none{held} --study {study}"
+    epochs = str(experiment.presets["standard"].max_epochs)
+    run = ("--trials", "1", "--max-epochs", epochs, "--stopper", "none", *held)
     seeded = row.arm != "source" and not row.metric.endswith("_seconds")
-    return [first, *([f"python -m search.confirm {study} --top 1 --seeds {_SEEDS}"] * seeded)]
+    return Recipe(study, run, ("--top", "1", "--seeds", str(_SEEDS)) if seeded else None)
 
 
 def is_of_test(metric: str) -> bool:
@@ -127,7 +135,7 @@ def is_of_test(metric: str) -> bool:
 
 
 def _sweeps(experiment: Experiment) -> list[str]:
-    """Return --sweep for every hyperparameter that published arms change alone."""
+    """Return the words of --sweep for all hyperparameters that published arms change alone."""
     values: dict[str, list[str]] = {}
     for arm in arms(experiment.name):
         for name, value in _single(changes(experiment.name, arm)):
@@ -137,7 +145,7 @@ def _sweeps(experiment: Experiment) -> list[str]:
     for name, given in values.items():
         every = {str(each) for each in known[name].sweep()}
         rest = every - {*given, str(experiment.defaults()[name])}
-        found.append(f"--sweep {name}" + (f"={','.join(given)}" if rest else ""))
+        found += ["--sweep", name + (f"={','.join(given)}" if rest else "")]
     return found
 
 

@@ -23,6 +23,7 @@ from search.places import place
 from search.progress import say
 from trainables.errors import TrellisError, one_line
 
+RESULTS = Path("results")  # where studies lie, if nothing else is said
 _OUT_OF_MEMORY = "out of memory: end what else uses it"
 _OF_A_GPU = re.compile("CUDA|CUDNN|CUBLAS")
 _ON_A_GPU = "; with CUDA_VISIBLE_DEVICES= before the command it takes that of the CPU"
@@ -48,7 +49,7 @@ class Parser(argparse.ArgumentParser):
             "--results-dir",
             metavar="DIR|URI" if stores else "DIR",
             type=_place,
-            default=Path("results"),
+            default=RESULTS,
             help=about + (", or s3://bucket/folder" if stores else ""),
         )
 

@@ -37,10 +37,15 @@ def data_spec(data: str | None, data_dir: str | None, dataset: str) -> DataSpec:
         return DataSpec(dataset, data)
     if data not in ("tfds", None):
         raise UsageError([f"--data {data}: must be tfds, embedded or folder:PATH"])
-    place = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    place = data_dir or usual_place()
     if os.path.expanduser(place).startswith("~/"):  # a user without a name and without $HOME
         raise UsageError([f"{place}: there is no such home; say --data-dir with a whole path"])
     return DataSpec(dataset, "tfds", absolute(place))
+
+
+def usual_place() -> str:
+    """Return the TFDS data directory where --data-dir names none."""
+    return os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
 
 
 def absolute(path: str) -> str:

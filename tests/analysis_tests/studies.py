@@ -78,19 +78,25 @@ def study(
     weights: str | None = None,
     fingerprint: str = "abc",
     seeds: int = 1,
+    planned: int = 0,
+    location: str = "",
+    path: str = "",
 ) -> Path:
-    """Write a study; a trial's configuration stands under "config", else it is the published."""
+    """Write a study; a trial's configuration stands under "config", else it is the published.
+
+    `planned` are its trials in all, `location` is the data's, `path` that of the weights.
+    """
     known = find(experiment)
     folder.mkdir(parents=True)
     data = {
         "kind": kind,
         "dataset": known.dataset,
-        "location": "",
+        "location": location,
         "fingerprint": fingerprint,
         "sizes": {"train": 1034, "validation": 133, "test": 128},
     }
-    found = {"source": weights, "path": "", "fingerprint": "w"} if weights else None
-    budget = {"seeds": seeds, "configurations": []}
+    found = {"source": weights, "path": path, "fingerprint": "w"} if weights else None
+    budget = {"trials": planned, "seeds": seeds, "configurations": []}
     manifest = {"experiment": experiment, "data": data, "weights": found, "budget": budget}
     (folder / "study.json").write_text(json.dumps(manifest))
     names = StudyFolder(folder, tuple(known.defaults())).names
