@@ -29,7 +29,7 @@ from search.experiment import Experiment
 from search.interrupts import EndEarly, Interrupts
 from search.judgement import judged, unfinished
 from search.limits import read_limits
-from search.manifest import read_manifest
+from search.manifest import address_of, read_manifest
 from search.options import Mistakes
 from search.past import read_records
 from search.places import is_remote, local_path
@@ -41,7 +41,7 @@ from search.records import Record
 from search.request import Request, check
 from search.resolve import resolve_study
 from search.resources import this_machine
-from search.resuming import take_over
+from search.resuming import run_again, take_over
 from search.session import Session, ended_early
 
 FOLDER_NAME = "confirm"
@@ -85,11 +85,12 @@ def _confirm_sweep(
     budget = manifest["budget"]
     left = unfinished(records, budget["trials"])
     if left and not arguments.partial:
-        words = ["python", "-m", "search.run", experiment.name, "--study", root.name, "--resume"]
-        words += ["--results-dir", str(root.parent)]
+        given = _kept(arguments)
+        address = given.pop("--address", address_of(manifest))
+        words = run_again(experiment.name, root.name, str(root.parent), address)
         raise StudyFailed(
             f"{left} of {budget['trials']} trials of {root.name} are still to come: finish it by "
-            f"{shlex.join(words)}, or give --partial"
+            f"{shlex.join(chain(words, *given.items()))}, or give --partial"
         )
     request, interrupts = _request(arguments, root.parent, root.name, manifest, resume=True)
     chosen = listed_contenders(experiment, budget["fixed"], [r.config for r in records])
@@ -157,9 +158,14 @@ def _again(
     words += [] if seeds is None else ["--seeds", str(seeds)]
     if arguments.results_dir != "results":
         words += ["--results-dir", arguments.results_dir]
+    return (*words, *chain.from_iterable(_kept(arguments).items()))
+
+
+def _kept(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return of the options for the training what the command that goes on has, too."""
     given = _passed_on(arguments)
     given.pop("--time-budget", None)
-    return (*words, *chain.from_iterable(given.items()))
+    return given
 
 
 def _passed_on(arguments: argparse.Namespace) -> dict[str, str]:

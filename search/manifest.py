@@ -1,5 +1,6 @@
 """study.json: what a study was made with, and what must be the same for it to go on."""
 
+import argparse
 import importlib.metadata
 import json
 import platform
@@ -219,6 +220,14 @@ def _pairs(
 ) -> list[tuple[str, Any, Any]]:
     names = list(dict.fromkeys([*old, *new]))
     return [(f"{prefix}.{name}", old.get(name), new.get(name)) for name in names]
+
+
+def address_of(manifest: Mapping[str, Any]) -> str:
+    """Return the --address that a study was begun with: local, auto or HOST:PORT."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--address", default="local")
+    words = [str(word) for word in manifest.get("command", ())]
+    return str(parser.parse_known_args(words)[0].address)
 
 
 def command_line() -> list[str]:

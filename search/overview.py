@@ -8,18 +8,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from search.manifest import read_manifest
+from search.manifest import address_of, read_manifest
 from search.plain import check_plain
 from search.planned import trials_in_all
 from trainables.errors import TrellisError
 
 # A folder with one of these was a study once, however much of it is left.
 _MARKS = ("study.json", "journal.log", "trials.csv")
+# Of one whose driver may be on another machine, as of a copy: nobody here can tell.
+EITHER = "running or unfinished"
 
 
 @dataclass(frozen=True)
 class Overview:
-    """One study. `state` is running, unfinished, finished or damaged; `reason` says why.
+    """One study. `state` is running, unfinished, EITHER, finished or damaged; `reason` says why.
 
     What a damaged study no longer tells is "" or None. `age_s` counts from its beginning.
     """
@@ -61,7 +63,8 @@ def overview(folder: Path) -> Overview:
         _check_journal(folder / "journal.log")
     except (TrellisError, OSError) as error:
         return Overview(folder, "damaged", size, str(error).splitlines()[0])
-    state = "finished" if done >= total else "unfinished"
+    left = "unfinished" if address_of(manifest) == "local" else EITHER
+    state = "finished" if done >= total else left
     return Overview(
         folder,
         "running" if is_driven(folder) else state,

@@ -90,11 +90,14 @@ def resume_command(request: Request) -> str:
 
 
 def _run_again(request: Request) -> list[str]:
-    """Return the words of search.run that find the study."""
-    folder, name = request.folder, request.experiment.name
-    words = ["python", "-m", "search.run", name, "--study", folder.name, "--resume"]
-    if request.store or folder.parent != Path("results").absolute():
-        words += ["--results-dir", request.store or str(folder.parent)]
-    if request.address != "local":
-        words += ["--address", request.address]
-    return words
+    folder = request.folder
+    here = "results" if folder.parent == Path("results").absolute() else str(folder.parent)
+    place = request.store or here
+    return run_again(request.experiment.name, folder.name, place, request.address)
+
+
+def run_again(experiment: str, study: str, place: str, address: str) -> list[str]:
+    """Return the words of search.run that go on with a study of the place, on that Ray."""
+    words = ["python", "-m", "search.run", experiment, "--study", study, "--resume"]
+    words += [] if place == "results" else ["--results-dir", place]
+    return words + ([] if address == "local" else ["--address", address])

@@ -11,9 +11,11 @@ import pandas as pd
 
 from analysis.layout import WIDTH, Section, blocks, column, plain
 from search.confirmed import read_confirmation
-from search.overview import Overview, age, overview, size
+from search.manifest import address_of
+from search.overview import EITHER, Overview, age, overview, size
 from search.places import above
 from search.progress import settings
+from search.resuming import run_again
 from trainables.errors import TrellisError, one_line
 
 
@@ -53,23 +55,22 @@ def show_text(folder: Path, uri: str | None = None) -> str:
 
     seen, manifest = overview(folder), read_manifest(folder)
     if uri is not None and seen.state == "unfinished":  # a copy does not tell whether it runs
-        seen = replace(seen, state="running or unfinished")
+        seen = replace(seen, state=EITHER)
     lines = [one_line(f"{name:<11} {text}") for name, text in _facts(seen, manifest, uri)]
     sections: list[Section] = [*lines]
     if seen.best is not None:
         sections.append("\n" + render_best(folder, 5).rstrip("\n"))
     sections += [one_line(line) for line in _confirmed_lines(folder)]
     if seen.state.endswith("unfinished"):
-        sections.append("\n" + one_line(f"go on with: {_way_on(seen, uri)}"))
+        way_on = _way_on(seen, address_of(manifest), uri)
+        sections.append("\n" + one_line(f"go on with: {way_on}"))
     return "\n".join(str(section) for section in sections) + "\n"
 
 
-def _way_on(seen: Overview, uri: str | None) -> str:
+def _way_on(seen: Overview, address: str, uri: str | None) -> str:
     folder = seen.folder if seen.folder.name not in ("", "..") else seen.folder.resolve()
     place, name = (str(folder.parent), folder.name) if uri is None else above(uri)
-    words = ["python", "-m", "search.run", seen.experiment, "--study", name]
-    words += [] if place == "results" else ["--results-dir", place]
-    return shlex.join([*words, "--resume"])
+    return shlex.join(run_again(seen.experiment, name, place, address))
 
 
 def _facts(

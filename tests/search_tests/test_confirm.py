@@ -257,12 +257,24 @@ def test_an_unfinished_sweep_is_told_how_to_finish(
     opened.book.next()
     opened.close()
     monkeypatch.setattr("search.confirmation.find", lambda _: opened.book.experiment)
-    code, (line,) = wrong(capsys, "s", "--results-dir", str(tmp_path))
-    assert code == 1
-    assert line == (
-        "search.confirm: 4 of 4 trials of s are still to come: finish it by python -m search.run "
-        f"toy --study s --resume --results-dir {tmp_path}, or give --partial"
-    )
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a token")  # without one no Ray is joined
+    begun = json.loads((tmp_path / "s" / "study.json").read_text())
+    place = ("--results-dir", str(tmp_path))
+    given = ("--data-dir", "/d", "--weights", "/w.pt", "--time-budget", "1h")
+    for address, words, more in (
+        ([], [], ""),
+        ([], [*given, "--address", "auto"], " --address auto --data-dir /d --weights /w.pt"),
+        (["--address", "h:1"], given, " --address h:1 --data-dir /d --weights /w.pt"),
+        (["--address", "h:1"], ["--address", "local"], ""),
+    ):
+        command = {"command": [*begun["command"], *address]}
+        (tmp_path / "s" / "study.json").write_text(json.dumps(begun | command))
+        code, (line,) = wrong(capsys, "s", *place, *words)
+        assert code == 1
+        assert line == (
+            "search.confirm: 4 of 4 trials of s are still to come: finish it by python -m "
+            f"search.run toy --study s --resume {' '.join(place)}{more}, or give --partial"
+        )
 
 
 def train(book: Book, count: int) -> None:

@@ -284,7 +284,27 @@ def test_show_tells_what_a_study_is(results: Path, capsys: pytest.CaptureFixture
     assert "go on with" not in out
     _, out, _ = run(capsys, "show", results / "left")
     assert "trials      1 of 3" in out
-    assert f"search.run toy --study left --results-dir {results} --resume" in out
+    assert f"search.run toy --study left --resume --results-dir {results}\n" in out
+
+
+@pytest.mark.parametrize("given", [["--address", "auto"], ["--address=auto"]])
+def test_a_study_on_another_ray_may_be_run_elsewhere_and_goes_on_there(
+    given: list[str], results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As one that was fetched while its job runs."""
+    for name in ("left", "done"):
+        path = results / name / "study.json"
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(content | {"command": [*content["command"], *given]}))
+    _, out, _ = run(capsys, "show", results / "left")
+    assert "state       running or unfinished\n" in out
+    way = f"search.run toy --study left --resume --results-dir {results} --address auto\n"
+    assert way in out
+    assert "state       finished\n" in run(capsys, "show", results / "done")[1]
+    assert "running or unfinished" in run(capsys, "list", "--results-dir", results)[1]
+    held = journal.own(results / "left")
+    assert overview(results / "left").state == "running"
+    os.close(held)
 
 
 def test_the_way_on_from_inside_a_study(
@@ -293,7 +313,7 @@ def test_the_way_on_from_inside_a_study(
     monkeypatch.chdir(results / "left")
     code = studies.main(["show", "."])
     assert code == 0
-    way = f"search.run toy --study left --results-dir {results} --resume"
+    way = f"search.run toy --study left --resume --results-dir {results}\n"
     assert way in capsys.readouterr().out
 
 
@@ -301,8 +321,8 @@ def test_a_copy_of_a_store_is_shown_as_what_it_is_a_copy_of(results: Path) -> No
     text = show_text(results / "left", "s3://bucket/all/left?region=x")
     assert "study       s3://bucket/all/left?region=x\n" in text
     assert "state       running or unfinished\n" in text
-    way = "go on with: python -m search.run toy --study left --results-dir"
-    assert f"{way} 's3://bucket/all?region=x' --resume" in text
+    way = "go on with: python -m search.run toy --study left --resume --results-dir"
+    assert f"{way} 's3://bucket/all?region=x'\n" in text
     assert str(results) not in text
     assert "go on with" not in show_text(results / "done", "s3://bucket/all/done")
 
