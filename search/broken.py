@@ -1,4 +1,4 @@
-"""What is said and kept of a study that breaks off."""
+"""What is said and kept of a study that breaks off, or is ended early."""
 
 import contextlib
 import traceback
@@ -7,6 +7,8 @@ from pathlib import Path
 from search.disk import is_full, what_to_free
 from search.errors import StudyFailed
 from search.folder import ERROR_NAME
+from search.interrupts import how_it_ended
+from search.progress import say
 from search.request import Request
 from search.resuming import resume_command
 from trainables.errors import TrellisError
@@ -35,3 +37,24 @@ def broken_off(request: Request, begun: bool, error: Exception) -> StudyFailed:
         return StudyFailed(what_to_free(error, request.folder) + where)
     text = str(error) if isinstance(error, TrellisError) else f"{type(error).__name__}: {error}"
     return StudyFailed(f"the study broke off: {text.splitlines()[0]}{where}")
+
+
+def ended_early(end: BaseException, kept: str) -> int:
+    """Say what ended a command early, and what of it is kept; return the exit code."""
+    reason, code = how_it_ended(end)
+    say(f"{reason}: {kept}")
+    return code
+
+
+def ended_unopened(end: BaseException, request: Request) -> int:
+    """Say what ended a command before it had its study; return the exit code."""
+    if request.resume:
+        return ended_with_way_on(end, request, "the study is as it was")
+    return ended_early(end, "no study was begun; what was downloaded or prepared is kept")
+
+
+def ended_with_way_on(end: BaseException, request: Request, kept: str) -> int:
+    """Say what ended a command early, what is kept and how it goes on; return the exit code."""
+    code = ended_early(end, f"{kept}. Go on with")
+    say(f"  {resume_command(request)}")
+    return code

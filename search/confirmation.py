@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from search import options
+from search.broken import ended_early
 from search.catalog import find
 from search.confirm import PASSED_ON
 from search.confirmed import JSON_NAME
@@ -42,7 +43,7 @@ from search.request import Request, check
 from search.resolve import resolve_study
 from search.resources import this_machine
 from search.resuming import run_again, take_over
-from search.session import Session, ended_early
+from search.session import Session
 
 FOLDER_NAME = "confirm"
 _TOP, _SEEDS = 5, 5
@@ -143,7 +144,7 @@ def _confirm_search(
         try:
             to_come = unfinished(read_records(nested), request.plan.trials)
         except (EndEarly, KeyboardInterrupt) as end:
-            return ended_early(end, ": go on by the same command")
+            return ended_early(end, "go on by the same command")
         if to_come:
             return code
         return judged(request, root, nested, manifest, chosen, interrupts)

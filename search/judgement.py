@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from search.broken import ended_early
 from search.confirmed import JSON_NAME
 from search.contenders import Contender
 from search.domains import config_key
@@ -20,7 +21,6 @@ from search.progress import DataProgress, say
 from search.recommended import keep_recommended
 from search.records import Record
 from search.request import Request
-from search.session import ended_early
 from search.verdict import verdict
 from search.weights import find_weights_of
 from trainables.data import Data, open_data, prepare
@@ -47,7 +47,7 @@ def judged(
         _judge_rest(request, court, chosen, interrupts)
     except (EndEarly, KeyboardInterrupt) as end:
         say("")
-        return ended_early(end, ": go on by the same command")
+        return ended_early(end, "go on by the same command")
     finally:
         os.close(lock)
     return EXIT_DONE

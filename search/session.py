@@ -11,10 +11,17 @@ from typing import Any
 from search import study
 from search.beside import Beside, started
 from search.book import Book
-from search.broken import broken_off, keep_traceback, traceback_of
+from search.broken import (
+    broken_off,
+    ended_early,
+    ended_unopened,
+    ended_with_way_on,
+    keep_traceback,
+    traceback_of,
+)
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError
 from search.gpus import precision_of_this_gpu
-from search.interrupts import EndEarly, Interrupts, how_it_ended
+from search.interrupts import EndEarly, Interrupts
 from search.manifest import check_inputs, command_line, make_manifest
 from search.mirror import Mirror
 from search.plan import published
@@ -53,16 +60,7 @@ def run(arguments: argparse.Namespace, way_on: tuple[str, ...] = ()) -> int:
             with mirrored(request) as mirror:
                 return Session(request, interrupts, old, mirror).run()
         except (EndEarly, KeyboardInterrupt) as end:
-            return ended_early(end)
-
-
-def ended_early(
-    end: BaseException, kept: str = " before the study began; nothing was written"
-) -> int:
-    """Say what ended a command early, and what of it is kept; return the exit code."""
-    reason, code = how_it_ended(end)
-    say(f"{reason}{kept}")
-    return code
+            return ended_unopened(end, request)
 
 
 class Session:
@@ -100,7 +98,9 @@ class Session:
         try:
             return self._run()
         except (EndEarly, KeyboardInterrupt) as end:
-            return ended_early(end, ": everything is kept") if self._opened else ended_early(end)
+            if self._opened is None:
+                return ended_unopened(end, self._request)
+            return ended_early(end, "everything is kept")
 
     def _run(self) -> int:
         began = time.monotonic()
@@ -138,9 +138,7 @@ class Session:
             if not self._request.again:  # search.confirm may have more to do
                 self._interrupts.over()
             say("")
-            code = ended_early(end, ": everything is kept. Go on with")
-            say(f"  {resume_command(self._request)}")
-            return code
+            return ended_with_way_on(end, self._request, "everything is kept")
         except Exception as error:
             if not self._breaks(error):
                 raise

@@ -16,8 +16,8 @@ from tests.search_tests.toy import EXPERIMENT, begin, drive
 @pytest.mark.parametrize(
     ("end", "code", "told"),
     [
-        (EndEarly("time budget reached", asked_for=True), 0, "time budget reached before the"),
-        (EndEarly("terminated", asked_for=False), 130, "terminated before the study began"),
+        (EndEarly("time budget reached", asked_for=True), 0, "time budget reached: no study"),
+        (EndEarly("terminated", asked_for=False), 130, "terminated: no study was begun; "),
     ],
 )
 def test_what_ends_it_before_it_begins_is_told(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from search import session, study
+from search import broken, session, study
 from search.broken import broken_off
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED, ResumeRefused, StudyFailed, UsageError
 from search.interrupts import EndEarly, Interrupts
@@ -26,22 +26,27 @@ from trainables.errors import TrellisError
 PLAN = Plan(trials=3, max_epochs=2, seed=5, sampler="random")
 INTERRUPTED = EndEarly("terminated", asked_for=False)
 USED_UP = EndEarly("time budget reached", asked_for=True)
+UNBEGUN = "no study was begun; what was downloaded or prepared is kept\n"
+AS_IT_WAS = "the study is as it was. Go on with\n  go on\n"
 
 
 @pytest.mark.parametrize(
-    ("began", "end", "code", "told"),
+    ("began", "resume", "end", "code", "told"),
     [
-        (False, INTERRUPTED, EXIT_INTERRUPTED, "terminated before the study began; nothing was"),
-        (False, USED_UP, EXIT_DONE, "time budget reached before the study began; nothing was"),
-        (False, KeyboardInterrupt(), EXIT_INTERRUPTED, "interrupted before the study began; "),
-        (True, INTERRUPTED, EXIT_INTERRUPTED, "terminated: everything is kept\n"),
-        (True, KeyboardInterrupt(), EXIT_INTERRUPTED, "interrupted: everything is kept\n"),
+        (False, False, INTERRUPTED, EXIT_INTERRUPTED, f"terminated: {UNBEGUN}"),
+        (False, False, USED_UP, EXIT_DONE, f"time budget reached: {UNBEGUN}"),
+        (False, False, KeyboardInterrupt(), EXIT_INTERRUPTED, f"interrupted: {UNBEGUN}"),
+        (False, True, USED_UP, EXIT_DONE, f"time budget reached: {AS_IT_WAS}"),
+        (False, True, INTERRUPTED, EXIT_INTERRUPTED, f"terminated: {AS_IT_WAS}"),
+        (True, False, INTERRUPTED, EXIT_INTERRUPTED, "terminated: everything is kept\n"),
+        (True, True, KeyboardInterrupt(), EXIT_INTERRUPTED, "interrupted: everything is kept\n"),
     ],
 )
 def test_a_signal_while_data_is_made_or_the_table_is_drawn(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     began: bool,
+    resume: bool,
     end: BaseException,
     code: int,
     told: str,
@@ -50,10 +55,11 @@ def test_a_signal_while_data_is_made_or_the_table_is_drawn(
         raise end
 
     made = Session.__new__(Session)
-    monkeypatch.setattr(made, "_opened", object() if began else None, raising=False)
+    request = SimpleNamespace(resume=resume, again=("go", "on"))
+    made.__dict__.update(_opened=object() if began else None, _request=request)
     monkeypatch.setattr(Session, "_run", ended)
     assert made.run() == code
-    assert capsys.readouterr().err.startswith(told)
+    assert capsys.readouterr().err == told
 
 
 @pytest.mark.parametrize(
@@ -169,8 +175,9 @@ def test_after_the_way_on_is_told_a_signal_counts_only_where_there_is_more_to_do
     request = SimpleNamespace(again=("confirm",) if confirming else ())
     made.__dict__.update(_request=request, _opened=object(), _interrupts=interrupts)
     made.__dict__.update(_search=search, _close=lambda: None)
-    monkeypatch.setattr(session, "resume_command", lambda _: "go on")
-    monkeypatch.setattr(session, "say", said.append)
+    monkeypatch.setattr(broken, "resume_command", lambda _: "go on")
+    for each in (session, broken):
+        monkeypatch.setattr(each, "say", said.append)
     none: Any = None
     with interrupts.caught():
         assert made._guarded(none) == EXIT_INTERRUPTED
