@@ -113,6 +113,7 @@ class Cluster:
         words += ["--cpus", str(asked.cluster_cpus), "--gpus", str(asked.cluster_gpus)]
         words += ["--results", asked.cluster_results] if asked.cluster_results else []
         words += ["--cluster", asked.cluster]
+        words += ["--fetched-to", str(asked.results)] if asked.elsewhere else []
         with self._told():
             self._client.submit_job(
                 # Without exec, a shell would stand between the driver and its signals.

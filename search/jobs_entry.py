@@ -31,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--study", required=True)
     parser.add_argument("--results")
     parser.add_argument("--cluster")
+    parser.add_argument("--fetched-to")
     parser.add_argument("--cpus", type=int, default=0)
     parser.add_argument("--gpus", type=int, default=0)
     parser.add_argument("words", nargs=argparse.REMAINDER)
@@ -73,6 +74,7 @@ def way_on(asked: argparse.Namespace) -> tuple[str, ...]:
     if asked.results:
         place = "--results-dir" if is_remote(asked.results) else "--cluster-results-dir"
         words += [place, asked.results]
+    words += ["--results-dir", asked.fetched_to] if asked.fetched_to else []
     words += ["--cluster", asked.cluster]
     for unit in ("cpus", "gpus"):  # a cluster that scales from none has none by then
         if count := getattr(asked, unit):

@@ -70,6 +70,12 @@ class Submission:
     cluster_gpus: int
     detach: bool
 
+    @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """The words that say where the study is fetched to, unless that is ./results."""
+        usual = self.results in (None, Path("results").absolute())
+        return () if usual else ("--results-dir", str(self.results))
+
 
 def submit_parser() -> Parser:
     """Return the parser with the options of search.run and those of a submission."""

@@ -1,6 +1,7 @@
 """`python -m search.submit EXPERIMENT --cluster URL`: search.run as a job on a Ray cluster."""
 
 import argparse
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -52,7 +53,7 @@ def _submit(words: list[str]) -> int:
     say(f"job {submission.job} on {cluster.url}")
     if submission.detach:
         print(submission.job)
-        say(f"follow it by  {_command('logs', submission.job, cluster)} --follow")
+        say(f"follow it by  {_command('logs', submission.job, cluster, '--follow')}")
         return EXIT_DONE
     return _to_the_end(cluster, submission)
 
@@ -64,9 +65,9 @@ def _to_the_end(cluster: "Cluster", submission: Submission) -> int:
         details = cluster.follow(job, sys.stderr)
     except KeyboardInterrupt:
         say(f"\njob {job} goes on without you. Follow, stop or fetch it by")
-        for command in ("logs", "stop", "fetch"):
-            more = " --follow" if command == "logs" else ""
-            say(f"  {_command(command, job, cluster)}{more}")
+        more = {"logs": ["--follow"], "stop": [], "fetch": submission.elsewhere}
+        for command, words in more.items():
+            say(f"  {_command(command, job, cluster, *words)}")
         return EXIT_INTERRUPTED
     code = _ended(details)
     # A job that was refused, or only tried, has no study: one of that name is another's.
@@ -176,8 +177,9 @@ def _stop(cluster: "Cluster", asked: argparse.Namespace) -> int:
 _COMMANDS = {"status": _status, "logs": _logs, "fetch": _fetch, "stop": _stop}
 
 
-def _command(name: str, job: str, cluster: "Cluster") -> str:
-    return f"python -m search.submit {name} {job} --cluster {cluster.url}"
+def _command(name: str, job: str, cluster: "Cluster", *more: str) -> str:
+    words = ["python", "-m", "search.submit", name, job, "--cluster", cluster.url, *more]
+    return shlex.join(words)
 
 
 def _first_line(text: str | None) -> str:

@@ -55,6 +55,7 @@ def test_studies_lie_where_asked_else_where_the_cluster_says(
         ([], []),
         (["--results", "/mnt/r"], ["--cluster-results-dir", "/mnt/r"]),
         (["--results", "s3://bucket/r"], ["--results-dir", "s3://bucket/r"]),
+        (["--fetched-to", "/data/r"], ["--results-dir", "/data/r"]),
     ],
 )
 def test_a_job_says_how_its_user_goes_on(place: list[str], words: list[str]) -> None:

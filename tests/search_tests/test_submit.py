@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,8 +17,11 @@ from typing import Any
 
 import pytest
 
+from search import jobs_entry
 from search.errors import UsageError
+from search.jobs_client import Cluster
 from search.jobs_fetch import fetch
+from search.jobs_options import check, submit_parser
 from search.submit import _fetch, _to_the_end, main
 from tests.search_tests import nodes
 from tests.search_tests.bench import PATIENCE_S, Bench, make_bench
@@ -179,6 +183,38 @@ def test_only_a_job_with_a_study_of_its_own_has_something_to_fetch(
     monkeypatch.setattr("search.jobs_fetch.fetch", lambda *_: tmp_path / "mine")
     assert _to_the_end(cluster, job) == code
     assert (capsys.readouterr().out == f"study: {tmp_path / 'mine'}\n") is fetches
+
+
+@pytest.mark.parametrize(
+    ("place", "told"), [("results", False), ("my results", True), ("s3://bucket/r", False)]
+)
+def test_the_way_to_fetch_a_job_and_its_way_on_have_the_place_the_study_goes_to(
+    place: str,
+    told: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    typed = ["lenet_beans", "--cluster", "http://h:1", "--study", "mine", "--results-dir", place]
+    submission = check(submit_parser().parse_args(typed), typed)
+    sent: list[dict[str, Any]] = []
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    cluster = Cluster.__new__(Cluster)
+    client = SimpleNamespace(submit_job=lambda **job: sent.append(job))
+    cluster.__dict__.update(url="http://h:1", _client=client, follow=interrupted)
+    cluster.submit(submission, Path("code"))
+    assert _to_the_end(cluster, submission) == 130
+    words = ["--results-dir", str(tmp_path / place)] if told else []
+    fetch_it = ["search.submit", "fetch", submission.job, "--cluster", "http://h:1", *words]
+    assert shlex.split(capsys.readouterr().err.splitlines()[-1])[2:] == fetch_it
+    entry = shlex.split(sent[0]["entrypoint"])[4:]
+    way_on = jobs_entry.way_on(jobs_entry.build_parser().parse_args(entry))
+    again = submit_parser().parse_args(way_on[3:])
+    assert again.results_dir == (words[1] if told else place)
 
 
 @pytest.mark.slow
