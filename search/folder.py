@@ -16,6 +16,9 @@ from search.records import CURVE_FIELDS, Record, best_of
 from search.trial_log import NAME as LOG_NAME
 from trainables.files import replace_file, replace_text, stands_for
 
+# Why a new study cannot have a name.
+STUDY_THERE = "exists already; go on with it by --resume"
+OTHER_THERE = "exists and is no study, having no study.json; give another name"
 # In the folder of a failed trial: the whole traceback.
 ERROR_NAME = "error.txt"
 # Of a completed trial, where weights are kept: those of its best and of its last epoch.
@@ -204,6 +207,14 @@ def numbered(root: Path) -> Iterator[Path]:
     """Yield a folder's name, then the same with -2, -3, ..."""
     yield root
     yield from (root.with_name(f"{root.name}-{number}") for number in count(2))
+
+
+def in_the_way(root: Path) -> str:
+    """Return why a new study cannot have the folder `root`; nothing where it can."""
+    if (root / "study.json").is_file():
+        return STUDY_THERE
+    free = not os.path.lexists(root) or (root.is_dir() and is_blank(root))
+    return "" if free else OTHER_THERE
 
 
 def is_blank(root: Path) -> bool:

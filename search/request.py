@@ -205,8 +205,8 @@ def _folder(
     shelf = Shelf(place)
     if mistake := shelf.mistake():
         wrong.append(f"--results-dir {mistake}")
-    elif name and not arguments.resume and shelf.taken(name):
-        wrong.append(f"--study {name}: exists already; go on with it by --resume")
+    elif name and not arguments.resume and (reason := shelf.taken(name)):
+        wrong.append(f"--study {name}: {reason}")
     elif name and arguments.resume and not shelf.has(name):
         wrong.append(f"--study {name}: no such study in {place}; nothing to resume")
     if name is None and experiment is not None and not wrong:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.folder import is_blank, numbered
+from search.folder import STUDY_THERE, in_the_way, numbered
 from search.manifest import parse_manifest, read_manifest
 from search.places import below, is_remote, working_folder
 from search.remote import Remote, StoreFailed
@@ -34,12 +34,11 @@ class Shelf:
             return str(error)
         return ""
 
-    def taken(self, name: str) -> bool:
-        """Tell whether a new study cannot have that name."""
+    def taken(self, name: str) -> str:
+        """Return why a new study cannot have that name; nothing where it can."""
         if self.uri is not None:
-            return self.has(name)
-        folder = self.folder / name
-        return os.path.lexists(folder) and not (folder.is_dir() and is_blank(folder))
+            return STUDY_THERE if self.has(name) else ""
+        return in_the_way(self.folder / name)
 
     def has(self, name: str) -> bool:
         """Tell whether there is such a study."""

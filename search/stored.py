@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from search.errors import StudyTaken
+from search.folder import STUDY_THERE
 from search.lease import Lease
 from search.mirror import Mirror
 from search.progress import say
@@ -50,9 +51,7 @@ def _ready(request: Request, remote: Remote) -> dict[str, Stamp]:
             say(f"note: {note}")
         return known
     if remote.entry("study.json") is not None:  # since the command line was checked
-        raise StudyTaken(
-            [f"--study {request.folder.name}: exists already; go on with it by --resume"]
-        )
+        raise StudyTaken([f"--study {request.folder.name}: {STUDY_THERE}"])
     # Of a study that never came as far as the store, or is no more there.
     shutil.rmtree(request.folder, ignore_errors=True)
     return {}

@@ -14,7 +14,7 @@ import optuna
 from search.book import Book
 from search.errors import ResumeRefused, StudyFailed, StudyTaken, UsageError
 from search.experiment import Experiment
-from search.folder import Elsewhere, StudyFolder, is_blank, numbered
+from search.folder import STUDY_THERE, Elsewhere, StudyFolder, in_the_way, numbered
 from search.journal import mend, open_journal, own
 from search.manifest import differences, read_manifest
 from search.plain import check_plain
@@ -62,7 +62,7 @@ class OpenStudy:
 
 def _write_manifest(folder: StudyFolder, content: Mapping[str, Any]) -> None:
     if folder.manifest.exists():  # another process was a moment earlier
-        raise _exists(folder.root)
+        raise _taken(folder.root, STUDY_THERE)
     replace_text(folder.manifest, json.dumps(content, indent=2) + "\n")
 
 
@@ -103,8 +103,8 @@ def _ended_in(path: Path) -> set[str]:
     return {str(row.get("trial")) for row in rows if row.get("status") in ENDED}
 
 
-def _exists(root: Path) -> StudyTaken:
-    return StudyTaken([f"--study {root.name}: exists already; go on with it by --resume"])
+def _taken(root: Path, reason: str) -> StudyTaken:
+    return StudyTaken([f"--study {root.name}: {reason}"])
 
 
 def study_folder(
@@ -129,7 +129,7 @@ def begin(
     Where the name is not the user's (`named`), and another study has it, with -2, -3, ... added.
 
     Raises:
-        StudyTaken: the folder of that name exists already.
+        StudyTaken: a study, or something else, of that name exists already.
         UsageError: the folder cannot be made, or holds a link where a journal is to be.
     """
     if named:
@@ -147,12 +147,12 @@ def _begin(
     content: dict[str, Any],
     mirror: Elsewhere | None,
 ) -> OpenStudy:
+    if reason := in_the_way(root):
+        raise _taken(root, reason)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError([f"cannot make the folder {root}: {error.strerror}"]) from None
-    if not is_blank(root):
-        raise _exists(root)
     check_plain(root)
     return OpenStudy(experiment, plan, study_folder(root, content, mirror), content)
 

@@ -163,7 +163,8 @@ BAD = [
     ("lenet_beans --sweep dropout --trials 3", "--trials does not go with --sweep: a sweep has "),
     ("lenet_beans --sweep dropout --sampler gp", "--sampler does not go with --sweep: a sweep d"),
     ("lenet_beans --resume", "--resume needs --study NAME"),
-    ("lenet_beans --study file", "--study file: exists already; go on with it by --resume"),
+    ("lenet_beans --study file", "--study file: exists and is no study, having no study.json; "),
+    ("lenet_beans --study photos", "--study photos: exists and is no study, having no study.jso"),
     ("lenet_beans --results-dir " + "a" * 300, "--results-dir aaaaaaaaa"),
 ]
 
@@ -172,6 +173,7 @@ BAD = [
 def test_bad_input_is_one_line_and_nothing_is_written(words: str, line: str, here: Path) -> None:
     (here / "results" / "there").mkdir(parents=True)
     (here / "results" / "there" / "study.json").write_text("{}")
+    (here / "results" / "photos" / "more").mkdir(parents=True)
     (here / "results" / "file").write_text("x")
     (here / "file").write_text("x")
     found = wrong(words)

@@ -280,7 +280,8 @@ def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:
 def test_a_new_study_does_not_take_an_existing_folder(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "photo.jpg").write_text("mine")
-    with pytest.raises(UsageError, match="--study s: exists already; go on with it by --resume"):
+    told = r"^--study s: exists and is no study, having no study\.json; give another name$"
+    with pytest.raises(UsageError, match=told):
         begin(PLAN, tmp_path / "s")
     assert [path.name for path in (tmp_path / "s").iterdir()] == ["photo.jpg"]
 
@@ -297,7 +298,7 @@ def test_of_two_that_begin_at_once_one_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = begin(PLAN, tmp_path / "s")
-    monkeypatch.setattr(study, "is_blank", lambda _: True)  # it looked a moment earlier
+    monkeypatch.setattr(study, "in_the_way", lambda _: "")  # it looked a moment earlier
     with pytest.raises(UsageError, match="is being run by another process"):
         begin(replace(PLAN, trials=9), tmp_path / "s")
     other.close()
