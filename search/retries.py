@@ -93,8 +93,9 @@ class Retries:
             self.ended(number)
             return None
         self._book.again(number)
+        way = "goes on from its last checkpoint" if epochs else "begins again"
         retry = f"retry {self._deaths[number]} of {RETRIES}"
-        return f"trial {number}: {death.cause}; it goes on from its last checkpoint ({retry})"
+        return f"trial {number}: {death.cause}; it {way} ({retry})"
 
     def ended(self, number: int) -> None:
         """Forget what was kept of a trial that has ended."""
