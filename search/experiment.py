@@ -73,12 +73,12 @@ class Experiment:
     `kept_logits`, too. `stage_epochs` names the hyperparameters that hold the epochs of the
     trial's stages, in order: rungs count in the last (see `search.epochs`); without them a trial
     is one stage. With `shares` the trainable's `prepare` makes what all trials share before the
-    first begins. `common_to_seeds` names what is drawn once for all seeds of a configuration: its
-    luck is in no interval over seeds. `common_unless` gives the values of hyperparameters with
-    which a configuration has no such luck. Without `fractions_take_memory` numbers that are not
-    whole, such as rates, change nothing of the memory that a trial takes: it is predicted once for
-    all of them. `measured` is what our own search gave on the real data; the README has its
-    command.
+    first begins, and `shared_bytes` tells the room that it takes in the cache. `common_to_seeds`
+    names what is drawn once for all seeds of a configuration: its luck is in no interval over
+    seeds. `common_unless` gives the values of hyperparameters with which a configuration has no
+    such luck. Without `fractions_take_memory` numbers that are not whole, such as rates, change
+    nothing of the memory that a trial takes: it is predicted once for all of them. `measured` is
+    what our own search gave on the real data; the README has its command.
     """
 
     name: str

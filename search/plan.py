@@ -180,6 +180,11 @@ def possible_values(experiment: Experiment, plan: Plan, name: str) -> tuple[Any,
     return tuple(sorted(domains(space, values)[name].choices))
 
 
+def all_possible(experiment: Experiment, plan: Plan) -> dict[str, tuple[Any, ...]]:
+    """Return the `possible_values` of every hyperparameter."""
+    return {name: possible_values(experiment, plan, name) for name in experiment.defaults()}
+
+
 def image_sizes(experiment: Experiment, plan: Plan) -> tuple[int | None, ...]:
     """Return the image sizes, in pixels, that the plan's trials may use."""
     if "image_size" not in experiment.defaults():

@@ -4,7 +4,7 @@ from typing import Any
 
 from search.interrupts import Interrupts
 from search.model import check_fits
-from search.plan import image_sizes, published
+from search.plan import all_possible, image_sizes, published
 from search.progress import DataProgress, say
 from search.request import Request
 from trainables import store
@@ -28,11 +28,16 @@ def prepare_images(request: Request, data: Data, interrupts: Interrupts) -> None
 
 
 def say_images(request: Request, data: Data) -> None:
-    """Tell of a dry run how much room the images of all trials take, made already or not."""
+    """Tell of a dry run how much room all trials take in the cache, made already or not.
+
+    That of their images, and of what else they share.
+    """
+    experiment, plan = request.experiment, request.plan
     height, width, channels = data.first("train", None).shape
-    sizes = image_sizes(request.experiment, request.plan)
-    pixels = sum(size * size if size else height * width for size in sizes)
+    pixels = sum(s * s if s else height * width for s in image_sizes(experiment, plan))
     needed = (data.sizes["train"] + data.sizes["validation"]) * pixels * channels
+    if experiment.shares:
+        needed += experiment.module().shared_bytes(all_possible(experiment, plan), data)
     say(f"data: {store.shown(needed)} in arrays shared by all trials, in {store.root()}")
 
 

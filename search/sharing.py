@@ -14,7 +14,7 @@ from typing import Any
 from search.book import Book
 from search.interrupts import Interrupts
 from search.manifest import read_manifest
-from search.plan import possible_values
+from search.plan import all_possible
 from search.progress import DataProgress, say
 from search.request import Request
 from search.resources import Resources
@@ -46,8 +46,7 @@ def share(
         progress=interrupts.checked(DataProgress()),
     )
     experiment, plan = request.experiment, request.plan
-    names = experiment.defaults()
-    choices = {name: possible_values(experiment, plan, name) for name in names}
+    choices = all_possible(experiment, plan)
     began = time.perf_counter()
     try:
         work = dict(experiment.module().prepare(choices, data, budget))

@@ -25,7 +25,7 @@ from trainables.data.source import SPLITS, Progress, silent
 
 FORMAT = 1  # raise it when the same cut would give other numbers
 _VALUES = "values.npy"
-_ITEM = 2  # bytes of a bfloat16
+ITEM = 2  # bytes of a bfloat16
 
 _log = logging.getLogger(__name__)
 
@@ -103,6 +103,17 @@ def stored(
     return Activations(values, count if missing else 0, time.perf_counter() - began)
 
 
+def check_room_for_all(needed: int) -> None:
+    """Refuse activations that the disk cannot take all together, before any are computed.
+
+    Raises:
+        DataError: of the `needed` bytes more would stay than are free.
+    """
+    with store.writing(_place()):
+        _place().mkdir(parents=True, exist_ok=True)
+    store.check_room(_place(), store.growth(needed), "the activations that all trials share")
+
+
 def seconds_of(cut: Cut, split: str) -> float:
     """Return the seconds that the pass took which made the stored activations of a split.
 
@@ -166,7 +177,7 @@ def _build(
             stack.callback(writer.abandon)
         for batch in compute(cuts):
             if not done:  # their shape is known from the first batch on
-                needed = count * sum(values[0].numel() * _ITEM for values in batch)
+                needed = count * sum(values[0].numel() * ITEM for values in batch)
                 store.check_room(_place(), needed, f"the activations of the {split} images")
             with store.writing(_place()):
                 for writer, values in zip(writers, batch, strict=True):

@@ -23,6 +23,8 @@ from trainables.inception_features import (
     AUGMENTED_COPIES,
     IMAGE_SIZE,
     backbone_of,
+    bytes_at,
+    passes,
     warn_of_a_small_cache,
 )
 from trainables.nets.inception import (
@@ -95,18 +97,33 @@ def prepare(choices: Mapping[str, Sequence[Any]], data: Data, budget: Budget) ->
 
     Returns:
         What was done, in plain values: cuts, and images run through the frozen layers.
+
+    Raises:
+        DataError: the cache cannot be written, or its disk has no room for all of it.
     """
     device = machine.set_up(budget)
     frozen = backbone_of(data, budget, device)
-    depths = sorted({0, *choices["unfreeze_blocks"]})
-    validation = frozen.activations("validation", depths)
-    augmented = [name for name in choices["augmentation"] if name != "none"]
-    warn_of_a_small_cache(data, validation, 1 + AUGMENTED_COPIES * len(augmented))
-    images = validation.computed
-    for name in choices["augmentation"]:
-        for copy in range(_copies(name)):
-            images += frozen.activations("train", depths, name, copy).computed
+    depths, wanted = _depths(choices), passes(choices["augmentation"])
+    warn_of_a_small_cache(data, shared_bytes(choices, data))
+    frozen.check_room(depths, wanted)
+    images = 0
+    for split, name, copy in wanted:
+        images += frozen.activations(split, depths, name, copy).computed
     return {"cuts": [cut.name for cut in frozen.cuts(depths)], "images": images}
+
+
+def shared_bytes(choices: Mapping[str, Sequence[Any]], data: Data) -> int:
+    """Return how many bytes of stored activations `prepare` makes, if none are there."""
+    depths = _depths(choices)
+    return sum(
+        data.sizes[split] * bytes_at(depth)
+        for split, _, _ in passes(choices["augmentation"])
+        for depth in depths
+    )
+
+
+def _depths(choices: Mapping[str, Sequence[Any]]) -> list[int]:
+    return sorted({0, *choices["unfreeze_blocks"]})
 
 
 def whole_state(state: Mapping[str, Tensor], weights: Weights) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +15,15 @@ from trainables.budget import Budget, Weights
 from trainables.data import Data
 from trainables.errors import TrellisError
 from trainables.evaluation import images_to_floats
-from trainables.frozen import Activations, Cut, stored
-from trainables.nets.inception import LAYERS, as_input, cut_name, cuts_of, pretrained
+from trainables.frozen import ITEM, Activations, Cut, check_room_for_all, stored
+from trainables.nets.inception import (
+    LAYERS,
+    activation_shape,
+    as_input,
+    cut_name,
+    cuts_of,
+    pretrained,
+)
 from trainables.seeds import generator
 from trainables.weights import read_backbone
 
@@ -26,6 +33,8 @@ IMAGE_SIZE = 299
 # Beside the images as they are. One copy more is one pass of the train split more, and as much
 # on disk again; epochs take the copies in turn, so that with 20 epochs each is seen five times.
 AUGMENTED_COPIES = 3
+# What is computed at once: split, augmentation, and number of the copy.
+Pass = tuple[str, str, int]
 _BATCH = 32  # images: 0.4 GB of activations at 299x299 in the first layers
 
 
@@ -54,6 +63,24 @@ class Backbone:
             return self._compute(split, missing, augmentation if copy else "none", copy)
 
         return stored(cuts, split, count, compute, self.budget.progress)
+
+    def check_room(self, depths: Sequence[int], wanted: Sequence[Pass]) -> None:
+        """Refuse, before the first of several passes, what the disk has no room for.
+
+        Args:
+            depths: Different ones, as of `activations`.
+            wanted: The passes; what is stored already takes no room.
+
+        Raises:
+            DataError: they take more than is free.
+        """
+        needed = sum(
+            self.data.sizes[split] * bytes_at(depth)
+            for split, name, copy in wanted
+            for depth, cut in zip(depths, self.cuts(depths, name, copy), strict=True)
+            if not cut.folder(split).exists()
+        )
+        check_room_for_all(needed)
 
     def cuts(self, depths: Sequence[int], augmentation: str = "none", copy: int = 0) -> list[Cut]:
         """Return the cuts that go with depths."""
@@ -84,16 +111,29 @@ class Backbone:
             yield [each if each.ndim == 2 else each.permute(0, 2, 3, 1) for each in found]
 
 
-def warn_of_a_small_cache(data: Data, validation: Activations, copies: int) -> None:
+def passes(augmentations: Iterable[str]) -> list[Pass]:
+    """Return the passes whose activations trials with these augmentations share.
+
+    Copy 0 of the train split, the images as they are, is the same with all of them.
+    """
+    copies = range(1, 1 + AUGMENTED_COPIES)
+    augmented = [name for name in augmentations if name != "none"]
+    plain = [("validation", "none", 0), ("train", "none", 0)]
+    return plain + [("train", name, copy) for name in augmented for copy in copies]
+
+
+def bytes_at(depth: int) -> int:
+    """Return the bytes of an image's stored activations where the last `depth` blocks begin."""
+    return math.prod(activation_shape(depth, IMAGE_SIZE)) * ITEM
+
+
+def warn_of_a_small_cache(data: Data, activations: int) -> None:
     """Tell before hours of work where trials would push each other's arrays out of the cache.
 
-    `validation` is stored at all cuts, and of the train split will be so many `copies`, the images
-    as they are included. Every trial needs the images, too, and whatever cut it does not find
-    makes it run the frozen layers again.
+    All their `activations` take so many bytes. Every trial needs the images, too, and whatever cut
+    it does not find makes it run the frozen layers again.
     """
-    each = sum(values[0].numel() * values.itemsize for values in validation.values.values())
-    train, others = data.sizes["train"], data.sizes["validation"]
-    needed = (train * copies + others) * each + (train + others) * 3 * IMAGE_SIZE**2
+    needed = activations + (data.sizes["train"] + data.sizes["validation"]) * 3 * IMAGE_SIZE**2
     if needed > store.limit_bytes():
         _log.warning(
             "the stored activations and images of this study take %.1f GB, the cache in %s %.1f: "

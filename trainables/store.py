@@ -96,6 +96,12 @@ def check_room(place: Path, needed: float, what: str, instead: str = "") -> None
         )
 
 
+def growth(needed: float) -> float:
+    """Return by how many bytes the cache grows with `needed` more: beyond its limit others go."""
+    held = sum(folder.bytes for folder in _folders())
+    return min(needed, max(0.0, limit_bytes() - held))
+
+
 def shown(size: float) -> str:
     """Return a number of bytes in GB, or in MB where it is smaller, for people."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"

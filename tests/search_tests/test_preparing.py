@@ -87,6 +87,31 @@ def test_a_dry_run_says_how_much_room_the_images_take(
         assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("augmentation", "bytes_"),
+    [
+        # Four cuts of bfloat16, pooled 2048, 8 x 8 x 1280, and twice 17 x 17 x 768, of 14 and 4.
+        ("none", 18 * 1_055_744),
+        # And three copies of the 14.
+        ("flip", (18 + 3 * 14) * 1_055_744),
+    ],
+)
+def test_a_dry_run_counts_the_activations_that_trials_share(
+    augmentation: str,
+    bytes_: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images(tmp_path / "photos", 30)
+    words = ["--data", "folder:photos", "--dry-run", "--weights", "random"]
+    assert main(["inception_beans", *words, "--fix", f"augmentation={augmentation}"]) == 0
+    told = store.shown(18 * 3 * 299**2 + bytes_)
+    assert told == {"none": "23.8 MB", "flip": "68.2 MB"}[augmentation]
+    assert f"data: {told} in arrays shared by all trials, in " in capsys.readouterr().err
+
+
 def test_the_shape_of_a_folder_s_images(tmp_path: Path) -> None:
     (path, *_) = images(tmp_path)
     data = open_data(DataSpec("mnist", "folder", str(tmp_path)))

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,14 +10,14 @@ import torch
 from torch.nn import functional
 
 from tests.trainables_tests.tiny_data import TinyData, tiny_data
-from trainables import checkpoint, inception_beans, training
+from trainables import checkpoint, inception_beans, store, training
 from trainables import device as machine
 from trainables.augment import OPS
 from trainables.budget import Budget, EpochResult, Weights
 from trainables.checkpoint import load_weights
-from trainables.errors import TrellisError
+from trainables.errors import DataError, TrellisError
 from trainables.evaluation import images_to_floats
-from trainables.frozen import Activations
+from trainables.frozen import Cut
 from trainables.inception_beans import (
     _Trial,
     as_maps,
@@ -24,9 +25,10 @@ from trainables.inception_beans import (
     epochs,
     kept_logits,
     prepare,
+    shared_bytes,
     whole_state,
 )
-from trainables.inception_features import backbone_of, warn_of_a_small_cache
+from trainables.inception_features import Backbone, backbone_of, warn_of_a_small_cache
 from trainables.nets.inception import InceptionV3
 from trainables.optimizers import KERAS_EPSILON
 from trainables.weights import RANDOM
@@ -104,16 +106,46 @@ def test_a_cache_that_cannot_hold_what_all_trials_need_is_told_of(
 ) -> None:
     """Copies of 6 train images, 4 of each, and 3 of validation: 27 images at both cuts."""
     monkeypatch.setenv("TRELLIS_CACHE_GB", gigabytes)
-    values = {
-        "pool": torch.zeros((3, 2048), dtype=torch.bfloat16),
-        "Mixed_7b": torch.zeros((3, 8, 8, 1280), dtype=torch.bfloat16),
-    }
-    needed = 27 * 2 * (2048 + 8 * 8 * 1280) + 9 * 3 * 299**2
-    assert needed == 6_948_099
+    needed = 27 * 2 * (2048 + 8 * 8 * 1280)
+    assert needed + 9 * 3 * 299**2 == 6_948_099
     assert data().sizes == {"train": 6, "validation": 3}
-    warn_of_a_small_cache(data(), Activations(values, 0, 0.0), copies=4)
+    choices = {"unfreeze_blocks": (0, 2), "augmentation": ("none", "flip")}
+    assert shared_bytes(choices, data()) == needed
+    warn_of_a_small_cache(data(), needed)
     assert ("set TRELLIS_CACHE_GB=1 or higher" in caplog.text) is warned
     assert bool(caplog.records) is warned
+
+
+def test_a_disk_without_room_for_all_passes_is_told_before_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is stored is bfloat16, however it was computed; what is there takes no room."""
+    passed = list[tuple[str, int]]()
+
+    def compute(_: Backbone, split: str, cuts: list[Cut], __: str, copy: int) -> Any:
+        passed.append((split, copy))
+        shapes = {"pool": (2048,), "Mixed_7b": (8, 8, 1280)}
+        count = {"train": 6, "validation": 3}[split]
+        yield [torch.zeros((count, *shapes[cut.name])) for cut in cuts]
+
+    def with_free(free: int) -> None:
+        usage = SimpleNamespace(total=10**15, free=free)
+        monkeypatch.setattr(store.shutil, "disk_usage", lambda _: usage)
+
+    monkeypatch.setattr(Backbone, "_compute", compute)
+    monkeypatch.delenv("TRELLIS_CACHE_GB", raising=False)
+    choices = {"unfreeze_blocks": (2,), "augmentation": ("flip",)}
+    given, fresh = budget(), data("roomy")
+    needed = 27 * 2 * (2048 + 8 * 8 * 1280)
+    with_free(needed - 1)
+    with pytest.raises(DataError, match=r"^the activations that all trials share take 4\.53 MB"):
+        prepare(choices, fresh, given)
+    assert passed == []
+    with_free(needed)
+    assert prepare(choices, fresh, given)["images"] == 27
+    assert passed == [("validation", 0), *(("train", copy) for copy in range(4))]
+    with_free(0)
+    assert prepare(choices, fresh, given)["images"] == 0
 
 
 @pytest.mark.slow

@@ -98,6 +98,17 @@ def test_the_least_recently_used_go_until_the_rest_fits(
     assert store.trim() == []
 
 
+@pytest.mark.parametrize(("needed", "growth"), [(400, 400), (700, 500), (9000, 500)])
+def test_beyond_its_limit_the_cache_does_not_grow(
+    needed: int, growth: float, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(place / "old", 1000, 10)
+    monkeypatch.setenv("TRELLIS_CACHE_GB", "0.0000015")
+    assert store.growth(needed) == pytest.approx(growth)
+    folder(place / "more", 1000, 20)
+    assert store.growth(needed) == 0
+
+
 @pytest.mark.parametrize(("minutes", "warns"), [(59, True), (61, False)])
 def test_pushing_out_what_was_used_within_an_hour_is_told(
     minutes: int,
