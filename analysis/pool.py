@@ -63,7 +63,7 @@ class Pool:
     origin: dict[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
     seen: dict[str, Path] = field(default_factory=dict)  # by name
     foreign: set[str] = field(default_factory=set)
-    _lost: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    _lost: list[tuple[str, Mapping[str, Any], int]] = field(default_factory=list)  # with its seed
 
     def runs_of(self, experiment: str, config: Mapping[str, Any]) -> list[Run]:
         """Return the trials of a configuration, one per seed."""
@@ -73,9 +73,18 @@ class Pool:
         """Return the confirmed trials of a configuration, one per seed."""
         return _distinct(self.tested, experiment, config)
 
-    def has_lost(self, experiment: str, config: Mapping[str, Any]) -> bool:
-        """Tell whether some seed of a configuration was infeasible: others look too good."""
-        return any(name == experiment and same(each, config) for name, each in self._lost)
+    def has_lost(
+        self, experiment: str, config: Mapping[str, Any], found: Sequence[Run | Tested]
+    ) -> bool:
+        """Tell whether some seed of a configuration was infeasible, and is not among `found`.
+
+        Those look too good then. A seed that one machine had no memory for another may have.
+        """
+        seeds = {each.seed for each in found}
+        lost = [
+            each for name, each, seed in self._lost if name == experiment and seed not in seeds
+        ]
+        return any(same(each, config) for each in lost)
 
     def manifest(self, experiment: str) -> Mapping[str, Any]:
         """Return study.json of what counts; empty where nothing does."""
@@ -149,7 +158,7 @@ class Pool:
         for row, config in rows_of(trials):
             reason = _reason(name, row, config, known)
             if row["status"] == "infeasible":
-                self._lost.append((name, config))
+                self._lost.append((name, config, int(row["seed"])))
             if reason is None and stops:
                 reason = "its study stops trials early: those that end are lucky ones"
             if reason is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from analysis.command import RESULTS
 from analysis.facts import counts, layer_table, worked_convolution
-from analysis.pool import Pool
+from analysis.pool import Pool, Run, Tested
 from analysis.published_commands import Commands
 from analysis.reference import Reference, arm_config, is_of_test, read_reference
 from search.catalog import EXPERIMENTS
@@ -97,12 +97,12 @@ def _trained(row: Reference, pool: Pool) -> Line:
 
 def _values(row: Reference, pool: Pool, config: Mapping[str, Any]) -> tuple[list[float], str]:
     """Return ours, one value per seed, and what it is of."""
-    lost = f", {LOST}" if pool.has_lost(row.experiment, config) else ""
     if is_of_test(row.metric):
-        tested = [each.row for each in pool.tested_of(row.experiment, config)]
-        values, of = _of_test(row.metric, tested)
-        return values, of + lost
+        tested = pool.tested_of(row.experiment, config)
+        values, of = _of_test(row.metric, [each.row for each in tested])
+        return values, of + _lost(row, pool, config, tested)
     runs = pool.runs_of(row.experiment, config)
+    lost = _lost(row, pool, config, runs)
     if row.metric in _LAST:
         name, of = _LAST[row.metric]
         return [float(run.last[name]) for run in runs], of + lost
@@ -111,6 +111,12 @@ def _values(row: Reference, pool: Pool, config: Mapping[str, Any]) -> tuple[list
     if row.metric == "seconds_per_epoch":
         return [run.epoch_s for run in runs], "last stage"
     return _of_transfer(row, pool)
+
+
+def _lost(
+    row: Reference, pool: Pool, config: Mapping[str, Any], found: Sequence[Run | Tested]
+) -> str:
+    return f", {LOST}" if pool.has_lost(row.experiment, config, found) else ""
 
 
 def _of_test(metric: str, rows: Sequence[Mapping[str, Any]]) -> tuple[list[float], str]:

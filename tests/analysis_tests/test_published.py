@@ -327,6 +327,17 @@ def test_a_seed_that_was_lost_is_told_where_the_others_stand(tmp_path: Path) -> 
     assert of(compared(other), "lenet_beans", "baseline", "val_accuracy").of == "last epoch"
 
 
+def test_a_seed_that_another_machine_had_memory_for_is_not_lost(tmp_path: Path) -> None:
+    none = [{"trial": n, "seed": 100 + n, "status": "infeasible"} for n in range(3)]
+    small, large = study(tmp_path / "small", trials=none), three_seeds(tmp_path)
+    confirm(large, "lenet_beans", [{"seed": 100}, {"seed": 101}])
+    found = compared(small, large)
+    line = of(found, "lenet_beans", "baseline", "val_accuracy")
+    assert (line.n, line.of) == (3, "last epoch")
+    tested = of(found, "lenet_beans", "baseline", "test_accuracy")  # not of seed 102
+    assert (tested.n, tested.of) == (2, "last epoch, a seed lost")
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
