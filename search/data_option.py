@@ -84,7 +84,7 @@ def _read_from(spec: DataSpec) -> Iterator[None]:
     except OSError as error:
         raise TrellisError(
             f"{spec.location} cannot be read: {error.strerror or error}; --data-dir takes another "
-            f"place of {spec.dataset}"
+            "place of the data"
         ) from error
 
 
@@ -102,7 +102,8 @@ def check_there(spec: DataSpec) -> None:
         with _read_from(spec):
             there = prepared_directory(spec.dataset, place) is not None
     if not there:
-        raise TrellisError(f"{spec.location} has no {spec.dataset}: --data-dir says where it is")
+        what = "is no folder" if spec.kind == "folder" else f"has no {spec.dataset}"
+        raise TrellisError(f"{spec.location} {what}: --data-dir says where it is")
 
 
 def data_at_hand(

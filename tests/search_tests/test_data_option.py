@@ -99,11 +99,11 @@ def test_the_data_of_a_study_lies_where_it_was_or_where_one_says(here: Path) -> 
         spec_of({"dataset": "mnist", "kind": "tfds"})
 
 
-@pytest.mark.parametrize("kind", ["tfds", "folder"])
-def test_data_that_is_not_there_is_not_downloaded(kind: str, here: Path) -> None:
+@pytest.mark.parametrize(("kind", "what"), [("tfds", "has no beans"), ("folder", "is no folder")])
+def test_data_that_is_not_there_is_not_downloaded(kind: str, what: str, here: Path) -> None:
     place = here / "old"
     spec = DataSpec("beans", kind, str(place))
-    with pytest.raises(TrellisError, match=r"/old has no beans: --data-dir says where it is$"):
+    with pytest.raises(TrellisError, match=rf"/old {what}: --data-dir says where it is$"):
         check_there(spec)
     assert not place.exists()
     place.mkdir()
