@@ -39,10 +39,13 @@ _MIB = 2**20
 
 
 def published_images(experiment: Experiment, config: Mapping[str, Any]) -> str:
-    """Say which images the numbers are for: those of the published data set."""
+    """Say which images the numbers are for: those of the published data set, in what size."""
     classes, (height, width, channels) = _shape(experiment, config)
     size = f"{height}x{width} with {channels} channel{'s' if channels > 1 else ''}"
-    return f"for images of {size} in {classes} classes, as published"
+    _, (high, wide, _) = _shape(experiment, experiment.defaults())
+    alike = (high, wide) == (height, width)
+    but = "as published" if alike else f"published with {high}x{wide}"
+    return f"for images of {size} in {classes} classes, {but}"
 
 
 def _shape(experiment: Experiment, config: Mapping[str, Any]) -> tuple[int, tuple[int, int, int]]:

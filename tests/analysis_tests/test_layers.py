@@ -46,6 +46,14 @@ def test_the_published_lenet(capsys: pytest.CaptureFixture[str]) -> None:
     assert total == pytest.approx(sum(found.values()), abs=5)  # each is rounded
 
 
+def test_images_of_another_size_are_not_as_published(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lenet_beans", "--fix", "image_size=64"]) == 0
+    said = (
+        "lenet_beans, for images of 64x64 with 3 channels in 3 classes, published with 299x299\n"
+    )
+    assert capsys.readouterr().out.startswith(said)
+
+
 def test_the_network_that_ran_out_of_memory(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lenet_beans", "--fix", "filters=12/32/240", "--fix", "batch_size=16"]) == 0
     output = capsys.readouterr().out
