@@ -9,7 +9,7 @@ from search.experiment import images_of, luck_of
 from search.pillow_code import pillow_code
 from search.plan import repeats
 from search.progress import DataProgress, say
-from search.studies_text import interval
+from search.studies_text import interval, unconfirmed
 from search.winner import Winner
 from trainables.errors import TrellisError, one_line
 
@@ -137,15 +137,15 @@ def _accuracy(winner: Winner) -> list[str]:
         "chosen by it, and so optimistic.",
         "",
     ]
-    each = _confirmation(winner)
+    each, budget = _confirmation(winner), winner.manifest["budget"]
+    sweep = repeats(budget)
     if each is None:
+        where = "the test split" if sweep else "fresh seeds and the test split"
         lines.append(
-            "Not confirmed on fresh seeds and the test split (`python -m search.confirm`): one "
-            "seed decides nothing."
+            f"Not confirmed on {where} (`python -m search.confirm`): {unconfirmed(budget)}."
         )
         return [*lines, *_validation_matrix(winner)]
     wilson = each["wilson"]
-    sweep = repeats(winner.manifest["budget"])
     seeds = "on several seeds" if sweep else "again on fresh seeds"
     lines += [
         f"Confirmed on the test split, this configuration trained {seeds}: "

@@ -60,7 +60,8 @@ def show_text(folder: Path, uri: str | None = None) -> str:
     sections: list[Section] = [*lines]
     if seen.best is not None:
         sections.append("\n" + render_best(folder, 5).rstrip("\n"))
-    sections += [one_line(line) for line in _confirmed_lines(folder)]
+    told = _confirmed_lines(folder, manifest.get("budget", {}))
+    sections += [one_line(line) for line in told]
     if seen.state.endswith("unfinished"):
         way_on = _way_on(seen, address_of(manifest), uri)
         sections.append("\n" + one_line(f"go on with: {way_on}"))
@@ -103,13 +104,13 @@ def _facts(
     yield "commit", str(manifest.get("git_commit"))
 
 
-def _confirmed_lines(folder: Path) -> list[str]:
+def _confirmed_lines(folder: Path, budget: Mapping[str, Any]) -> list[str]:
     try:
         found = read_confirmation(folder)
     except TrellisError as error:
         return [str(error)]
     if found is None:
-        return ["not confirmed yet: one seed decides nothing"]
+        return [f"not confirmed yet: {unconfirmed(budget)}"]
     lines = []
     for each in found["configurations"]:
         test = each["test_accuracy"]
@@ -119,6 +120,13 @@ def _confirmed_lines(folder: Path) -> list[str]:
             f"confirmed on the test split{mark}: {interval(test)}, {json.dumps(each['config'])}"
         )
     return lines
+
+
+def unconfirmed(budget: Mapping[str, Any]) -> str:
+    """Return what numbers are worth that are not confirmed; `budget` is of study.json."""
+    seeds = int(budget.get("seeds") or 1)
+    alone = f"validation alone has judged the {seeds} seeds of each configuration"
+    return alone if seeds > 1 else "one seed decides nothing"
 
 
 def interval(summary: Mapping[str, Any]) -> str:

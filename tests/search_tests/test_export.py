@@ -169,7 +169,7 @@ def test_the_card_tells_data_configuration_accuracy_and_limits(lenet: Path) -> N
         "| test | 3 |",
         "Classes: kind 0, kind 1, kind 2.",
         f"Validation accuracy {accuracy:.4f}: of the epoch",
-        "Not confirmed on fresh seeds",
+        "Not confirmed on fresh seeds and the test split (`python -m search.confirm`): one seed d",
         "Confusion matrix, validation split:",
         "| kernel\\_size | 3 |",
         "one of its 3 classes whatever the image shows",
@@ -217,7 +217,12 @@ def test_the_card_tells_what_was_confirmed(lenet: Path, tmp_path: Path) -> None:
     )
     assert "All seeds share one source: its luck is in no interval." in card
     (tmp_path / "confirm.json").write_text(json.dumps({"configurations": [other]}))
-    assert "Not confirmed" in model_card(read_winner(tmp_path))
+    manifest = json.loads((tmp_path / "study.json").read_text())
+    manifest["budget"] |= {"seeds": 3}
+    (tmp_path / "study.json").write_text(json.dumps(manifest))
+    alone = "validation alone has judged the 3 seeds of each configuration."
+    said = f"Not confirmed on the test split (`python -m search.confirm`): {alone}"
+    assert said in model_card(read_winner(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -251,7 +256,7 @@ def test_the_card_of_a_confirmed_model_names_its_own_trial(
     assert "Validation accuracy 0.6250: of the epoch and the seed that were chosen by it" in card
     assert f"this configuration trained {trained}: 0.7000 (95 %" in card
     assert "The weights here are those of one of these seeds, the best on validation." in card
-    assert "LeNet on bean leaf images." in card
+    assert "LeNet on images of a folder." in card
 
 
 def test_the_card_of_a_study_whose_data_lies_elsewhere_now(
@@ -269,7 +274,7 @@ def test_the_card_of_a_study_whose_data_lies_elsewhere_now(
     (study / "study.json").write_text(json.dumps(manifest))
     monkeypatch.setattr(export, "_write_programs", lambda *_: None)
     assert main(["export", str(study), "--to", str(tmp_path / "without")]) == 0
-    assert "/old has no beans: --data-dir says where it is\n" in capsys.readouterr().err
+    assert "/old is no folder: --data-dir says where it is\n" in capsys.readouterr().err
     assert "No confusion matrix" in (tmp_path / "without" / "README.md").read_text()
     words = ["--to", str(tmp_path / "with"), "--data-dir", str(lenet.parent / "images")]
     assert main(["export", str(study), *words]) == 0

@@ -280,7 +280,7 @@ def test_show_tells_what_a_study_is(results: Path, capsys: pytest.CaptureFixture
     assert "6 train, 2 validation, 2 test images, not the real beans" in out
     assert "held        drop=0.2 rate=0.01" in out
     assert "rank  trial" in out
-    assert "not confirmed yet" in out
+    assert "not confirmed yet: one seed decides nothing\n" in out
     assert "go on with" not in out
     _, out, _ = run(capsys, "show", results / "left")
     assert "trials      1 of 3" in out
@@ -305,6 +305,17 @@ def test_a_study_on_another_ray_may_be_run_elsewhere_and_goes_on_there(
     held = journal.own(results / "left")
     assert overview(results / "left").state == "running"
     os.close(held)
+
+
+def test_a_sweep_over_seeds_is_not_of_one(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = results / "done" / "study.json"
+    manifest = json.loads(path.read_text())
+    manifest["budget"] |= {"seeds": 5}
+    path.write_text(json.dumps(manifest))
+    _, out, _ = run(capsys, "show", results / "done")
+    assert "not confirmed yet: validation alone has judged the 5 seeds of each con" in out
 
 
 def test_the_way_on_from_inside_a_study(
