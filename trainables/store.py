@@ -209,7 +209,8 @@ def check_there(found: Iterable[bool]) -> None:
 def trim(keep: Collection[Path] = ()) -> list[Path]:
     """Remove least recently used folders until the cache fits its limit; return which.
 
-    Those in `keep` stay. Arrays that a process has mapped stay readable there until it lets go.
+    Those in `keep` stay, and those that may not be removed. Arrays that a process has mapped stay
+    readable there until it lets go.
     """
     found = sorted(_folders(), key=lambda folder: folder.used)
     excess = sum(folder.bytes for folder in found) - limit_bytes()
@@ -217,10 +218,9 @@ def trim(keep: Collection[Path] = ()) -> list[Path]:
     for folder in found:
         if excess <= 0:
             break
-        if folder.path not in keep:
+        if folder.path not in keep and _remove(folder.path):
             if now - folder.used < _LATELY_S:  # it may have to be made again for the next trial
                 lately.append(folder)
-            _remove(folder.path)
             removed.append(folder.path)
             excess -= folder.bytes
     if lately:
@@ -233,17 +233,21 @@ def trim(keep: Collection[Path] = ()) -> list[Path]:
         )
     if excess > 0:
         _log.warning(
-            "the cache in %s holds %.1f GB more than its limit, all of it in use; "
-            "set TRELLIS_CACHE_GB higher",
+            "the cache in %s holds %.1f GB more than its limit, all of it in use or of another "
+            "user; set TRELLIS_CACHE_GB higher",
             root(),
             excess / 1e9,
         )
     return removed
 
 
-def _remove(folder: Path) -> None:
-    """Remove a folder so that nobody sees half of it; two may try at once."""
+def _remove(folder: Path) -> bool:
+    """Remove a folder so that nobody sees half of it, and tell if it is gone; two may try at once.
+
+    One of another user may stay, under either name.
+    """
     aside = folder.with_name(f"{folder.name}.tmp-{uuid.uuid4().hex[:8]}")
     with contextlib.suppress(OSError):
         folder.rename(aside)
         shutil.rmtree(aside, ignore_errors=True)
+    return not folder.exists() and not aside.exists()

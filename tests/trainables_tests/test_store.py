@@ -1,9 +1,12 @@
 """The cache's folders: whole or absent, one maker at a time, the least recently used go first."""
 
+import errno
 import os
+import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -138,6 +141,30 @@ def test_what_is_to_be_kept_stays_though_it_is_the_oldest(
     monkeypatch.setenv("TRELLIS_CACHE_GB", "0.0000015")
     assert store.trim(keep={first}) == [second]
     assert first.exists()
+
+
+@pytest.mark.parametrize("call", ["rename", "rmtree"])
+def test_what_may_not_be_removed_does_not_count_as_room(
+    call: str, place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As of another user, whose folder may be renamed but not emptied, or not even renamed."""
+    theirs, ours = folder(place / "theirs", 1000, 1), folder(place / "ours", 1000, 2)
+    plain: dict[str, Any] = {"rename": Path.rename, "rmtree": shutil.rmtree}
+
+    def refuse(path: Path, *more: Any, **options: Any) -> object:
+        if path.name.startswith("theirs"):
+            if options.get("ignore_errors"):
+                return None
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return plain[call](path, *more, **options)
+
+    monkeypatch.setattr(*((Path, call) if call == "rename" else (shutil, call)), refuse)
+    monkeypatch.setenv("TRELLIS_CACHE_GB", "0.0000005")
+    assert store.trim() == [ours]
+    assert sum(path.stat().st_size for path in place.rglob("*.npy")) == 998
+    assert theirs.exists() == (call == "rename")
+    assert "more than its limit, all of it in use or of another user; set" in caplog.text
+    assert "within the hour" not in caplog.text
 
 
 def test_using_a_folder_makes_it_the_youngest(
