@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from search.book import Book
@@ -61,9 +62,12 @@ def find_weights_of(experiment: Experiment, asked: str | None) -> Weights | None
 
 
 def weights_of(manifest: Mapping[str, Any]) -> Weights | None:
-    """Return the pretrained weights that study.json names; None where there are none."""
+    """Return the pretrained weights that study.json names; None where there are none.
+
+    What a later version tells of them besides is passed over.
+    """
     told = manifest.get("weights")
-    return Weights(**told) if told else None
+    return Weights(**{each.name: told[each.name] for each in fields(Weights)}) if told else None
 
 
 def complete_best(experiment: Experiment, book: Book, weights: Weights) -> None:

@@ -14,11 +14,12 @@ from analysis.table import main as table
 from search import request, session, study
 from search.catalog import EXPERIMENTS
 from search.errors import ResumeRefused, UsageError, exit_code
-from search.manifest import make_manifest
+from search.manifest import make_manifest, parse_manifest
 from search.options import build_parser
 from search.plan import Plan
 from search.resources import Machine, Resources
 from search.runner import job
+from search.weights import weights_of
 from tests.search_tests.bench import Bench, make_bench
 from tests.search_tests.toy import DATA, EXPERIMENT, drive, manifest
 from tests.trainables_tests.fake_weights import write_state
@@ -55,6 +56,13 @@ def mistakes(words: str, old: dict[str, Any] | None = None) -> tuple[str, ...]:
         request.check(parse(words), old)
     assert exit_code(error.value) == 2
     return error.value.mistakes
+
+
+def test_a_later_version_may_tell_more_of_them() -> None:
+    content = manifest(PLAN) | {"weights": {**asdict(FILE), "license": "BSD"}}
+    read = parse_manifest(json.dumps(content).encode(), "study.json")
+    assert weights_of(read) == FILE
+    assert weights_of(read | {"weights": None}) is None
 
 
 # --- the command line
