@@ -113,14 +113,15 @@ def _trained(winner: Winner) -> str:
     if not best.get("confirmed"):
         return "the study"
     where = "the study" if repeats(winner.manifest["budget"]) else "the study's confirmation"
-    return f"{where} (configuration {best.get('configuration')}, seed {best.get('seed')})"
+    configuration, seed = _cell(best.get("configuration")), _cell(best.get("seed"))
+    return f"{where} (configuration {configuration}, seed {seed})"
 
 
 def _data(winner: Winner) -> Iterator[str]:
     data = winner.manifest["data"]
     # Not the location: a path of somebody's machine means nothing elsewhere.
-    mark = data["fingerprint"][:16]
-    yield f"{_cell(images_of(data['dataset'], data['kind']))}; fingerprint `{mark}`."
+    mark = _cell(data["fingerprint"][:16])
+    yield f"{_cell(images_of(data['dataset'], data['kind']))}; fingerprint {mark}."
     yield ""
     yield from _table(["split", "images"], list(data["sizes"].items()))
     yield ""
@@ -149,7 +150,7 @@ def _accuracy(winner: Winner) -> list[str]:
     seeds = "on several seeds" if sweep else "again on fresh seeds"
     lines += [
         f"Confirmed on the test split, this configuration trained {seeds}: "
-        f"{interval(each['test_accuracy'])}.",
+        f"{_cell(interval(each['test_accuracy']))}.",
         f"For the finite test set, all seeds together: {wilson['accuracy']:.4f} "
         f"(Wilson 95 % interval {wilson['low']:.4f} to {wilson['high']:.4f}). The weights here "
         f"are those of {_seed(best, sweep)}.",
@@ -168,7 +169,7 @@ def _doubts(winner: Winner, each: Mapping[str, Any]) -> Iterator[str]:
             "mean is of the seeds that did not, and too good.**"
         )
     if common := (read_confirmation(winner.folder) or {}).get("common_to_seeds"):
-        yield f"A{luck_of(common)[1:]}."
+        yield f"A{luck_of(_cell(common))[1:]}."
 
 
 def _seed(best: Mapping[str, Any], sweep: bool) -> str:
@@ -229,7 +230,7 @@ def _limits(winner: Winner) -> Iterator[str]:
     if "target_classes" in winner.config:
         chosen = winner.config["target_classes"]
         yield (
-            f"- It was trained and measured on the classes numbered {chosen} alone (0 is "
+            f"- It was trained and measured on the classes numbered {_cell(chosen)} alone (0 is "
             f"{_cell(winner.classes[0])}); the outputs of the others mean nothing."
         )
     if winner.precision == "bfloat16":

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from search import export
+from search import card, export
 from search.card import model_card
 from search.errors import StudyFailed, UsageError
 from search.export import FILES, export_model, preprocessing
@@ -163,7 +164,7 @@ def test_the_card_tells_data_configuration_accuracy_and_limits(lenet: Path) -> N
     accuracy = winner.best["val_accuracy"]
     for text in (
         "# lenet_beans, from study lenet\n\nLeNet on images of a folder.\n",
-        "## Data\n\nimages of a folder; fingerprint `",
+        "## Data\n\nimages of a folder; fingerprint ",
         "| train | 21 |",
         "| validation | 6 |",
         "| test | 3 |",
@@ -297,6 +298,28 @@ def test_embedded_data_and_random_weights_are_named_plainly(lenet: Path, tmp_pat
     assert "**Started from random weights, not from pretrained ones.**" in card
     assert "Classes: a\\|b, \\<img\\>, c." in card
     assert "No confusion matrix: the data was not there" in card
+
+
+def test_nothing_that_a_study_tells_is_markdown(lenet: Path) -> None:
+    """A study from somebody else would write what stands on the page of the model."""
+    odd = "<img src=x>`[a](b)\n# "
+    shown = r"\<img src=x\>\`\[a\](b)\\n\# "
+    plain = read_winner(lenet)
+    data = {**plain.manifest["data"], "kind": odd, "fingerprint": odd[:16], "dataset": odd}
+    best = {**plain.best, "confirmed": True, "configuration": odd, "seed": odd}
+    best["config"] = {**plain.config, "target_classes": odd}
+    winner = replace(plain, manifest={**plain.manifest, "data": data}, best=best)
+    assert card._trained(winner).endswith(f"(configuration {shown}, seed {shown})")
+    line = next(card._data(winner))
+    assert line == f"{shown} from {shown}; fingerprint {shown[: shown.index('b')]}."
+    (limit,) = [each for each in card._limits(winner) if "measured on the classes" in each]
+    assert f"the classes numbered {shown} alone" in limit
+    doubt = {"common_to_seeds": odd, "configurations": [{}]}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(card, "read_confirmation", lambda _: doubt)
+        assert list(card._doubts(winner, {})) == [
+            f"All seeds share {shown}: its luck is in no interval."
+        ]
 
 
 def test_preprocessing_says_what_goes_in(lenet: Path) -> None:
