@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from optuna.storages.journal import JournalFileBackend
 from search.errors import StudyFailed, StudyTaken, UsageError
 
 STUDY_NAME = "trellis"
+# Who looks whether a study runs holds its lock for an instant, too.
+_TRIES, _BETWEEN_S = 4, 0.1
 _LONGEST_VALUE = 4096  # bytes; a line with a value has about 150
 
 
@@ -124,7 +127,7 @@ def own(folder: Path) -> int:
     except OSError as error:  # read-only, or another user's
         raise UsageError([f"cannot write {path}: {error.strerror}"]) from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor)
     except BlockingIOError:
         os.close(descriptor)
         raise StudyTaken([f"study {folder.name} is being run by another process"]) from None
@@ -138,6 +141,21 @@ def own(folder: Path) -> int:
             ]
         ) from None
     return descriptor
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a file for this process alone.
+
+    Raises:
+        BlockingIOError: another process holds it, and for longer than a look takes.
+        OSError: its file system has no locks.
+    """
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_BETWEEN_S)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def mend(path: Path) -> str | None:

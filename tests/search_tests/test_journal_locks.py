@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from search import study
+from search import journal, study
 from search.errors import StudyTaken, UsageError
 from search.journal import own
 from search.overview import is_driven
@@ -46,6 +46,28 @@ def test_a_study_that_is_held_is_taken(tmp_path: Path) -> None:
     assert is_driven(tmp_path)
     os.close(held)
     assert not is_driven(tmp_path)
+
+
+@pytest.mark.parametrize(("looks", "taken"), [(3, False), (4, True)])
+def test_who_only_looks_at_a_study_does_not_keep_it_from_going_on(
+    looks: int, taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+
+    def held(_descriptor: int, operation: int) -> None:
+        assert operation == fcntl.LOCK_EX | fcntl.LOCK_NB
+        told.append("asked")
+        if told.count("asked") <= looks:
+            raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK))
+
+    monkeypatch.setattr(fcntl, "flock", held)
+    monkeypatch.setattr(journal.time, "sleep", told.append)
+    if taken:
+        with pytest.raises(StudyTaken, match="is being run by another process"):
+            own(tmp_path)
+    else:
+        os.close(own(tmp_path))
+    assert told == ["asked", 0.1, "asked", 0.1, "asked", 0.1, "asked"]
 
 
 def test_no_other_name_is_tried_where_there_are_no_locks(tmp_path: Path, asked: list[int]) -> None:
