@@ -92,9 +92,7 @@ def _write(
     body = (head, tag("main", *sections), report_about.footer(study, made))
     gallery.sweep()
     path = study.folder / REPORT_NAME
-    text = page(f"{study.name}: study report", body, gallery.charts)
-    # A folder's name may be bytes that are no text.
-    replace_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    replace_text(path, page(f"{study.name}: study report", body, gallery.charts))
     return path
 
 

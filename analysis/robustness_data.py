@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from analysis.disturbances import DISTURBANCES, Disturbance
 from search.statistics import wilson_interval
 from trainables.data.source import Progress, silent
+from trainables.errors import one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,7 +83,7 @@ def draw_curves(table: pd.DataFrame, chance: float, heading: str) -> "Figure":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2.4 * len(DISTURBANCES), 3.2), dpi=100, layout="constrained")
-    figure.suptitle(textwrap.fill(heading, _WIDE), fontsize=11, parse_math=False)
+    _head(figure, heading)
     axes = figure.subplots(1, len(DISTURBANCES), sharey=True)
     for panel, each in zip(axes, DISTURBANCES, strict=True):
         rows = curve(table, each.name)
@@ -97,6 +98,11 @@ def draw_curves(table: pd.DataFrame, chance: float, heading: str) -> "Figure":
         panel.grid(axis="y", alpha=0.3)
     axes[0].set_ylabel("accuracy")
     return figure
+
+
+def _head(figure: "Figure", heading: str) -> None:
+    """Write a heading with the name of a study, which may be bytes that are no text."""
+    figure.suptitle(textwrap.fill(one_line(heading), _WIDE), fontsize=11, parse_math=False)
 
 
 def examples(image: NDArray[np.uint8], seed: int = 0) -> dict[str, list[NDArray[np.uint8]]]:
@@ -115,7 +121,7 @@ def draw_examples(pictures: dict[str, list[NDArray[np.uint8]]], heading: str) ->
     columns = 1 + max(len(each.strengths) for each in DISTURBANCES)
     size = (THUMBNAIL_INCHES * (columns + 1), THUMBNAIL_INCHES * len(pictures) + 0.6)
     figure = Figure(figsize=size, dpi=100, layout="constrained")
-    figure.suptitle(textwrap.fill(heading, _WIDE), fontsize=11, parse_math=False)
+    _head(figure, heading)
     axes = figure.subplots(len(pictures), columns, squeeze=False)
     for line, each in zip(axes, DISTURBANCES, strict=True):
         for cell, picture, title in zip(line, pictures[each.name], _titles(each), strict=True):

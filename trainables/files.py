@@ -63,10 +63,13 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` (UTF-8): old or new content even after a loss of power."""
+    """Replace `path` by `text` (UTF-8): old or new content even after a loss of power.
+
+    What is no text, such as the bytes of a file's name in no UTF-8, is escaped.
+    """
 
     def write(aside: Path) -> None:
-        with aside.open("w", encoding="utf-8") as file:
+        with aside.open("w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

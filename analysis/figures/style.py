@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainables.errors import one_line
 from trainables.files import replace_file, replace_text
 
 if TYPE_CHECKING:
@@ -121,14 +122,15 @@ def colour(status: str) -> str:
 
 
 def shorten(text: str, most: int = 24) -> str:
-    """Cut a text to `most` characters, the last one an ellipsis."""
+    """Cut a text to `most` characters, the last one an ellipsis; what no font has is escaped."""
+    text = one_line(text)
     return text if len(text) <= most else text[: most - 1] + "\u2026"
 
 
 def distinct(texts: Sequence[str], most: int = 24) -> list[str]:
     """Shorten texts that differ so that they still differ: a clash gets a number at its end."""
     found: list[str] = []
-    for text in texts:
+    for text in map(one_line, texts):
         short, number = shorten(text, most), 2
         while short in found:
             mark = f"\u2026{number}"

@@ -4,6 +4,7 @@ import html.parser
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -455,6 +456,17 @@ def test_a_name_that_begins_with_a_line_is_in_the_legend(tmp_path: Path) -> None
     legend = draw_curves(found).axes[0].get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["\u200b_first", "inception"]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8")
+def test_a_name_that_is_no_utf_8_is_escaped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(lenet(tmp_path, "bl\udce4tter")), str(inception(tmp_path))]
+    assert main([*words, "--to", str(tmp_path / "page.html")]) == 0
+    assert "inception minus bl\\udce4tter: +0.0500" in capsys.readouterr().out
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<h1>bl\\udce4tter and inception</h1>" in text
 
 
 def test_a_page_that_cannot_be_written_is_no_mistake_of_the_command_line(

@@ -275,6 +275,8 @@ def test_whole_numbers_have_their_own_ticks() -> None:
 def test_long_names_stay_different() -> None:
     names = ["flip+transpose+rotation", "flip+transpose+zoom", "crop"]
     assert style.distinct(names, 12) == ["flip+transp\u2026", "flip+trans\u20262", "crop"]
+    assert style.distinct(["bl\udce4tter"]) == [r"bl\udce4tter"]
+    assert style.shorten("a\nb") == r"a\nb"
 
 
 def test_costs(tmp_path: Path) -> None:

@@ -114,6 +114,14 @@ def test_the_curves_are_the_table() -> None:
     assert figure.axes[1].get_xlabel() == "sigma in % of the side"
 
 
+def test_a_heading_may_be_no_text() -> None:
+    """A folder's name may be bytes in no UTF-8, which no font has and matplotlib refuses."""
+    images, labels = bright_and_dark()
+    table, name = accuracies(by_brightness, images, labels), "study bl\udce4tter"
+    for figure in (draw_curves(table, 0.75, name), draw_examples(examples(images[0]), name)):
+        assert figure.get_suptitle() == r"study bl\udce4tter"
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_sheet_shows_every_strength(channels: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (20, 20, channels)).astype(np.uint8)

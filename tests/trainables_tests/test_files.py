@@ -25,6 +25,12 @@ def test_replaces_the_old_content(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.txt"]
 
 
+def test_what_is_no_text_is_escaped(tmp_path: Path) -> None:
+    """As a name of bytes that are no UTF-8 is."""
+    replace_text(tmp_path / "a.html", "study bl\udce4tter: gr\u00fcn\n")
+    assert (tmp_path / "a.html").read_bytes() == b"study bl\\udce4tter: gr\xc3\xbcn\n"
+
+
 def test_makes_the_folder(tmp_path: Path) -> None:
     replace_text(tmp_path / "a" / "b" / "c.txt", "x")
     assert (tmp_path / "a" / "b" / "c.txt").read_text() == "x"
