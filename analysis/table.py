@@ -157,7 +157,7 @@ def _swept_alone(folder: Path, trials: pd.DataFrame, by: str) -> pd.DataFrame:
 def _show(arguments: argparse.Namespace) -> None:
     folder = resolve_study(arguments.study, arguments.results_dir, weights=False)
     trials, by, top = read_finished(folder), arguments.by, arguments.top
-    left: list[Section] = []
+    left: list[str] = []
     if by:
         every, trials = len(trials), _swept_alone(folder, trials, by)
         if len(trials) < every:
