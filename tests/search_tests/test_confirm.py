@@ -85,12 +85,12 @@ def wider(trial: Any) -> dict[str, Any]:
 
 def narrower(trial: Any) -> dict[str, Any]:
     config = space(trial)
-    return {**config, "rate": trial.suggest_float("rate", 0.02, 0.1)}
+    return {**config, "drop": trial.suggest_float("drop", 0.4, 0.6, step=0.2)}
 
 
 @pytest.mark.parametrize(
     ("now", "line"),
-    [(wider, "space.width: the study has None, now it"), (narrower, "space.rate: the study has")],
+    [(wider, "space.width: the study has None, now it"), (narrower, "space.drop: the study has")],
 )
 def test_what_todays_space_lacks_is_not_trained(
     now: Any,
