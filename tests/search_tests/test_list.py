@@ -53,5 +53,5 @@ def test_a_sixth_experiment_is_two_files_and_one_entry(tmp_path: Path) -> None:
     assert len([line for line in told.stdout.splitlines() if line.startswith("formula ")]) == 1
     dry = bench.run("--dry-run", "--fix", "height=0.5", "--trials", "2")
     assert dry.returncode == 0, dry.stderr
-    assert "formula: beans" in dry.stderr
+    assert "formula: images of a folder, " in dry.stderr
     assert "held: height=0.5" in dry.stderr

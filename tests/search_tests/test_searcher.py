@@ -108,7 +108,7 @@ def test_one_whose_gpu_others_fill_goes_on(
     assert searcher.suggest("a")[NUMBER] == 0
     deaths["a"] = Death("other programs hold its GPU's memory", outside=True)
     searcher.on_trial_complete("a")  # its worker lives
-    assert "trial 0: other programs hold its GPU's memory; it goes on" in capsys.readouterr().err
+    assert "trial 0: other programs hold its GPU's memory; it begins" in capsys.readouterr().err
     assert deaths == {}
     assert searcher.suggest("b")[NUMBER] == 0
     complete(searcher, book, "b", 0)

@@ -12,7 +12,7 @@ import pytest
 
 from search import manifest as manifests
 from search import study
-from search.errors import ResumeRefused, UsageError, exit_code
+from search.errors import ResumeRefused, StudyTaken, UsageError, exit_code
 from search.plan import Plan
 from tests.search_tests.toy import DATA, EXPERIMENT, begin, drive, go_on, manifest
 
@@ -347,7 +347,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot make the folder .*results/s: Not a directory"):
         begin(PLAN, tmp_path / "results" / "s")
     (tmp_path / "f").write_text("a file")
-    with pytest.raises(UsageError, match=r"cannot make the folder .*/f: File exists"):
+    with pytest.raises(StudyTaken, match=r"--study f: exists and is no study, having no study"):
         begin(PLAN, tmp_path / "f")
 
 
