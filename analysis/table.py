@@ -16,6 +16,7 @@ from analysis.frames import CONFIG, config_names, read_manifest, read_trials
 from analysis.layout import WIDTH, Section, blocks, column, plain, show, show_on_terminal
 from analysis.summary import best, counts, finished, marginal, warm_started
 from search.errors import StudyFailed
+from search.experiment import images_of
 from search.progress import say
 from search.resolve import resolve_study
 
@@ -96,7 +97,7 @@ def data_kind(folder: Path) -> tuple[str, str | None]:
     """
     data = read_manifest(folder).get("data", {})
     kind, dataset = str(data.get("kind", "unknown")), data.get("dataset", "data")
-    warnings = [f"embedded data, not the real {dataset}"] if kind == "embedded" else []
+    warnings = [images_of(dataset, kind)] if kind == "embedded" else []
     warnings += ["weights: random, not pretrained"] if _weights(folder) == "random" else []
     return kind, "; ".join(warnings) or None
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from search import options
 from search.catalog import EXPERIMENTS
-from search.command import Parser
+from search.command import RESULTS, Parser
 from search.errors import UsageError
 from search.mlflow_runs import uri_mistake
 from search.options import Mistakes
@@ -73,7 +73,7 @@ class Submission:
     @property
     def elsewhere(self) -> tuple[str, ...]:
         """The words that say where the study is fetched to, unless that is ./results."""
-        usual = self.results in (None, Path("results").absolute())
+        usual = self.results in (None, RESULTS.absolute())
         return () if usual else ("--results-dir", str(self.results))
 
 

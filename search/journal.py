@@ -150,12 +150,13 @@ def _lock(descriptor: int) -> None:
         BlockingIOError: another process holds it, and for longer than a look takes.
         OSError: its file system has no locks.
     """
-    for _ in range(_TRIES - 1):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+    for left in reversed(range(_TRIES)):
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not left:
+                raise
         time.sleep(_BETWEEN_S)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def mend(path: Path) -> str | None:

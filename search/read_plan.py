@@ -1,13 +1,14 @@
 """From the words of a command line to a plan: budget, sampler, what is held and what is swept."""
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, chain
 from typing import Any
 
 from search import options
-from search.domains import Domain, configuration, domains, one_at_a_time, outside
+from search.at_odds import at_odds
+from search.domains import Domain, configuration, domains, one_at_a_time
 from search.experiment import Experiment, Space
 from search.names import PRECISIONS, PRESETS, SAMPLERS, STOPPERS
 from search.options import Mistakes
@@ -66,7 +67,7 @@ def read_plan(
         plan = replace(plan, warm_start=_warm_start(arguments, experiment, plan, wrong))
     plan = with_trials(experiment, replace(plan, configurations=configurations))
     begun = listed(experiment, plan) if plan.sweep else [published(experiment, plan)]
-    for line in dict.fromkeys(chain(*(_at_odds(experiment, plan, each) for each in begun))):
+    for line in dict.fromkeys(chain(*(at_odds(experiment, each, plan.fixed) for each in begun))):
         wrong.append(line)
     found = len(wrong)
     _check_stages(experiment, plan, wrong)
@@ -75,20 +76,6 @@ def read_plan(
         _check_cut(experiment, plan, fixed, arguments.sweep or (), wrong)
     _check_first_rung(arguments.first_rung, experiment, plan, wrong)
     return plan
-
-
-def _at_odds(experiment: Experiment, plan: Plan, config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield why the values of a configuration do not go together."""
-    try:
-        experiment.check(config)
-    except ValueError as error:
-        yield str(error)
-    for domain in outside(experiment.space(), config, plan.fixed):
-        name = domain.name
-        yield (
-            f"{name}={config[name]}, as published, is none of {domain.describe()}, which is what "
-            f"the other values leave; give --fix {name}=..."
-        )
 
 
 def _same_donors(words: Sequence[str], old: Mapping[str, Any]) -> bool:

@@ -3,9 +3,9 @@
 import argparse
 import shlex
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
+from search.command import RESULTS
 from search.options import at_least, gpu_share, memory_mb, study_name
 from search.places import check_place
 from search.request import TRIAL_TIMEOUT_S, Request
@@ -91,7 +91,7 @@ def resume_command(request: Request) -> str:
 
 def _run_again(request: Request) -> list[str]:
     folder = request.folder
-    here = "results" if folder.parent == Path("results").absolute() else str(folder.parent)
+    here = "results" if folder.parent == RESULTS.absolute() else str(folder.parent)
     place = request.store or here
     return run_again(request.experiment.name, folder.name, place, request.address)
 

@@ -6,7 +6,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from search.domains import Domain, config_key, configuration, domains, outside
+from search.at_odds import at_odds
+from search.domains import Domain, config_key, configuration, domains
 from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.options import Mistakes
@@ -102,17 +103,9 @@ def _taken_over(
     for record in best:
         values = {n: v for n, v in record.config.items() if _takes(known.get(n), v)}
         config = configuration(space, {**base, **values, **fixed})
-        if config != published and _fits(experiment, config, fixed):
+        if config != published and not any(at_odds(experiment, config, fixed)):
             yield Inherited(study, record.number, config)
 
 
 def _takes(domain: Domain | None, value: Any) -> bool:
     return domain is not None and domain.contains(value)
-
-
-def _fits(experiment: Experiment, config: Mapping[str, Any], fixed: Mapping[str, Any]) -> bool:
-    try:
-        experiment.check(config)
-    except ValueError:
-        return False
-    return not outside(experiment.space(), config, fixed)

@@ -197,13 +197,17 @@ def test_a_terminal_has_what_a_table_without_one_has(
     assert lines[:-1] == [" ".join(each.split()) for each in drawn(book).splitlines()][:-1]
 
 
+def fail_on_terminal(book: Book, error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "Console", lambda **_: Console(force_terminal=True, width=200))
+    with Progress(book) as shown:
+        ended(book, "failed", error, accuracy=0.25)
+        shown.update()
+
+
 def test_markup_in_an_error_is_shown_as_it_is(
     book: Book, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(live, "Console", lambda **_: Console(force_terminal=True, width=200))
-    with Progress(book) as shown:
-        ended(book, "failed", "ValueError: [red]no[/red] [/]", accuracy=0.25)
-        shown.update()
+    fail_on_terminal(book, "ValueError: [red]no[/red] [/]", monkeypatch)
     text = capfd.readouterr().out
     assert "ValueError: [red]no[/red] [/]" in text
     assert "1 of 5 ended" in text
@@ -212,10 +216,7 @@ def test_markup_in_an_error_is_shown_as_it_is(
 def test_an_error_moves_no_cursor(
     book: Book, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(live, "Console", lambda **_: Console(force_terminal=True, width=200))
-    with Progress(book) as shown:
-        ended(book, "failed", "ValueError: \x1b[2Jno", accuracy=0.25)
-        shown.update()
+    fail_on_terminal(book, "ValueError: \x1b[2Jno", monkeypatch)
     assert r"ValueError: \x1b[2Jno" in capfd.readouterr().out
 
 
