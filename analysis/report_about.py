@@ -18,6 +18,7 @@ from analysis.report_html import (
 )
 from analysis.report_study import ReportedStudy
 from search.experiment import images_of
+from search.names import ACCURACY
 
 _SPLITS = ("train", "validation", "test")
 
@@ -83,7 +84,7 @@ def about_section(study: ReportedStudy) -> Html:
         ("classes", ", ".join(map(str, study.data.get("classes") or ["?"]))),
         ("plan", _plan(study)),
         ("held fixed", _settings(study.budget.get("fixed") or {}) or "nothing"),
-        ("rungs", ", ".join(map(str, study.budget.get("rungs") or [])) or "none"),
+        ("rungs", _rungs(study)),
         ("weights", _weights(study)),
         ("machine", _machine(study)),
         ("versions", ", ".join(f"{k} {v}" for k, v in _versions(study).items()) or "not recorded"),
@@ -98,6 +99,12 @@ def about_section(study: ReportedStudy) -> Html:
         *notes,
         more("The search space", table(["hyperparameter", "values", "published"], rows)),
     )
+
+
+def _rungs(study: ReportedStudy) -> str:
+    """Return the epochs at which trials are compared, and by what: early stopping goes by it."""
+    rungs = ", ".join(map(str, study.budget.get("rungs") or []))
+    return f"{rungs}, by {study.budget.get('compared', ACCURACY)}" if rungs else "none"
 
 
 def _plain(value: object) -> str:

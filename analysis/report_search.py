@@ -22,6 +22,7 @@ from analysis.report_gallery import Gallery
 from analysis.report_html import Html, more, notice, paragraph, section, table, tag
 from analysis.report_study import ReportedStudy
 from analysis.summary import best, finished
+from search.names import ACCURACY
 from search.progress import clock
 
 _MOST_TRIALS = 1000  # in the table: more would make up most of the page
@@ -81,7 +82,9 @@ def _curves(study: ReportedStudy, gallery: Gallery) -> Html:
         caption += f" Dotted: the epoch from which on trials are compared, {rungs[0]}."
     elif rungs:
         said = ", ".join(map(str, rungs))
-        caption += f" Dotted: rungs, where trials are compared (epochs {said})."
+        caption += f" Dotted: rungs, where trials are compared (epochs {said})"
+        both = study.budget.get("compared", ACCURACY) != ACCURACY
+        caption += ", by their loss, too, which is not drawn." if both else "."
     if curves.staged:
         caption += f" Epochs count from the begin of stage {study.last_stage}, as rungs do."
     return gallery.add(

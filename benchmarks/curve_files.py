@@ -23,6 +23,7 @@ from trainables.files import replace_file
 # the beginning). The last epoch of a run that diverged has NaN for all but the seconds.
 EPOCH_FIELDS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "wall_s", "cpu_s")
 ACCURACY = EPOCH_FIELDS.index("val_accuracy")
+LOSS = EPOCH_FIELDS.index("val_loss")
 COLUMNS = ("configuration", "repeat", "epoch", *EPOCH_FIELDS, "parameters", "precision")
 _METADATA = b"trellis"
 

@@ -1,9 +1,9 @@
 """From which epoch on trials should be compared: ASHA over recorded curves in random order.
 
-One trial after the other, each compared by its best accuracy so far, as `search.pruners` does, or
-with --by loss by its least validation loss so far. Printed is the best validation accuracy found,
-on average over many orders: of so many epochs trained in all, and of 24 trials, with the epochs
-that they took.
+One trial after the other, each compared by its best accuracy so far, with --by loss by its least
+validation loss so far, or with --by both as `search.compared` has it. Printed is the best
+validation accuracy found, on average over many orders: of so many epochs trained in all, and of
+24 trials, with the epochs that they took.
 
 python -m benchmarks.first_rung --max-epochs 4 --first 1 2
 python -m benchmarks.first_rung --max-epochs 20 --first 1 2 4 6 --spent 60 120 240 480 --by loss
@@ -12,12 +12,12 @@ python -m benchmarks.first_rung --max-epochs 20 --first 1 2 4 6 --spent 60 120 2
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from benchmarks.curve_files import ACCURACY, read_curves
-from benchmarks.rung_values import LOSS, Floats, curves_parser, whole
+from benchmarks.curve_files import ACCURACY, LOSS, read_curves
+from benchmarks.rung_values import Floats, curves_parser, whole
 from search.command import ended
 from search.errors import EXIT_DONE, UsageError
 from search.pruners import falls, rungs
@@ -25,6 +25,20 @@ from search.pruners import falls, rungs
 PROG = "benchmarks.first_rung"
 _TRIALS = 24  # the default number
 _ORDERS = 1000
+
+
+def both_so_far(accuracies: Floats, losses: Floats) -> Floats:
+    """Return for every run and epoch what `search.compared.merits` gives."""
+    best = np.maximum.accumulate(accuracies, axis=1)
+    found: Floats = best - np.log(np.minimum.accumulate(losses, axis=1))
+    return found
+
+
+_COMPARED: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "accuracy": lambda accuracies, _: accuracies,
+    "loss": lambda _, losses: -losses,
+    "both": both_so_far,
+}
 
 
 def asha(
@@ -107,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--max-epochs", type=int, default=20, help="of a trial (20)")
     add("--first", nargs="+", type=int, default=[1, 2, 4, 6], help="first rungs")
     add("--spent", nargs="+", type=int, default=[60, 120, 240, 480], help="epochs")
-    add("--by", choices=("accuracy", "loss"), default="accuracy", help="what rungs compare")
+    add("--by", choices=tuple(_COMPARED), default="accuracy", help="what rungs compare")
     add("--orders", type=int, default=_ORDERS, help="%(default)s")
     options = parser.parse_args(arguments)
     return ended(PROG, lambda: _tell(options))
@@ -120,8 +134,8 @@ def _tell(options: argparse.Namespace) -> int:
     if min(*options.first, *options.spent, options.orders) < 1:
         raise UsageError(["--first, --spent and --orders must be at least 1"])
     known = whole(runs)[:, : options.max_epochs]
-    accuracies = known[:, :, ACCURACY]
-    report(accuracies, accuracies if options.by == "accuracy" else -known[:, :, LOSS], options)
+    accuracies, losses = known[:, :, ACCURACY], known[:, :, LOSS]
+    report(accuracies, _COMPARED[options.by](accuracies, losses), options)
     return EXIT_DONE
 
 

@@ -29,9 +29,11 @@ from benchmarks.replay_confirm import search_and_confirm
 from benchmarks.replay_kept import Kept
 from benchmarks.replay_report import report
 from benchmarks.simulation import Step, simulate, simulate_stock
+from search.catalog import find
 from search.command import Parser, ended, positive
+from search.compared import what_to_compare
 from search.errors import EXIT_DONE, UsageError
-from search.names import PROPOSING, STOPPERS
+from search.names import ACCURACY, COMPARE_BY, PROPOSING, STOPPERS
 from search.plan import Plan
 from search.progress import say
 
@@ -53,7 +55,7 @@ def replayed(path: Path, answers: str, case: Case) -> list[Step]:
     plan = Plan(1_000_000, table.epochs, case.seed, fixed=fixed)
     if (case.sampler, case.stopper) == STOCK:
         return simulate_stock(table, plan, case.workers, horizon_s)
-    plan = replace(plan, sampler=case.sampler, stopper=case.stopper)
+    plan = replace(plan, sampler=case.sampler, stopper=case.stopper, compared=case.compared)
     if case.how is not None:
         return [search_and_confirm(table, plan, case.workers, horizon_s, case.how)]
     return simulate(table, plan, case.workers, horizon_s)
@@ -66,6 +68,7 @@ def parser() -> Parser:
     )
     made.add_argument("--samplers", nargs="+", choices=PROPOSING, default=["random", "tpe"])
     made.add_argument("--stoppers", nargs="+", choices=STOPPERS, default=["none", "asha"])
+    made.add_argument("--compare-by", choices=COMPARE_BY, default="auto", help="as of search.run")
     made.add_argument("--stock", action="store_true", help="also search as stock Ray Tune does")
     made.add_argument("--workers", nargs="+", type=positive, default=[1, 16])
     made.add_argument(
@@ -122,7 +125,17 @@ def _cases(options: argparse.Namespace) -> list[Case]:
     # Seed 0 draws, at random, what was recorded: benchmarks/record_curves.py. A seed after the
     # other, so that a run that was ended has of each kind as many.
     of = itertools.product(range(1, options.seeds + 1), every, options.workers)
-    return [Case(kind[0], kind[1], workers, seed, kind[2]) for seed, kind, workers in of]
+    return [
+        Case(sampler, stopper, workers, seed, how, _compared(options, stopper))
+        for seed, (sampler, stopper, how), workers in of
+    ]
+
+
+def _compared(options: argparse.Namespace, stopper: str) -> str:
+    """Return what rungs compare: as search.run has it, unless it is to be accuracy alone."""
+    if options.compare_by == ACCURACY:
+        return ACCURACY
+    return what_to_compare(find(EXPERIMENT), Plan(1, 1, stopper=stopper))
 
 
 def _top_by_seeds(text: str) -> tuple[int, int]:

@@ -1,9 +1,10 @@
 """Recorded learning curves as a smooth answer for any configuration of the space.
 
-Between recorded configurations a forest of regression trees answers: the mean curve, and the mean
-seconds of an epoch. What a configuration and what a seed differ from it are drawn from recorded
-ones (replay_spread.py). After Eggensperger et al., "Efficient Benchmarking of Hyperparameter
-Optimizers via Surrogates", AAAI 2015, who found forests the best of the models they tried.
+Between recorded configurations forests of regression trees answer: the mean curve of accuracies,
+that of the logarithms of validation losses, and the mean seconds of an epoch. What a
+configuration and what a seed differ from them are drawn from recorded ones (replay_spread.py).
+After Eggensperger et al., "Efficient Benchmarking of Hyperparameter Optimizers via Surrogates",
+AAAI 2015, who found forests the best of the models they tried.
 """
 
 import math
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.curve_files import ACCURACY, EPOCH_FIELDS, Run
+from benchmarks.curve_files import ACCURACY, EPOCH_FIELDS, LOSS, Run
 from benchmarks.replay_best import highest
 from benchmarks.replay_spread import Apart, Noise
 from benchmarks.replay_trees import Floats, Trees, features, left_out
@@ -42,15 +43,17 @@ class Forest:
         self._known = known
         points = [features(known, run.config) for run in runs]
         self.epochs = max(len(run.rows) for run in runs)
-        curves = np.array([_curve(run, self.epochs) for run in runs])
-        self._images = _images(curves)
+        curves = _curves(runs, self.epochs)
+        self._images = _images(curves[:, 0])
         groups = _by_configuration(runs)
         self._noise = Noise([curves[group] for group in groups])
         means = np.array([curves[group].mean(axis=0) for group in groups])
         recorded = [points[group[0]] for group in groups]
-        self._curve = Trees(recorded, means)
-        self._apart = Apart(left_out(recorded, means), means, self._noise.of_a_mean)
-        own = means - self._curve.predict(recorded)
+        kinds = means.swapaxes(0, 1)
+        self._trees = [Trees(recorded, each) for each in kinds]
+        unseen = np.stack([left_out(recorded, each) for each in kinds], axis=1)
+        self._apart = Apart(unseen, means, self._noise.of_a_mean)
+        own = means - self._predicted(recorded)
         self._recorded = {_key(each): apart for each, apart in zip(recorded, own, strict=True)}
         place = EPOCH_FIELDS.index(clock)
         taken = np.array([[np.mean([row[place] for row in run.rows])] for run in runs])
@@ -62,13 +65,14 @@ class Forest:
         self.best = highest(space, known, self._truths, points)
 
     def run(self, assignment: Assignment) -> Run:
-        """Return the curve that answers for a trial; its seed chooses the noise."""
+        """Return the curves that answer for a trial; its seed chooses the noise."""
         point = features(self._known, assignment.config)
-        curve = self._mean(point, self._curve.at(point))
-        noise = self._noise.draw(_key(point), float(curve.max()), assignment.seed)
-        seen = self._seen(curve + noise)
+        mean = self._mean(point, self._at(point))
+        noise = self._noise.draw(_key(point), float(mean[0].max()), assignment.seed)
+        accuracies, losses = mean + noise
         epoch_s = float(np.exp(self._seconds.at(_here(point))[0]))
-        rows = tuple(_row(float(accuracy), epoch_s) for accuracy in seen)
+        told = zip(self._seen(accuracies).tolist(), np.exp(losses).tolist(), strict=True)
+        rows = tuple(_row(accuracy, loss, epoch_s) for accuracy, loss in told)
         return Run(-1, assignment.seed, assignment.config, 0, rows)
 
     def seconds(self, run: Run) -> list[float]:
@@ -78,25 +82,32 @@ class Forest:
     def regret(self, config: Mapping[str, Any]) -> float:
         """Return how far the truth of a configuration lies below the best one's, in [0, 1]."""
         point = features(self._known, config)
-        return self.best - self._truth(point, self._curve.at(point))
+        return self.best - self._truth(point, self._at(point))
+
+    def _at(self, point: Sequence[float]) -> Floats:
+        return np.stack([trees.at(point) for trees in self._trees])
+
+    def _predicted(self, points: Sequence[Sequence[float]]) -> Floats:
+        curves = [trees.predict(points).reshape(len(points), -1) for trees in self._trees]
+        return np.stack(curves, axis=1)
 
     def _truths(self, points: Sequence[Sequence[float]]) -> Floats:
-        curves = self._curve.predict(points)
+        curves = self._predicted(points)
         return np.array([self._truth(*each) for each in zip(points, curves, strict=True)])
 
     def _truth(self, point: Sequence[float], predicted: Floats) -> float:
-        curve = self._mean(point, predicted)
-        every = self._seen(curve + self._noise.all(float(curve.max())))
+        accuracies = self._mean(point, predicted)[0]
+        every = self._seen(accuracies + self._noise.all(float(accuracies.max()))[:, 0])
         return float(every.max(axis=1).mean())
 
     def _mean(self, point: Sequence[float], predicted: Floats) -> Floats:
-        """Return the mean curve over all seeds of a configuration, [epochs].
+        """Return the mean curves over all seeds of a configuration, [kinds, epochs].
 
         A recorded one has its own.
         """
         apart = self._recorded.get(_key(point))
         if apart is None:
-            apart = self._apart.of(_key(point), float(predicted.max()))
+            apart = self._apart.of(_key(point), float(predicted[0].max()))
         return predicted + apart
 
     def _seen(self, curves: Floats) -> Floats:
@@ -115,15 +126,27 @@ def _here(point: Sequence[float]) -> list[float]:
     return [*point, 0.0]
 
 
-def _row(accuracy: float, seconds: float) -> tuple[float, ...]:
-    """Return EPOCH_FIELDS of an epoch of which only the accuracy and the seconds are known."""
-    return (0.0, accuracy, 0.0, accuracy, seconds, seconds)
+def _row(accuracy: float, loss: float, seconds: float) -> tuple[float, ...]:
+    """Return EPOCH_FIELDS of an epoch; of training nothing is known but the seconds."""
+    return (0.0, accuracy, loss, accuracy, seconds, seconds)
 
 
-def _curve(run: Run, epochs: int) -> list[float]:
-    accuracies = [row[ACCURACY] for row in run.rows]
-    known = [0.0 if math.isnan(accuracy) else accuracy for accuracy in accuracies]
-    return known + [0.0] * (epochs - len(known))
+def _curves(runs: Sequence[Run], epochs: int) -> Floats:
+    """Return accuracies and logarithms of losses, [runs, kinds, epochs].
+
+    What diverged has an accuracy of 0 from there on, and the highest loss of all.
+    """
+    accuracies = [_curve(run, epochs, ACCURACY, 0.0) for run in runs]
+    losses = [row[LOSS] for run in runs for row in run.rows if math.isfinite(row[LOSS])]
+    most, least = max(losses, default=1.0), min((loss for loss in losses if loss > 0), default=1.0)
+    known = np.array([_curve(run, epochs, LOSS, most) for run in runs])
+    return np.stack([np.array(accuracies), np.log(np.maximum(known, least))], axis=1)
+
+
+def _curve(run: Run, epochs: int, place: int, where_unknown: float) -> list[float]:
+    values = [row[place] for row in run.rows]
+    known = [value if math.isfinite(value) else where_unknown for value in values]
+    return known + [where_unknown] * (epochs - len(known))
 
 
 def _images(curves: Floats) -> int:

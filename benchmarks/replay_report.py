@@ -34,7 +34,7 @@ def _print_searches(studies: Studies, horizons: dict[int, float]) -> None:
             _interval([regret_at(steps, share * horizon_s) for steps in of_kind])
             for share in _MOMENTS
         ]
-        begin = [kind.sampler, kind.stopper, str(kind.workers), f"{horizon_s:.0f}"]
+        begin = [kind.sampler, kind.stopping, str(kind.workers), f"{horizon_s:.0f}"]
         print(f"| {' | '.join([*begin, *cells])} |")
 
 
@@ -45,7 +45,7 @@ def _print_confirmed(studies: Studies, horizons: dict[int, float]) -> None:
         assert kind.how is not None
         shares = [steps[-1].seconds / horizons[kind.workers] for steps in of_kind]
         took = f"{sum(shares) / len(shares):.2f}, {max(shares):.2f}"
-        begin = [kind.sampler, kind.stopper, str(kind.workers), f"{kind.how.searched:g}"]
+        begin = [kind.sampler, kind.stopping, str(kind.workers), f"{kind.how.searched:g}"]
         regret = _interval([steps[-1].regret for steps in of_kind])
         cells = [*begin, f"{kind.how.top} x {kind.how.seeds}", took, regret]
         print(f"| {' | '.join(cells)} |")

@@ -25,7 +25,7 @@ class Noise:
     """
 
     def __init__(self, groups: Sequence[Floats]) -> None:
-        """Take the curves, [repeats, epochs], of every configuration.
+        """Take the curves, [repeats, kinds, epochs], of every configuration.
 
         Raises:
             UsageError: none was recorded twice, so nothing tells how seeds differ.
@@ -34,18 +34,19 @@ class Noise:
         for curves in groups:
             if len(curves) > 1:
                 mean = curves.mean(axis=0)
-                levels.append(float(mean.max()))
+                levels.append(float(mean[0].max()))
                 noises.append(curves - mean)
-                variances.append(float(curves.var(axis=0, ddof=1).mean()) / len(curves))
+                variances.append(curves.var(axis=0, ddof=1).mean(axis=1) / len(curves))
         if not levels:
             raise UsageError(["no configuration was recorded with two seeds: noise is unknown"])
-        self.of_a_mean = float(np.mean(variances))  # variance of a mean curve, epoch by epoch
+        # Variance of a mean curve, epoch by epoch, [kinds].
+        self.of_a_mean: Floats = np.mean(variances, axis=0)
         order = np.argsort(levels, kind="stable")
         self._levels = np.array(levels)[order]
         self._noises = [noises[place] for place in order]
 
     def draw(self, key: bytes, level: float, seed: int) -> Floats:
-        """Return a whole curve of noise, [epochs], of a configuration about as accurate.
+        """Return whole curves of noise, [kinds, epochs], of a configuration about as accurate.
 
         Another for every configuration, told apart by its key: what a seed does to one, good or
         bad, it does not do to others.
@@ -56,7 +57,7 @@ class Noise:
         return noise
 
     def all(self, level: float) -> Floats:
-        """Return every curve that `draw` may give, [curves, epochs], each configuration as often.
+        """Return all that `draw` may give, [curves, kinds, epochs], each configuration as often.
 
         Where configurations differ in their repeats, those of fewer come more than once.
         """
@@ -73,20 +74,22 @@ class Apart:
     Of recorded neighbours it tells next to nothing: their correlation was 0.07 to 0.19.
     """
 
-    def __init__(self, predicted: Floats, means: Floats, noise: float) -> None:
-        """Take what was predicted of, and what was, each recorded mean: [configurations, epochs].
+    def __init__(self, predicted: Floats, means: Floats, noise: Floats) -> None:
+        """Take what was predicted of, and what was, each mean: [configurations, kinds, epochs].
 
-        `noise` is the variance of such a mean over seeds.
+        `noise` is the variance of such a mean over seeds, [kinds].
         """
-        order = np.argsort(predicted.max(axis=1), kind="stable")
-        self._levels = predicted.max(axis=1)[order]
+        levels = predicted[:, 0].max(axis=1)
+        order = np.argsort(levels, kind="stable")
+        self._levels = levels[order]
         apart = (means - predicted)[order]
-        whole = float((apart**2).mean())
-        share = max(0.0, 1.0 - noise / whole) if whole > 0 else 0.0  # of the variance
-        self._apart = apart * np.sqrt(share)
+        whole = (apart**2).mean(axis=(0, 2))
+        known = np.divide(noise, whole, out=np.ones_like(whole), where=whole > 0)
+        share = np.maximum(0.0, 1.0 - known)  # of the variance
+        self._apart = apart * np.sqrt(share)[:, None]
 
     def of(self, key: bytes, level: float) -> Floats:
-        """Return what the configuration of that key has for its own, [epochs]."""
+        """Return what the configuration of that key has for its own, [kinds, epochs]."""
         near = _alike(self._levels, level)
         found: Floats = self._apart[near[zlib.crc32(key) % len(near)]]
         return found

@@ -1,9 +1,9 @@
 """What a rung should compare: which number known at an epoch tells most of a run's best accuracy.
 
 On recorded learning curves (benchmarks/curves): the accuracy of that epoch, the best accuracy or
-the least loss so far, all on validation. Printed are the rank correlation with the best accuracy
-of the whole run, and what early stopping loses: of 24 runs drawn at random the best third goes
-on, and the best of those lies so far below the best of the 24, on average over many draws.
+the least loss so far, or both, all on validation. Printed are the rank correlation with the best
+accuracy of the whole run, and what early stopping loses: of 24 runs drawn at random the best third
+goes on, and the best of those lies so far below the best of the 24, on average over many draws.
 
 python -m benchmarks.rung_values --epochs 2 6 18
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.curve_files import ACCURACY, EPOCH_FIELDS, Run, by_configuration, read_curves
+from benchmarks.curve_files import ACCURACY, LOSS, Run, by_configuration, read_curves
 from benchmarks.record_curves import EXPERIMENT, FOLDER
 from search.command import Parser, ended
 from search.errors import EXIT_DONE, UsageError
@@ -24,7 +24,6 @@ from search.pruners import kept
 
 PROG = "benchmarks.rung_values"
 Floats = NDArray[np.float64]
-LOSS = EPOCH_FIELDS.index("val_loss")
 _DRAWS = 4000
 _TOGETHER = 24  # the default number of trials
 
@@ -44,10 +43,16 @@ def least_loss(accuracies: Floats, losses: Floats) -> Floats:
     return -losses.min(axis=1)  # type: ignore[no-any-return]
 
 
+def both(accuracies: Floats, losses: Floats) -> Floats:
+    """Return the highest accuracy less the logarithm of the least loss, [runs]: see `merits`."""
+    return accuracies.max(axis=1) - np.log(losses.min(axis=1))  # type: ignore[no-any-return]
+
+
 VALUES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "accuracy of that epoch": of_epoch,
     "best accuracy so far": best_so_far,
     "least loss so far": least_loss,
+    "both, as `search.compared` has it": both,
 }
 
 

@@ -63,7 +63,8 @@ class Book:
         self._study = study
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(study.study_name)
-        self._judge = Judge(experiment, study, make_pruner(plan.stopper, plan.rungs))
+        pruner = make_pruner(plan.stopper, plan.rungs)
+        self._judge = Judge(experiment, study, pruner, plan.compared)
         self._listed = listed(experiment, plan)
         self._proposer = Proposer(
             experiment.space(),

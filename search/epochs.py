@@ -17,8 +17,10 @@ from typing import Any
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from search.compared import merits
 from search.experiment import Experiment
-from search.records import VERDICT
+from search.names import ACCURACY
+from search.records import VERDICT, epoch_key
 
 
 def trial_epochs(experiment: Experiment, config: Mapping[str, Any], max_epochs: int) -> int:
@@ -38,9 +40,13 @@ def judged_after(experiment: Experiment, config: Mapping[str, Any]) -> int | Non
 class JudgedStudy:
     """A study as pruners see it: every trial with the epochs of its last stage as 1, 2, ..."""
 
-    def __init__(self, experiment: Experiment, study: Study) -> None:
-        """Look at `study`, whose trials hold their configuration under "config"."""
+    def __init__(self, experiment: Experiment, study: Study, compared: str = ACCURACY) -> None:
+        """Look at `study`, whose trials hold their configuration under "config".
+
+        Their values are what is `compared`: see `search.compared`.
+        """
         self._experiment = experiment
+        self._compared = compared
         self._study = study
         self.study_name = study.study_name
         self.direction: StudyDirection = study.direction
@@ -61,15 +67,18 @@ class JudgedStudy:
         after = judged_after(self._experiment, trial.user_attrs["config"])
         told = trial.user_attrs.get(VERDICT, {}).get("status")
         infeasible = trial.state == TrialState.COMPLETE and told == "infeasible"
-        if after == 0 and not infeasible:
+        if after == 0 and not infeasible and self._compared == ACCURACY:
             return trial
         counted = copy.copy(trial)
         if infeasible:
             counted.state = TrialState.PRUNED
-        values = trial.intermediate_values
-        counted.intermediate_values = (
-            {}
-            if after is None
-            else {step - after: value for step, value in values.items() if step > after}
-        )
+        counted.intermediate_values = {} if after is None else self._values(trial, after)
         return counted
+
+    def _values(self, trial: FrozenTrial, after: int) -> dict[int, float]:
+        reported = trial.intermediate_values.items()
+        values = {step - after: value for step, value in reported if step > after}
+        if self._compared == ACCURACY:
+            return values
+        rows = {step: trial.user_attrs[epoch_key(step + after)] for step in values}
+        return merits(values, {step: row["val_loss"] for step, row in rows.items()})

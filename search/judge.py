@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.epochs import JudgedStudy
 from search.experiment import Experiment
+from search.names import ACCURACY
 from search.pruners import AshaPruner, best_until, falls
 
 
@@ -22,9 +23,15 @@ class Judge:
     most 8 n bytes. Median asks Optuna's own pruner, which looks at all trials that have ended.
     """
 
-    def __init__(self, experiment: Experiment, study: Study, pruner: BasePruner) -> None:
-        """Take in all trials of `study`."""
-        self._judged = JudgedStudy(experiment, study)
+    def __init__(
+        self,
+        experiment: Experiment,
+        study: Study,
+        pruner: BasePruner,
+        compared: str = ACCURACY,
+    ) -> None:
+        """Take in all trials of `study`; what is `compared` is told by `search.compared`."""
+        self._judged = JudgedStudy(experiment, study, compared)
         self._pruner = pruner
         self._rungs: dict[tuple[int, int], list[float]] = {}  # by bracket and epoch, ascending
         self._known: dict[int, dict[int, float]] = {}  # by trial, then epoch

@@ -25,7 +25,7 @@ FORMAT = 1
 # Beside the packages in a job: which commit they are.
 COMMIT_NAME = "git_commit"
 # Parts of a plan that stand in study.json only where they say something.
-_LATER = ("warm_start", "first_rung")
+_LATER = ("warm_start", "first_rung", "compared")
 # Parts that studies of earlier versions lack, and what they would have said.
 _NEWER: dict[str, Any] = {"seeds": 1, "configurations": []}
 # What a manifest must hold for a study to go on, beside its format.

@@ -5,3 +5,6 @@ SAMPLERS = (*PROPOSING, "grid")
 STOPPERS = ("asha", "hyperband", "median", "none")
 PRESETS = ("quick", "standard", "thorough")
 PRECISIONS = ("auto", "bfloat16", "float32")
+# What rungs compare, as study.json has it; and what --compare-by takes.
+ACCURACY, BOTH = "accuracy", "accuracy and loss"
+COMPARE_BY = ("auto", ACCURACY)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from search.command import Parser
-from search.names import PRECISIONS, PRESETS, SAMPLERS, STOPPERS
+from search.names import COMPARE_BY, PRECISIONS, PRESETS, SAMPLERS, STOPPERS
 from trainables.errors import one_line
 
 _EPILOG = """examples:
@@ -86,7 +86,12 @@ def build_parser() -> Parser:
         help="default prior: TPE, beside the published configuration while that does well",
     )
     add("--stopper", metavar="|".join(STOPPERS), help="default asha (none with --sweep)")
-    add("--first-rung", metavar="E", help="no trial is stopped before (2; 1 below 6 epochs)")
+    add("--first-rung", metavar="E", help="no trial is stopped before (1 or 2)")
+    add(
+        "--compare-by",
+        metavar="|".join(COMPARE_BY),
+        help="what rungs compare; default auto: accuracy and loss, where all losses are of a kind",
+    )
     add("--precision", metavar="|".join(PRECISIONS), help="default auto: bfloat16 if in hardware")
     add("--concurrent", metavar="N", help="trials at once; default: what fits")
     add("--cpus-per-trial", metavar="N", help="default 1")

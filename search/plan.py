@@ -10,9 +10,15 @@ from typing import Any
 from search.domains import Domain, configuration, domains, one_at_a_time
 from search.experiment import Experiment
 from search.grid import grid_sample
+from search.names import ACCURACY, BOTH
 from search.pruners import rungs
 from search.warm import Inherited
 from trainables.seeds import derive
+
+# Under so many epochs rungs begin with the first; in studies of so many trials, too, where losses
+# are compared: with few trials later rungs find more, and that they take longer matters less.
+_FEW_EPOCHS = 6
+_MANY_TRIALS = 100
 
 
 def repeats(budget: Mapping[str, Any]) -> bool:
@@ -34,7 +40,8 @@ class Plan:
     that, if there are any. With more `seeds` than one a sweep or list is trained so often: all of
     it with the first seed, then all of it with the second, so that differences are paired
     whenever it ends. No trial is stopped before epoch `first_rung`, of its last stage where it
-    has several; None leaves that to `rungs`.
+    has several; None leaves that to `rungs`. What rungs compare is `compared`: see
+    `search.compared`, which chooses it.
     """
 
     trials: int
@@ -51,6 +58,7 @@ class Plan:
     seeds: int = 1
     configurations: tuple[Mapping[str, Any], ...] = ()
     first_rung: int | None = None
+    compared: str = ACCURACY
 
     @property
     def repeats(self) -> bool:
@@ -59,25 +67,34 @@ class Plan:
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """Epochs at which trials are compared: 2, 6, 18, ...; 1, 3 in studies under 6 epochs.
+        """Epochs at which trials are compared: 2, 6, 18, ... or 1, 3, 9, ...
 
-        From `first_rung` on where that is given, three times as many each time.
+        From `first_rung` on where that is given, three times as many each time. Else from 1 on in
+        studies under 6 epochs, and in those of many trials that compare losses, too.
 
         After one epoch of 17 steps LeNet's accuracy is mostly chance: six of twelve trials on the
-        embedded leaves stood at exactly one third. Still, for the same number of epochs earlier
-        rungs find a little more, for the same number of trials later ones: benchmarks/README.md.
+        embedded leaves stood at exactly one third. The loss says more by then. For the same time
+        earlier rungs that compare both find more, for the same number of trials later ones:
+        benchmarks/README.md, "Which search".
         """
         if self.stopper == "none":
             return ()
-        usual = 2 if self.max_epochs >= 6 else 1
-        return rungs(self.max_epochs, self.first_rung or usual)
+        early = self.max_epochs < _FEW_EPOCHS or (
+            self.compared == BOTH and self.trials >= _MANY_TRIALS
+        )
+        return rungs(self.max_epochs, self.first_rung or (1 if early else 2))
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for study.json; of what older ones had not only what is given."""
         lists = {"sweep": list(self.sweep), "configurations": list(self.configurations)}
         content = {**asdict(self), **lists, "rungs": list(self.rungs)}
         warm_start, first_rung = content.pop("warm_start"), content.pop("first_rung")
-        newer = {"warm_start": list(warm_start), "first_rung": first_rung}
+        compared = content.pop("compared")
+        newer = {
+            "warm_start": list(warm_start),
+            "first_rung": first_rung,
+            "compared": compared if compared != ACCURACY else None,
+        }
         return content | {name: value for name, value in newer.items() if value}
 
 

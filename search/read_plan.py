@@ -8,9 +8,10 @@ from typing import Any
 
 from search import options
 from search.at_odds import at_odds
+from search.compared import what_to_compare
 from search.domains import Domain, configuration, domains, one_at_a_time
 from search.experiment import Experiment, Space
-from search.names import PRECISIONS, PRESETS, SAMPLERS, STOPPERS
+from search.names import ACCURACY, COMPARE_BY, PRECISIONS, PRESETS, SAMPLERS, STOPPERS
 from search.options import Mistakes
 from search.plan import Plan, listed, most_compared, published, rungs_in_reach
 from search.warm import Inherited, read_warm_start
@@ -27,6 +28,7 @@ def read_plan(
     `old` is the budget of the study to resume, or empty: it stands in for what is not given.
     """
     before = len(wrong)
+    compare = wrong.parse("--compare-by", arguments.compare_by, options.one_of(COMPARE_BY))
     given = {
         "trials": wrong.parse("--trials", arguments.trials, options.at_least(1)),
         "max_epochs": wrong.parse("--max-epochs", arguments.max_epochs, options.at_least(1)),
@@ -34,6 +36,7 @@ def read_plan(
         "sampler": wrong.parse("--sampler", arguments.sampler, options.one_of(SAMPLERS)),
         "stopper": wrong.parse("--stopper", arguments.stopper, options.one_of(STOPPERS)),
         "first_rung": wrong.parse("--first-rung", arguments.first_rung, options.at_least(1)),
+        "compared": None if compare == "auto" else compare,
         "precision": wrong.parse("--precision", arguments.precision, options.one_of(PRECISIONS)),
         "seeds": wrong.parse("--seeds", arguments.seeds, options.at_least(1)),
     }
@@ -66,6 +69,8 @@ def read_plan(
     if arguments.warm_start and not _same_donors(arguments.warm_start, old):
         plan = replace(plan, warm_start=_warm_start(arguments, experiment, plan, wrong))
     plan = with_trials(experiment, replace(plan, configurations=configurations))
+    if not old and given["compared"] is None:
+        plan = replace(plan, compared=what_to_compare(experiment, plan))
     begun = listed(experiment, plan) if plan.sweep else [published(experiment, plan)]
     for line in dict.fromkeys(chain(*(at_odds(experiment, each, plan.fixed) for each in begun))):
         wrong.append(line)
@@ -173,7 +178,7 @@ def _settled(
     chosen = experiment.presets[preset or "standard"]
     base: dict[str, Any] = {"stopper": "none" if sweep else "asha", "fixed": {}}
     if old:
-        known = {"first_rung": None, **old}  # older studies do not say
+        known = {"first_rung": None, "compared": ACCURACY, **old}  # older studies do not say
         base = {name: known[name] for name in (*given, "fixed")}
         base["warm_start"] = tuple(Inherited(**each) for each in old.get("warm_start", ()))
     if preset or not old:

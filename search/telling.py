@@ -8,6 +8,7 @@ from search.book import Book
 from search.errors import EXIT_DONE, StudyFailed
 from search.experiment import images_of
 from search.gpus import unused
+from search.names import ACCURACY
 from search.plan import (
     is_listed,
     most_epochs,
@@ -79,7 +80,8 @@ def stops(request: Request) -> str:
     each = ", ".join(map(str, rungs))
     when = f"from epoch {rungs[0]} on" if plan.stopper == "median" else f"at epochs {each}"
     last = " of the last stage" if request.experiment.stage_epochs else ""
-    return f"{plan.stopper} ({when}{last})"
+    by = f", by {plan.compared}" if plan.compared != ACCURACY else ""
+    return f"{plan.stopper} ({when}{last}{by})"
 
 
 def show_result(request: Request, book: Book, code: int, elapsed_s: float) -> None:

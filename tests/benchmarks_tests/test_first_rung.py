@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.first_rung import asha, found, main
+from benchmarks.first_rung import asha, both_so_far, found, main
+from search.compared import merits
 
 # Four trials of three epochs.
 CURVES = np.array([[0.5, 0.6, 0.7], [0.4, 0.9, 0.9], [0.6, 0.5, 0.8], [0.6, 0.7, 0.1]])
@@ -27,6 +28,13 @@ def test_a_rung_may_compare_something_else() -> None:
     assert list(asha(CURVES, (1,), -losses)) == [(3, 0.7), (6, 0.9), (9, 0.9), (10, 0.9)]
 
 
+def test_both_are_compared_as_a_search_does() -> None:
+    losses = np.array([[0.5, 0.9, 0.2], [0.4, 0.9, 0.9], [0.3, 0.9, 0.1], [0.9, 0.1, 0.2]])
+    for run, accuracies, of_run in zip(both_so_far(CURVES, losses), CURVES, losses, strict=True):
+        expected = merits(dict(enumerate(accuracies)), dict(enumerate(of_run)))
+        assert run.tolist() == pytest.approx(list(expected.values()))
+
+
 def test_without_rungs_every_epoch_is_trained() -> None:
     assert [spent for spent, _ in asha(CURVES, ())] == [3, 6, 9, 12]
 
@@ -40,7 +48,7 @@ def test_means_over_orders() -> None:
 
 def test_the_command_on_the_committed_curves(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--max-epochs", "4", "--first", "1", "2", "--spent", "24", "--orders", "5"]
-    assert main([*words, "--by", "loss"]) == 0
+    assert main([*words, "--by", "both"]) == 0
     other = capsys.readouterr().out.splitlines()
     assert main(words) == 0
     lines = capsys.readouterr().out.splitlines()

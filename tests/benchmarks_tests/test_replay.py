@@ -228,7 +228,7 @@ def test_the_command_prints_and_writes_every_kind(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" | ")[:4] for line in lines[2:]] == [
         ["| random", "none", "1", "300"],  # 50 runs of 6 seconds
-        ["| random", "asha", "1", "300"],
+        ["| random", "asha by accuracy and loss", "1", "300"],
         ["| OptunaSearch", "ASHAScheduler", "1", "300"],
     ]
     assert "nan" not in "".join(lines)
@@ -256,11 +256,11 @@ def test_a_run_that_was_ended_goes_on_after_the_studies_it_has(
     last = [row for row in rows if ",ASHAScheduler,1,2," in row]
     rows = [row for row in rows if row not in last]
     first = rows[1].split(",")
-    steps.write_text("\n".join([rows[0], ",".join([*first[:10], "0.5", first[11]]), *rows[2:]]))
+    steps.write_text("\n".join([rows[0], ",".join([*first[:11], "0.5", first[12]]), *rows[2:]]))
     assert main([*words, "--seeds", "2"]) == 0
     assert "1 of 1 studies" in capsys.readouterr().err
     again = steps.read_text().splitlines()
-    assert again[1].split(",")[10] == "0.5"
+    assert again[1].split(",")[11] == "0.5"
     assert again[2:] == [*rows[2:], *last]
     assert main([*words, "--seeds", "2"]) == 0  # nothing is left
     read = capsys.readouterr()

@@ -111,23 +111,31 @@ def test_a_recorded_configuration_has_its_own_mean_and_others_are_apart_from_the
 
 
 def test_what_is_but_noise_of_few_seeds_does_not_set_configurations_apart() -> None:
-    noise = Noise([np.array([[0.4], [0.6]])] * 2)
-    assert noise.of_a_mean == pytest.approx(0.01)  # 0.02 by n - 1, of a mean of two half of it
-    predicted, means = np.array([[0.5], [0.5]]), np.array([[0.3], [0.7]])
-    found = {float(Apart(predicted, means, 0.01).of(bytes([n]), 0.5)[0]) for n in range(20)}
-    # A quarter of 0.04, the mean square of what they differ, is noise.
-    assert sorted(found) == pytest.approx([-0.2 * 0.75**0.5, 0.2 * 0.75**0.5])
-    assert Apart(predicted, means, 0.05).of(b"x", 0.5).tolist() == [0.0]
+    # Two seeds, of which the better one in accuracy has the lower loss; one epoch.
+    noise = Noise([np.array([[[0.4], [2.0]], [[0.6], [1.0]]])] * 2)
+    # 0.02 and 0.5 by n - 1, of a mean of two half of it.
+    assert noise.of_a_mean.tolist() == pytest.approx([0.01, 0.25])
+    predicted = np.array([[[0.5], [1.0]], [[0.5], [1.0]]])
+    means = np.array([[[0.3], [2.0]], [[0.7], [0.0]]])
+    apart = Apart(predicted, means, np.array([0.01, 0.75]))
+    found = {tuple(apart.of(bytes([n]), 0.5)[:, 0].tolist()) for n in range(20)}
+    # A quarter of 0.04, the mean square of what they differ, is noise; of 1.0 three quarters.
+    (low, high) = sorted(found)
+    assert low == pytest.approx((-0.2 * 0.75**0.5, 0.5))
+    assert high == pytest.approx((0.2 * 0.75**0.5, -0.5))
+    noisy = Apart(predicted, means, np.array([0.05, 2.0]))
+    assert noisy.of(b"x", 0.5).tolist() == [[0.0], [0.0]]
 
 
 def test_a_seed_is_not_lucky_for_all_configurations() -> None:
-    noise = Noise([np.array([[0.4], [0.6]])])
-    lucky = [
-        [float(noise.draw(key, 0.5, seed)[0]) > 0 for seed in range(40)] for key in (b"a", b"b")
-    ]
+    noise = Noise([np.array([[[0.4], [2.0]], [[0.6], [1.0]]])])
+    drawn = {key: [noise.draw(key, 0.5, seed)[:, 0] for seed in range(40)] for key in (b"a", b"b")}
+    lucky = [[float(each[0]) > 0 for each in of_one] for of_one in drawn.values()]
+    # What is drawn of the loss is of the same seed.
+    assert all((each[0] > 0) == (each[1] < 0) for of_one in drawn.values() for each in of_one)
     assert lucky[0] != lucky[1]
     assert all(0 < sum(each) < 40 for each in lucky)
-    assert noise.all(0.5).tolist() == pytest.approx(np.array([[-0.1], [0.1]]))
+    assert noise.all(0.5)[:, 0].tolist() == pytest.approx(np.array([[-0.1], [0.1]]))
 
 
 def test_accuracies_are_counts_of_images() -> None:
@@ -185,7 +193,7 @@ def test_the_command_answers_by_a_forest(
     write_curves(path, runs, {"image_size": 64, "threads": 1})
     words = ["--samplers", "additive", "--stoppers", "asha", "--workers", "2", "--seeds", "2"]
     assert main([*words, "--curves", str(path)]) == 0
-    assert "| additive | asha | 2 | " in capsys.readouterr().out
+    assert "| additive | asha by accuracy and loss | 2 | " in capsys.readouterr().out
     answers, fixed = load(path, "forest")
     assert (answers.epochs, fixed) == (EPOCHS, {"image_size": 64})
 

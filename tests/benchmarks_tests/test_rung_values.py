@@ -31,12 +31,14 @@ def test_report_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [line.split(" | ")[1:] for line in capsys.readouterr().out.splitlines()[3:]]
     # Ranks of the best accuracies are 1, 2, 3. After two epochs the accuracies 0.5, 0.6, 0.2
     # rank 2, 3, 1 (coefficient 1 - 6 (1 + 1 + 4) / 24); the best so far 0.5, 0.6, 0.5 rank 1.5,
-    # 3, 1.5 (no correlation), the losses 0.9, 1.0, 0.6 rank 2, 1, 3 (1 - 6 (1 + 1) / 24). Of all
-    # three one goes on: 0.7, by accuracy, or 0.9 by loss.
+    # 3, 1.5 (no correlation), the losses 0.9, 1.0, 0.6 rank 2, 1, 3 (1 - 6 (1 + 1) / 24), and so
+    # do both: 0.5 - ln 0.9 = 0.61, 0.6 and 0.5 - ln 0.6 = 1.01. Of all three one goes on: 0.7, by
+    # accuracy, or 0.9 by loss.
     assert rows == [
         ["accuracy of that epoch", "-0.50", "0.2000 |"],
         ["best accuracy so far", "0.00", "0.2000 |"],
         ["least loss so far", "0.50", "0.0000 |"],
+        ["both, as `search.compared` has it", "0.50", "0.0000 |"],
     ]
 
 

@@ -11,7 +11,9 @@ from optuna.trial import TrialState
 
 from search.epochs import JudgedStudy
 from search.judge import Judge
+from search.names import ACCURACY, BOTH
 from search.pruners import AshaPruner, make_pruner, rungs
+from search.records import epoch_key
 from tests.search_tests.test_epochs import EXPERIMENT, PLAIN
 
 STEPS = rungs(30, 1)
@@ -37,13 +39,16 @@ def ends(study: optuna.Study, number: int, draws: random.Random) -> None:
     study.tell(number, 0.5 if state == TrialState.COMPLETE else None, state=state)
 
 
+@pytest.mark.parametrize("compared", [ACCURACY, BOTH])
 @pytest.mark.parametrize("name", ["asha", "hyperband", "median", "none"])
 @pytest.mark.parametrize("seed", range(4))
-def test_decisions_are_those_of_the_pruner_over_random_histories(name: str, seed: int) -> None:
-    draws = random.Random(seed)
+def test_decisions_are_those_of_the_pruner_over_random_histories(
+    name: str, seed: int, compared: str
+) -> None:
+    draws, losses = random.Random(seed), random.Random(-seed)
     experiment = EXPERIMENT if seed % 2 else PLAIN
     study, pruner = a_study(), make_pruner(name, STEPS)
-    judge = Judge(experiment, study, make_pruner(name, STEPS))
+    judge = Judge(experiment, study, make_pruner(name, STEPS), compared)
     running: dict[int, int] = {}
     counts: Counter[bool] = Counter()
     for _ in range(600):
@@ -54,11 +59,13 @@ def test_decisions_are_those_of_the_pruner_over_random_histories(name: str, seed
         number = draws.choice(list(running))
         running[number] += 1
         trial = optuna.Trial(study, frozen(study, number)._trial_id)
-        trial.report(draws.randrange(20) / 20, running[number])  # with ties
+        row = {"val_loss": losses.randrange(9) / 9}  # with ties, and none at all
+        trial.set_user_attr(epoch_key(running[number]), row)
+        trial.report(draws.randrange(20) / 20, running[number])
         if not draws.randrange(50):  # a driver that begins anew
-            judge = Judge(experiment, study, make_pruner(name, STEPS))
+            judge = Judge(experiment, study, make_pruner(name, STEPS), compared)
         judge.learn(frozen(study, number))
-        judged = JudgedStudy(experiment, study)
+        judged = JudgedStudy(experiment, study, compared)
         seen = judged.judged(frozen(study, number))
         expected = bool(seen.intermediate_values) and pruner.prune(judged, seen)  # type: ignore[arg-type]
         assert judge.stops(frozen(study, number)) == expected

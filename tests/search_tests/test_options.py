@@ -160,6 +160,7 @@ def test_help_names_every_option_and_exit_code() -> None:
         *("--concurrent", "--cpus-per-trial", "--gpus-per-trial", "--address", "--time-budget"),
         *("--dry-run", "--list", "--precision", "--weights", "--trial-timeout", "--warm-start"),
         *("--seeds", "--memory-per-trial", "--tensorboard", "--mlflow", "--first-rung"),
+        *("--compare-by",),
     }
     assert "130 interrupted" in text
 

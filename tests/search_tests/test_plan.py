@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from search.catalog import EXPERIMENTS
+from search.names import ACCURACY, BOTH
 from search.plan import Plan, image_sizes, listed, not_as_published, published, trial_seed
 from tests.search_tests.toy import EXPERIMENT, Toy
 
@@ -36,6 +37,26 @@ def test_rungs_by_hand(max_epochs: int, stopper: str, rungs: tuple[int, ...]) ->
 def test_rungs_from_a_given_one_on(max_epochs: int, first: int, rungs: tuple[int, ...]) -> None:
     assert Plan(1, max_epochs, first_rung=first).rungs == rungs
     assert Plan(1, max_epochs, stopper="none", first_rung=first).rungs == ()
+
+
+@pytest.mark.parametrize(
+    ("trials", "compared", "first", "rungs"),
+    [
+        (100, BOTH, None, (1, 3, 9)),
+        (99, BOTH, None, (2, 6, 18)),
+        (100, ACCURACY, None, (2, 6, 18)),
+        (100, BOTH, 4, (4, 12)),
+    ],
+)
+def test_rungs_of_many_trials_by_hand(
+    trials: int, compared: str, first: int | None, rungs: tuple[int, ...]
+) -> None:
+    assert Plan(trials, 20, first_rung=first, compared=compared).rungs == rungs
+
+
+def test_study_json_says_what_rungs_compare_only_where_it_is_not_accuracy_alone() -> None:
+    assert "compared" not in PLAN.as_json()
+    assert replace(PLAN, compared=BOTH).as_json()["compared"] == "accuracy and loss"
 
 
 def test_study_json_says_of_a_first_rung_only_where_one_is_given() -> None:

@@ -1,0 +1,42 @@
+"""What early stopping compares: the accuracy of trials alone, or with their loss.
+
+A loss is finer than an accuracy: on 133 images an accuracy has steps of 0.0075, and after one
+epoch of a small data set most trials stand within a few of them. On recorded curves rungs that
+compare both find more for the same time, and may begin at epoch 1, where accuracies alone find
+nothing more by it (benchmarks/README.md, "Which search").
+"""
+
+import math
+from collections.abc import Mapping
+
+from search.experiment import Experiment
+from search.names import ACCURACY, BOTH
+from search.plan import Plan, possible_values
+
+# The hyperparameter that changes what `val_loss` measures, where an experiment has one.
+_LOSS = "loss"
+# By ASHA and its brackets both was tried; the median goes by accuracy.
+_BY_BOTH = ("asha", "hyperband")
+# Below every loss that says something: logits in bfloat16 may be right without any doubt.
+_LEAST = 1e-12
+
+
+def merits(accuracies: Mapping[int, float], losses: Mapping[int, float]) -> dict[int, float]:
+    """Return by epoch the best accuracy so far less the logarithm of the least loss so far.
+
+    Args:
+        accuracies: On validation, by epoch, in [0, 1].
+        losses: On validation, in nats, of the same epochs.
+    """
+    found: dict[int, float] = {}
+    best, least = -math.inf, math.inf
+    for epoch in sorted(accuracies):
+        best, least = max(best, accuracies[epoch]), min(least, losses[epoch])
+        found[epoch] = best - math.log(max(least, _LEAST))
+    return found
+
+
+def what_to_compare(experiment: Experiment, plan: Plan) -> str:
+    """Return BOTH where the losses of all trials of a plan are of one kind, else ACCURACY."""
+    kinds = possible_values(experiment, plan, _LOSS) if _LOSS in experiment.defaults() else ()
+    return BOTH if plan.stopper in _BY_BOTH and len(kinds) <= 1 else ACCURACY
