@@ -17,6 +17,7 @@ from search.domains import domains
 from search.errors import ResumeRefused, UsageError
 from search.experiment import Experiment
 from search.machine import machine
+from search.names import ACCURACY
 from search.plan import Plan
 from trainables.budget import Weights
 from trainables.data import Data
@@ -26,6 +27,8 @@ FORMAT = 1
 COMMIT_NAME = "git_commit"
 # Parts of a plan that stand in study.json only where they say something.
 _LATER = ("warm_start", "first_rung", "compared")
+# What it means that one of them is missing, where that says something.
+_UNSAID = {"compared": ACCURACY}
 # Parts that studies of earlier versions lack, and what they would have said.
 _NEWER: dict[str, Any] = {"seeds": 1, "configurations": []}
 # What a manifest must hold for a study to go on, beside its format.
@@ -168,7 +171,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     pairs = [("experiment", old["experiment"], new["experiment"])]
     pairs += _pairs("space", old["space"], new["space"])
     pairs += _pairs("defaults", old["defaults"], new["defaults"])
-    pairs += _pairs("budget", old["budget"], new["budget"])
+    pairs += _pairs("budget", _UNSAID | old["budget"], _UNSAID | new["budget"])
     parts = ("kind", "dataset", "fingerprint", "sizes")
     pairs += [(f"data.{part}", old["data"][part], new["data"][part]) for part in parts]
     # Not the path: the same weights may lie elsewhere now.

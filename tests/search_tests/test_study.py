@@ -13,6 +13,7 @@ import pytest
 from search import manifest as manifests
 from search import study
 from search.errors import ResumeRefused, StudyTaken, UsageError, exit_code
+from search.names import BOTH
 from search.plan import Plan
 from tests.search_tests.toy import DATA, EXPERIMENT, begin, drive, go_on, manifest
 
@@ -216,6 +217,14 @@ def test_another_first_rung_is_another_study(tmp_path: Path) -> None:
         "budget.rungs: the study has [1, 3], now it would be [2, 6]",
         "budget.first_rung: the study has 1, now it would be None",
     ]
+
+
+def test_a_study_that_compares_something_else_is_another(tmp_path: Path) -> None:
+    begin(PLAN, tmp_path / "s").close()  # as studies of earlier versions are, it says nothing
+    with pytest.raises(ResumeRefused) as refused:
+        go_on(replace(PLAN, compared=BOTH), tmp_path / "s")
+    line = "budget.compared: the study has accuracy, now it would be accuracy and loss"
+    assert str(refused.value).splitlines()[1:] == [line]
 
 
 def test_what_does_not_change_the_results_may_differ(tmp_path: Path) -> None:
