@@ -51,7 +51,8 @@ def _configs(order: Sequence[Mapping[str, Any]]) -> Block:
 
 
 def _name(each: Mapping[str, Any]) -> str:
-    marks = (" (published)" * each["published"], " (unsafe)" * each.get("unsafe", False))
+    marks = [" (published)" * each["published"], " (unsafe)" * each.get("unsafe", False)]
+    marks.append(" (few seeds)" * each.get("few_seeds", False))
     return f"{each['configuration']}{''.join(marks)}"
 
 
@@ -70,9 +71,8 @@ def of_common_seeds(content: Mapping[str, Any]) -> str:
     """Return what to add where a configuration lacks a seed: means are compared without it."""
     paired = content.get("paired_seeds")
     judged = [each for each in content["configurations"] if not each.get("unsafe")]
-    lost = any(
-        each["test_accuracy"]["n"] != paired for each in judged or content["configurations"]
-    )
+    compared = [each for each in judged or content["configurations"] if not each.get("few_seeds")]
+    lost = any(each["test_accuracy"]["n"] != paired for each in compared)
     return f" (compared on the {paired} that all have: other means)" if paired and lost else ""
 
 
@@ -91,6 +91,7 @@ def _notes(content: Mapping[str, Any]) -> list[Section]:
         notes.append(
             "unsafe: infeasible or stopped on some seed; the numbers are of the other seeds alone"
         )
+    notes += content.get("notes", [])
     if content["recommended"] is not None:
         notes.append(
             f"recommended: configuration {content['recommended']}, by validation accuracy on the "

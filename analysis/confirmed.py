@@ -49,12 +49,14 @@ def read_confirmed(folder: Path) -> pd.DataFrame:
 def ranked(configurations: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the configurations of confirm.json, the best mean test accuracy first.
 
-    What lost a seed comes last: the mean of the others is too good.
+    What lost a seed comes last, as the mean of the others is too good; before that what has too
+    few seeds to be compared.
     """
     return sorted(
         configurations,
         key=lambda each: (
             each.get("unsafe", False),
+            each.get("few_seeds", False),
             -each["test_accuracy"]["mean"],
             each["configuration"],
         ),

@@ -205,9 +205,10 @@ def judged(content: Mapping[str, Any], is_sweep: bool) -> str:
         if any(each.get("unsafe") for each in content["configurations"])
         else ""
     )
+    notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in content.get("notes", ()))
     return (
         f"{trained} each, then judged on {content.get('test_images')} test images. Configurations "
-        f"that share a letter cannot be told apart. {chosen}{optimism}{unsafe}{common}"
+        f"that share a letter cannot be told apart. {chosen}{optimism}{unsafe}{notes}{common}"
     )
 
 
@@ -241,6 +242,7 @@ def _confirmed_row(each: Mapping[str, Any], chosen: Any, names: Sequence[str]) -
     marks = ["recommended"] if each["configuration"] == chosen else []
     marks += ["published"] if each.get("published") else []
     marks += ["unsafe"] if each.get("unsafe") else []
+    marks += ["few seeds"] if each.get("few_seeds") else []
     optimism, seconds = each.get("optimism"), each.get("epoch_s")
     return [
         Cell(each["configuration"], ", ".join(marks)),

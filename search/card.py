@@ -168,6 +168,8 @@ def _doubts(winner: Winner, each: Mapping[str, Any]) -> Iterator[str]:
             "**On another seed this configuration diverged, ran out of memory or was stopped: the "
             "mean is of the seeds that did not, and too good.**"
         )
+    if each.get("few_seeds"):
+        yield "**Others have more than twice as many seeds: it was not compared with them.**"
     if common := (read_confirmation(winner.folder) or {}).get("common_to_seeds"):
         yield f"A{luck_of(_cell(common))[1:]}."
 

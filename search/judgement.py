@@ -84,7 +84,8 @@ def _judge_rest(
             f"no trial of {court.trials} was completed; see {court.trials / 'trials.csv'}"
         )
     say_missing(records)
-    content = verdict(chosen, rows, _about(court, request, chosen), unsafe(chosen, records))
+    about, lost = _about(court, request, chosen), unsafe(chosen, records)
+    content = verdict(chosen, rows, about, lost, request.plan.seeds)
     replace_text(court.root / JSON_NAME, as_text(content))
     keep_recommended(court, rows, records, content["recommended"])
     if not unfinished(records, request.plan.trials):  # or another may be recommended then

@@ -79,6 +79,15 @@ def student_bounds(
     return mean - half, mean + half
 
 
+def few_seeds(counts: Mapping[K, int]) -> set[K]:
+    """Return what has fewer than half of the seeds that another one has: too few to compare.
+
+    A mean over those is of their luck, and the seeds that all have would be as few for everybody.
+    """
+    most = max(counts.values(), default=0)
+    return {key for key, count in counts.items() if 2 * count < most}
+
+
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     """Return Wilson's 95 % interval of a share, such as of images that are classified right.
 

@@ -116,6 +116,7 @@ def _confirmed_lines(folder: Path, budget: Mapping[str, Any]) -> list[str]:
         test = each["test_accuracy"]
         mark = " (recommended)" if each["configuration"] == found.get("recommended") else ""
         mark += " (unsafe: infeasible or stopped on some seed)" if each.get("unsafe") else ""
+        mark += " (few seeds: not compared)" if each.get("few_seeds") else ""
         lines.append(
             f"confirmed on the test split{mark}: {interval(test)}, {json.dumps(each['config'])}"
         )

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from search.contenders import Contender
-from search.statistics import letters, recommend, student_interval, wilson_interval
+from search.statistics import few_seeds, letters, recommend, student_interval, wilson_interval
 
 Rows = Sequence[Mapping[str, str]]
 
@@ -16,11 +16,14 @@ def verdict(
     rows: Rows,
     about: Mapping[str, Any],
     unsafe: Collection[int] = (),
+    planned_seeds: int = 1,
 ) -> dict[str, Any]:
     """Return the content of confirm.json; `about` comes first in it.
 
     Configurations are grouped by test accuracy: those that share a letter cannot be told apart
-    (paired t tests over the seeds that all of them have, Holm-corrected). The recommended one is
+    (paired t tests over the seeds that all of them have, Holm-corrected). What has fewer than half
+    of the seeds of another one (`few_seeds`) is neither compared nor recommended: the seeds that
+    all have would be as few. `notes` say so in sentences. The recommended one is
     chosen by validation accuracy on the fresh seeds, so that its test accuracy stays unbiased: the
     best mean, and of ties the cheapest (parameters, then trained ones; see
     `statistics.recommend`).
@@ -32,34 +35,56 @@ def verdict(
         unsafe: Numbers of contenders that diverged, ran out of memory or were stopped on a seed:
             those are neither recommended nor compared, unless all did. What they have is of
             luckier seeds.
+        planned_seeds: Of each contender; some may have failed, or be to come.
     """
     own = {each.number: [r for r in rows if int(r["configuration"]) == each.number]
            for each in contenders}  # fmt: skip
     test_images = sum(map(sum, json.loads(rows[0]["confusion_matrix"])))
     judged = [each for each in contenders if own[each.number]]
     safe = [each for each in judged if each.number not in unsafe] or judged
-    common = set.intersection(*({r["seed"] for r in own[each.number]} for each in safe))
+    seeds = {each.number: {r["seed"] for r in own[each.number]} for each in safe}
+    few = few_seeds({number: len(found) for number, found in seeds.items()})
+    compared = [number for number in seeds if number not in few]
+    common = set.intersection(*(seeds[number] for number in compared))
     paired = {
-        name: {each.number: _values(own[each.number], name, common) for each in safe}
+        name: {number: _values(own[number], name, common) for number in compared}
         for name in ("test_accuracy", "val_accuracy")
     }
-    cost = {each.number: _cost(own[each.number][0]) for each in safe}
+    cost = {number: _cost(own[number][0]) for number in compared}
+    in_all = len({row["seed"] for row in rows})
+    counts = {number: len(seeds[number]) for number in seeds if number in few}
     groups = letters(paired["test_accuracy"], cost) if common else {}
     return {
         **about,
-        "seeds": len({row["seed"] for row in rows}),
+        "seeds": in_all,
         "test_images": test_images,
         "paired_seeds": len(common),
         "recommended": recommend(paired["val_accuracy"], cost) if common else None,
+        "notes": _notes(counts, len(common), max(in_all, planned_seeds)),
         "configurations": [
             {
                 **_configuration(each, own[each.number], test_images),
                 "group": groups.get(each.number, ""),
                 "unsafe": each.number in unsafe,
+                "few_seeds": each.number in few,
             }
             for each in judged
         ],
     }
+
+
+def _notes(few: Mapping[int, int], common: int, seeds: int) -> list[str]:
+    """Say what was not compared, with its number of seeds, and where one seed is left to all."""
+    found = [
+        f"configuration {number} has {count} of {seeds} seeds: not compared"
+        for number, count in few.items()
+    ]
+    if common == 1 and seeds > 1:
+        found.append(
+            f"of {seeds} seeds those that are compared have one in common: "
+            "one seed decides nothing"
+        )
+    return found
 
 
 def _values(rows: Rows, name: str, seeds: set[str]) -> list[float]:

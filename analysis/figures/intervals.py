@@ -95,7 +95,7 @@ def confirmed(configurations: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return the configurations of confirm.json by test accuracy, with Student's t interval.
 
     Columns as `searched`; trial is the configuration's first; group has the letters: those that
-    share one cannot be told apart. Those that lost a seed come last, as in `seeded`.
+    share one cannot be told apart. The order is that of `ranked`: those that lost a seed last.
     """
     rows = []
     for each in ranked(configurations):
@@ -105,7 +105,8 @@ def confirmed(configurations: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             {
                 "label": f"configuration {each['configuration']}"
                 + (" (published)" if each.get("published") else "")
-                + (" (unsafe)" if each.get("unsafe") else ""),
+                + (" (unsafe)" if each.get("unsafe") else "")
+                + (" (few seeds)" if each.get("few_seeds") else ""),
                 "trial": (each.get("trials") or [-1])[0],
                 "accuracy": test["mean"],
                 "low": low,

@@ -81,6 +81,23 @@ def test_a_choice_over_fewer_seeds_than_the_means_above_says_so() -> None:
     assert f"{said} (compared on the 2 that" in "\n".join(table(*all_lost, **chosen))
 
 
+def test_what_has_too_few_seeds_stands_behind_and_is_told_of() -> None:
+    lone = {**spread(0.95), "n": 1}
+    told = "configuration 1 has 1 of 3 seeds: not compared"
+    lines = table(
+        one(1, 0.95, few_seeds=True, test_accuracy=lone, group=""),
+        one(2, 0.7, few_seeds=False),
+        one(3, 0.9, unsafe=True),
+        notes=[told],
+        recommended=2,
+    )
+    assert names(lines) == ["2", "1 (few seeds)", "3 (unsafe)"]
+    assert told in lines
+    # The others were compared on all of their seeds.
+    said = "recommended: configuration 2, by validation accuracy on the fresh seeds; ties go to"
+    assert f"{said} the cheaper" in lines
+
+
 def test_what_is_held_and_what_seeds_share_is_told() -> None:
     shared = {"common_to_seeds": "one source network", "published_but_for": ["drop", "kind"]}
     lines = table(one(1, 0.9, unsafe=False, published=True), **shared)

@@ -54,15 +54,17 @@ def test_unsafe_ones_of_a_confirmation_come_last() -> None:
             one(1, 0.9, unsafe=True, published=True),
             one(2, 0.7, unsafe=False),
             one(3, 0.8),  # as older ones wrote it
+            one(4, 0.9, few_seeds=True),
         ]
     )
     assert rows["label"].tolist() == [
         "configuration 3",
         "configuration 2",
+        "configuration 4 (few seeds)",
         "configuration 1 (published) (unsafe)",
     ]
-    assert rows["lost"].tolist() == [0, 0, 1]
-    assert rows.index.tolist() == [0, 1, 2]
+    assert rows["lost"].tolist() == [0, 0, 0, 1]
+    assert rows.index.tolist() == [0, 1, 2, 3]
 
 
 def sweep(folder: Path, *lost: int, seeds: int = 3, **options: Any) -> Path:

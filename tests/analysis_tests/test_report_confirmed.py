@@ -121,6 +121,12 @@ def test_lost_seeds_and_what_seeds_share_are_told() -> None:
     assert "share one source" not in said
 
 
+def test_notes_of_the_verdict_are_told() -> None:
+    content = {"test_images": 9, "recommended": 1, "configurations": [configuration(1)]}
+    said = judged(content | {"notes": ["configuration 2 has 1 of 5 seeds: not compared"]}, False)
+    assert said.endswith(" Configuration 2 has 1 of 5 seeds: not compared.")
+
+
 def test_a_sweep_was_not_trained_again() -> None:
     rows = [configuration(1), configuration(2, test_accuracy=spread(0.7, n=2))]
     said = judged({"test_images": 9, "recommended": 1, "configurations": rows}, True)

@@ -169,9 +169,12 @@ def test_of_confirmed_ones_those_that_lost_a_seed_come_last(tmp_path: Path) -> N
             "published": True, "unsafe": True}  # fmt: skip
     whole = {"configuration": 2, "config": {"kernel_size": 5}, "unsafe": False,
              "test_accuracy": spread | {"mean": 0.8, "low": 0.775, "high": 0.825}}  # fmt: skip
-    told = {"test_images": 128, "recommended": 2, "configurations": [lost, whole]}
+    few = lost | {"configuration": 3, "unsafe": False, "few_seeds": True, "published": False}
+    told = {"test_images": 128, "recommended": 2, "configurations": [lost, few, whole]}
     (root / "confirm.json").write_text(json.dumps(told))
     text = made(root)
+    assert text.index("recommended</span>") < text.index("few seeds</span>")
+    assert text.index("few seeds</span>") < text.index("published, unsafe</span>")
     assert text.index("recommended</span>") < text.index("published, unsafe</span>")
 
 

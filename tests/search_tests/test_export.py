@@ -217,6 +217,11 @@ def test_the_card_tells_what_was_confirmed(lenet: Path, tmp_path: Path) -> None:
         "ran out of memory or was stopped: the mean is of the seeds that did not, and too" in card
     )
     assert "All seeds share one source: its luck is in no interval." in card
+    assert "it was not compared" not in card
+    few = {"configurations": [one | {"few_seeds": True}]}
+    (tmp_path / "confirm.json").write_text(json.dumps(few))
+    said = "Others have more than twice as many seeds: it was not compared with them."
+    assert f"**{said}**" in model_card(read_winner(tmp_path))
     (tmp_path / "confirm.json").write_text(json.dumps({"configurations": [other]}))
     manifest = json.loads((tmp_path / "study.json").read_text())
     manifest["budget"] |= {"seeds": 3}

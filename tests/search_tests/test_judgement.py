@@ -58,11 +58,13 @@ def test_what_confirm_json_says_of_its_numbers(
         monkeypatch.setattr(judgement, name, lambda *_, **__: None)
     configs = [record.config for record in read_records(root)]
     chosen = listed_contenders(experiment, held, configs)
-    request: Any = SimpleNamespace(experiment=experiment, plan=plan)
+    request: Any = SimpleNamespace(experiment=experiment, plan=replace(plan, seeds=3))
     assert judgement.judged(request, root, root, {}, chosen, Interrupts(None)) == EXIT_DONE
     content = json.loads((root / "confirm.json").read_text())
     names = ("weights", "common_to_seeds", "published_but_for")
     assert tuple(content[name] for name in names) == told
+    one = "of 3 seeds those that are compared have one in common: one seed decides nothing"
+    assert content["notes"] == [one]
     out = capsys.readouterr().out
     assert ("all seeds share one source: its luck is in no interval" in out) is bool(shared)
     assert ("(published): but for rate, which the search held" in out) is bool(shared)

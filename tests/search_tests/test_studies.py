@@ -342,13 +342,15 @@ def test_show_tells_what_was_confirmed(results: Path, capsys: pytest.CaptureFixt
     summary = {"mean": 0.7, "sd": 0.02, "low": 0.65, "high": 0.75, "n": 3}
     one = {"configuration": 2, "config": {"rate": 0.01}, "test_accuracy": summary}
     lost = one | {"configuration": 1, "unsafe": True}
-    content = {"recommended": 2, "configurations": [one | {"unsafe": False}, lost]}
+    few = one | {"configuration": 3, "few_seeds": True}
+    content = {"recommended": 2, "configurations": [one | {"unsafe": False}, lost, few]}
     (results / "done" / "confirm.json").write_text(json.dumps(content))
     _, out, _ = run(capsys, "show", "done", "--results-dir", results)
     told = "0.7000 (95 % interval 0.6500 to 0.7500, n = 3 seeds)"
     assert f"confirmed on the test split (recommended): {told}" in out
     mark = "(unsafe: infeasible or stopped on some seed)"
     assert f"confirmed on the test split {mark}: {told}" in out
+    assert f"confirmed on the test split (few seeds: not compared): {told}" in out
     (results / "done" / "confirm.json").write_text("[]")
     _, out, _ = run(capsys, "show", "done", "--results-dir", results)
     assert "confirm.json is damaged: it has no configurations" in out

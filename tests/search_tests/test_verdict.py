@@ -141,7 +141,7 @@ def test_only_seeds_that_all_have_are_paired() -> None:
 
 def test_what_diverged_on_some_seeds_is_not_recommended_for_the_one_where_it_did_not() -> None:
     rows = [line(1, seed, 0.8 + seed / 50, 0.8 + seed / 50) for seed in range(5)]
-    rows += [line(2, 0, 0.81, 0.9)]  # better than 1 on the seed that both have
+    rows += [line(2, seed, 0.81 + seed / 50, 0.9) for seed in range(3)]  # better where both are
     assert verdict(THREE, rows, {})["recommended"] == 2
     found = verdict(THREE, rows, {}, unsafe={2})
     assert (found["recommended"], found["paired_seeds"]) == (1, 5)
@@ -151,6 +151,38 @@ def test_what_diverged_on_some_seeds_is_not_recommended_for_the_one_where_it_did
     found = verdict(THREE, rows, {}, unsafe={1, 2})
     assert found["recommended"] == 2
     assert [each["unsafe"] for each in found["configurations"]] == [True, True]
+
+
+def test_what_has_one_seed_of_five_does_not_shrink_the_comparison_of_the_others() -> None:
+    # 1 is the better one on four of five seeds, 2 on the first: the only one that 3 has.
+    rows = [line(1, s, val, 0.83) for s, val in enumerate((0.70, 0.84, 0.84, 0.84, 0.84))]
+    rows += [line(2, s, val, 0.70) for s, val in enumerate((0.78, 0.70, 0.70, 0.70, 0.70))]
+    rows += [line(3, 0, 0.99, 0.99)]
+    found = verdict(THREE, rows, {})
+    assert (found["recommended"], found["paired_seeds"], found["seeds"]) == (1, 5, 5)
+    marks = [(each["group"] != "", each["few_seeds"]) for each in found["configurations"]]
+    assert marks == [(True, False), (True, False), (False, True)]
+    assert found["notes"] == ["configuration 3 has 1 of 5 seeds: not compared"]
+
+
+def test_half_of_the_seeds_are_enough_to_be_compared() -> None:
+    rows = [line(1, seed, 0.5 + seed / 50, 0.5) for seed in range(4)]
+    rows += [line(2, seed, 0.6, 0.6) for seed in (0, 1)]
+    found = verdict(THREE, rows, {})
+    assert (found["recommended"], found["paired_seeds"], found["notes"]) == (2, 2, [])
+    # What is unsafe is not compared: its seeds make no others few.
+    rows += [line(3, seed, 0.6, 0.6) for seed in range(9)]
+    found = verdict(THREE, rows, {}, unsafe={3})
+    assert [each["few_seeds"] for each in found["configurations"]] == [False, False, False]
+
+
+def test_one_seed_of_several_is_told_to_decide_nothing() -> None:
+    rows = [line(1, 1, 0.5, 0.5), line(1, 2, 0.6, 0.6), line(2, 2, 0.7, 0.7)]
+    said = "of {} seeds those that are compared have one in common: one seed decides nothing"
+    assert verdict(THREE, rows, {})["notes"] == [said.format(2)]
+    one_each = [line(number, 1, 0.5, 0.5) for number in (1, 2)]
+    assert verdict(THREE, one_each, {}, planned_seeds=5)["notes"] == [said.format(5)]
+    assert verdict(THREE, one_each, {})["notes"] == []  # no more were wanted
 
 
 def test_the_toy_has_these_defaults() -> None:
