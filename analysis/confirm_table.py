@@ -7,6 +7,7 @@ from analysis.confirmed import ranked
 from analysis.layout import Block, Column, Section, blocks, plain, show
 from analysis.summary import possible
 from search.experiment import luck_of
+from search.groups import LIKE_BEST
 
 
 def render(content: Mapping[str, Any], width: int = 110) -> str:
@@ -67,6 +68,16 @@ def _range(summary: Mapping[str, Any]) -> str:
     return f"{low:.3f} to {high:.3f}"
 
 
+def of_groups(content: Mapping[str, Any]) -> str:
+    """Return what groups mean: by letters, or beside the best mean alone."""
+    if content.get("groups") == LIKE_BEST:
+        return (
+            "group a cannot be told apart from the best mean, what else was compared can: all "
+            "pairs would take more than 26 letters"
+        )
+    return "configurations that share a letter cannot be told apart"
+
+
 def of_common_seeds(content: Mapping[str, Any]) -> str:
     """Return what to add where a configuration lacks a seed: means are compared without it."""
     paired = content.get("paired_seeds")
@@ -79,8 +90,8 @@ def of_common_seeds(content: Mapping[str, Any]) -> str:
 def _notes(content: Mapping[str, Any]) -> list[Section]:
     opened = content["opened"]
     notes: list[Section] = [
-        "configurations that share a letter cannot be told apart (paired t tests over "
-        f"{content['paired_seeds']} seeds, Holm-corrected, on test accuracy)",
+        f"{of_groups(content)} (paired t tests over {content['paired_seeds']} seeds, "
+        "Holm-corrected, on test accuracy)",
     ]
     if common := content.get("common_to_seeds"):
         notes.append(luck_of(common))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.confirm_table import of_common_seeds
+from analysis.confirm_table import of_common_seeds, of_groups
 from analysis.confirmed import ranked
 from analysis.figures import intervals
 from analysis.frames import CONFIG, config_names
@@ -205,10 +205,11 @@ def judged(content: Mapping[str, Any], is_sweep: bool) -> str:
         if any(each.get("unsafe") for each in content["configurations"])
         else ""
     )
+    groups = of_groups(content)
     notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in content.get("notes", ()))
     return (
-        f"{trained} each, then judged on {content.get('test_images')} test images. Configurations "
-        f"that share a letter cannot be told apart. {chosen}{optimism}{unsafe}{notes}{common}"
+        f"{trained} each, then judged on {content.get('test_images')} test images. "
+        f"{groups[:1].upper()}{groups[1:]}. {chosen}{optimism}{unsafe}{notes}{common}"
     )
 
 
@@ -223,15 +224,17 @@ def _confirmed(content: Mapping[str, Any], said: str, gallery: Gallery) -> list[
     cells = [_confirmed_row(each, content.get("recommended"), varying) for each in order]
     heads = ["configuration", "test, mean", "95 % over seeds", "seeds", "95 % of the images",
              "validation, mean", "optimism", "group", "parameters", "s per epoch"]  # fmt: skip
+    caption = (
+        "Test accuracy: mean over seeds with Student's 95 % interval. Letters: groups; "
+        f"{of_groups(content)}."
+    )
     opened = content.get("opened") or []
     looks = f"The test split was opened {len(opened)} times: {', '.join(opened)}."
     return [
         paragraph(said),
         notice(looks, kind="warn") if len(opened) > 1 else join(()),
         gallery.add(
-            "best_configurations", lambda: intervals.draw(rows),
-            "Test accuracy: mean over seeds with Student's 95 % interval. Letters: groups.",
-            intervals.charts(rows),
+            "best_configurations", lambda: intervals.draw(rows), caption, intervals.charts(rows)
         ),
         table([*heads, *varying], cells, (1, 2, 3, 4, 5, 6, 8, 9)),
     ]  # fmt: skip

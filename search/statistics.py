@@ -1,11 +1,10 @@
-"""What a few seeds say of configurations: intervals, letters of groups, and which to choose.
+"""What a few seeds say of configurations: intervals, who is told apart, and which to choose.
 
 scipy computes; it is imported where it is needed, so that help is fast.
 """
 
 import math
-import string
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeVar
@@ -139,58 +138,55 @@ def pairwise_p(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return _holm(_uncorrected(table[..., first, :], table[..., second, :]))
 
 
-def letters(values: Mapping[K, Sequence[float]], cost: Mapping[K, float]) -> dict[K, str]:
-    """Return the letters of each configuration: those that share one cannot be told apart.
+def different(values: Mapping[K, Sequence[float]]) -> list[tuple[K, K]]:
+    """Return the pairs that are told apart: p < 0.05, see `p_values`."""
+    return [pair for pair, p in p_values(values).items() if p < SIGNIFICANCE]
 
-    A letter stands for a largest set in which no pair has p < 0.05 (see `p_values`), so two
-    configurations share a letter exactly when they were not told apart. Letters go from the best
-    mean down; equal means from the cheaper. Found by insert and absorb: Piepho, An algorithm for a
-    letter-based representation of all-pairwise comparisons, 2004.
+
+def apart_from(values: Mapping[K, Sequence[float]], one: K) -> set[K]:
+    """Return the configurations that are told apart from `one`."""
+    return {key for pair in different(values) if one in pair for key in pair if key != one}
+
+
+def ranking(values: Mapping[K, Sequence[float]], cost: Mapping[K, float]) -> list[K]:
+    """Return the configurations from the best mean down; equal means from the cheaper.
 
     Args:
         values: As `p_values` takes them; more is better.
         cost: Of each configuration, such as its parameters; less is better.
 
     Raises:
-        ValueError: as `p_values`; a cost that is missing or not a number.
+        ValueError: a value that is not finite; a cost that is missing or not a number.
     """
-    order = _ranked(values, cost)
-    groups = [frozenset(order)]
-    for pair in _different(values):
-        groups = _absorbed(each for group in groups for each in _split(group, pair))
-    place = {key: i for i, key in enumerate(order)}
-    groups.sort(key=lambda group: sorted(place[key] for key in group))
-    return {
-        key: "".join(_letter(i) for i, group in enumerate(groups) if key in group)
-        for key in values
-    }
+    means = {key: float(_finite(given).mean()) for key, given in values.items()}
+    wrong = [key for key in values if math.isnan(cost.get(key, math.nan))]
+    if wrong:
+        raise ValueError(
+            f"every configuration needs a cost that is a number, but got none for {wrong}"
+        )
+    return sorted(values, key=lambda key: (-means[key], cost[key]))
 
 
 def recommend(values: Mapping[K, Sequence[float]], cost: Mapping[K, float]) -> K:
     """Return the best mean; of those that tie with it the cheapest, then the best.
 
-    A tie shares a letter with the best mean and lies at most half a standard error below it
+    A tie cannot be told apart from the best mean and lies at most half a standard error below it
     (standard deviation over seeds, pooled over configurations, over the root of their number; with
     one seed only equal means tie). Not to be told apart is not to be equal: with 5 seeds the
     cheapest that shares a letter was 1.6 to 8 times as far from the best as a choice by one seed,
     while half a standard error costs hardly more than no ties (benchmarks/confirm_regret.py).
 
-    Arguments and errors are those of `letters`.
+    Arguments and errors are those of `ranking`, and of `p_values`.
     """
-    order = _ranked(values, cost)
-    told_apart = {key for pair in _different(values) if order[0] in pair for key in pair}
-    table = _paired(values)
+    order, table = ranking(values, cost), _paired(values)
+    told_apart = apart_from(values, order[0])
     seeds = table.shape[1]
     spread = math.sqrt(table.var(axis=1, ddof=1).mean() / seeds) if seeds > 1 else 0.0
     margin = max(_TIE * spread, _ROUNDING * float(np.abs(table).max()))
     means = dict(zip(values, table.mean(axis=1).tolist(), strict=True))
     ties = [key for key in order if means[key] >= means[order[0]] - margin]
-    left = [key for key in ties if key == order[0] or key not in told_apart]
+    left = [key for key in ties if key not in told_apart]
     return min(left, key=lambda key: cost[key])  # min keeps the first of equals: the best mean
-
-
-def _different(values: Mapping[K, Sequence[float]]) -> list[tuple[K, K]]:
-    return [pair for pair, p in p_values(values).items() if p < SIGNIFICANCE]
 
 
 def _uncorrected(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -220,32 +216,6 @@ def _holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
     steps = np.maximum.accumulate(weighted, axis=-1)
     np.put_along_axis(corrected, order, np.minimum(steps, 1.0), axis=-1)
     return corrected
-
-
-def _split(group: frozenset[K], pair: tuple[K, K]) -> list[frozenset[K]]:
-    return [group - {key} for key in pair] if group.issuperset(pair) else [group]
-
-
-def _absorbed(groups: Iterable[frozenset[K]]) -> list[frozenset[K]]:
-    """Leave out each group that lies inside another."""
-    distinct = set(groups)
-    return [group for group in distinct if not any(group < other for other in distinct)]
-
-
-def _letter(index: int) -> str:
-    """Return a to z, A to Z, then letters with accents: one character each."""
-    plain = string.ascii_letters
-    return plain[index] if index < len(plain) else chr(0x100 + index - len(plain))
-
-
-def _ranked(values: Mapping[K, Sequence[float]], cost: Mapping[K, float]) -> list[K]:
-    means = {key: float(_finite(given).mean()) for key, given in values.items()}
-    wrong = [key for key in values if math.isnan(cost.get(key, math.nan))]
-    if wrong:
-        raise ValueError(
-            f"every configuration needs a cost that is a number, but got none for {wrong}"
-        )
-    return sorted(values, key=lambda key: (-means[key], cost[key]))
 
 
 def _paired(values: Mapping[K, Sequence[float]]) -> NDArray[np.float64]:

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from search.contenders import Contender
-from search.statistics import few_seeds, letters, recommend, student_interval, wilson_interval
+from search.groups import LETTERS, grouped
+from search.statistics import few_seeds, recommend, student_interval, wilson_interval
 
 Rows = Sequence[Mapping[str, str]]
 
@@ -21,11 +22,12 @@ def verdict(
     """Return the content of confirm.json; `about` comes first in it.
 
     Configurations are grouped by test accuracy: those that share a letter cannot be told apart
-    (paired t tests over the seeds that all of them have, Holm-corrected). What has fewer than half
-    of the seeds of another one (`few_seeds`) is neither compared nor recommended: the seeds that
-    all have would be as few. `notes` say so in sentences. The recommended one is
-    chosen by validation accuracy on the fresh seeds, so that its test accuracy stays unbiased: the
-    best mean, and of ties the cheapest (parameters, then trained ones; see
+    (paired t tests over the seeds that all of them have, Holm-corrected); where that would take
+    more than 26 letters, "a" are those like the best (`groups` says which, see `grouped`). What
+    has fewer than half of the seeds of another one (`few_seeds`) is neither compared nor
+    recommended: the seeds that all have would be as few. `notes` say so in sentences. The
+    recommended one is chosen by validation accuracy on the fresh seeds, so that its test accuracy
+    stays unbiased: the best mean, and of ties the cheapest (parameters, then trained ones; see
     `statistics.recommend`).
 
     Args:
@@ -53,13 +55,14 @@ def verdict(
     cost = {number: _cost(own[number][0]) for number in compared}
     in_all = len({row["seed"] for row in rows})
     counts = {number: len(seeds[number]) for number in seeds if number in few}
-    groups = letters(paired["test_accuracy"], cost) if common else {}
+    kind, groups = grouped(paired["test_accuracy"], cost) if common else (LETTERS, {})
     return {
         **about,
         "seeds": in_all,
         "test_images": test_images,
         "paired_seeds": len(common),
         "recommended": recommend(paired["val_accuracy"], cost) if common else None,
+        "groups": kind,
         "notes": _notes(counts, len(common), max(in_all, planned_seeds)),
         "configurations": [
             {

@@ -94,8 +94,8 @@ def ranges(numbers: Sequence[int]) -> str:
 def confirmed(configurations: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return the configurations of confirm.json by test accuracy, with Student's t interval.
 
-    Columns as `searched`; trial is the configuration's first; group has the letters: those that
-    share one cannot be told apart. The order is that of `ranked`: those that lost a seed last.
+    Columns as `searched`; trial is the configuration's first; group has the letters (see
+    `confirm_table.of_groups`). The order is that of `ranked`: those that lost a seed last.
     """
     rows = []
     for each in ranked(configurations):

@@ -81,6 +81,20 @@ def test_a_choice_over_fewer_seeds_than_the_means_above_says_so() -> None:
     assert f"{said} (compared on the 2 that" in "\n".join(table(*all_lost, **chosen))
 
 
+def test_the_legend_says_which_kind_of_groups_there_are() -> None:
+    tests = "(paired t tests over 3 seeds, Holm-corrected, on test accuracy)"
+    by_letter = f"configurations that share a letter cannot be told apart {tests}"
+    assert by_letter in table(one(1, 0.9))  # as an older version wrote it
+    assert by_letter in table(one(1, 0.9), groups="letters")
+    lines = table(one(1, 0.9), groups="like the best")
+    assert by_letter not in lines
+    said = (
+        "group a cannot be told apart from the best mean, what else was compared can: "
+        f"all pairs would take more than 26 letters {tests}"
+    )
+    assert said in lines
+
+
 def test_what_has_too_few_seeds_stands_behind_and_is_told_of() -> None:
     lone = {**spread(0.95), "n": 1}
     told = "configuration 1 has 1 of 3 seeds: not compared"

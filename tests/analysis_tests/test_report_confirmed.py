@@ -121,6 +121,15 @@ def test_lost_seeds_and_what_seeds_share_are_told() -> None:
     assert "share one source" not in said
 
 
+def test_groups_beside_the_best_alone_are_told_as_that() -> None:
+    content = {"test_images": 9, "recommended": 1, "configurations": [configuration(1)]}
+    letter = "test images. Configurations that share a letter cannot be told apart. Recomm"
+    assert letter in judged(content, False)
+    said = judged(content | {"groups": "like the best"}, False)
+    assert "test images. Group a cannot be told apart from the best mean, what else" in said
+    assert "share a letter" not in said
+
+
 def test_notes_of_the_verdict_are_told() -> None:
     content = {"test_images": 9, "recommended": 1, "configurations": [configuration(1)]}
     said = judged(content | {"notes": ["configuration 2 has 1 of 5 seeds: not compared"]}, False)

@@ -157,6 +157,9 @@ def test_a_confirmed_study(tmp_path: Path) -> None:
     assert "The test split was opened 2 times: 2026-01-01, 2026-01-02." in text
     assert text.index("recommended</span>") < text.index("published</span>")
     assert "expect less on new images" not in text
+    assert "Letters: groups; configurations that share a letter cannot be told apart." in text
+    (root / "confirm.json").write_text(json.dumps(told | {"groups": "like the best"}))
+    assert "Letters: groups; group a cannot be told apart from the best mean" in made(root)
     agreed = one | {"test_accuracy": {**one["test_accuracy"], "low": None, "high": None}}
     (root / "confirm.json").write_text(json.dumps(told | {"configurations": [agreed, two]}))
     assert "no interval, 3 seeds" in made(root)

@@ -123,6 +123,17 @@ def test_the_recommended_one_is_chosen_by_validation_and_the_groups_by_test() ->
     assert found["recommended"] == 2  # 1 and 2 are alike on validation, and 2 is smaller
 
 
+def test_more_groups_than_letters_are_of_another_kind() -> None:
+    many = [Contender(n, {"rate": n}, published=False, searched=None) for n in range(27)]
+    # Means are 0.03 apart, seeds up to 0.0006, and no two differ by one number at all seeds.
+    noise = [[(n + 2) * s * s % 31 / 50_000 for s in range(5)] for n in range(27)]
+    rows = [line(n, s, 0.5, 0.03 * n + noise[n][s]) for n in range(27) for s in range(5)]
+    found = verdict(many, rows, {})
+    assert found["groups"] == "like the best"
+    assert [each["group"] for each in found["configurations"]] == [""] * 26 + ["a"]
+    assert verdict(many[:26], rows[: 26 * 5], {})["groups"] == "letters"
+
+
 def test_of_networks_of_one_size_the_one_that_trains_less_is_cheaper() -> None:
     rows = [line(1, 1, 0.5, 0.5), line(2, 1, 0.5, 0.5)]
     rows[0]["trainable_parameters"] = "6"
