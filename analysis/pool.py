@@ -55,6 +55,7 @@ class Pool:
     `origin`. Nothing is taken from `foreign` ones; `seen` has the folders of all.
     """
 
+    # The same training twice is no second witness: of each seed the first that was added.
     runs: list[Run] = field(default_factory=list)
     tested: list[Tested] = field(default_factory=list)
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -67,11 +68,11 @@ class Pool:
 
     def runs_of(self, experiment: str, config: Mapping[str, Any]) -> list[Run]:
         """Return the trials of a configuration, one per seed."""
-        return _distinct(self.runs, experiment, config)
+        return _of(self.runs, experiment, config)
 
     def tested_of(self, experiment: str, config: Mapping[str, Any]) -> list[Tested]:
         """Return the confirmed trials of a configuration, one per seed."""
-        return _distinct(self.tested, experiment, config)
+        return _of(self.tested, experiment, config)
 
     def has_lost(
         self, experiment: str, config: Mapping[str, Any], found: Sequence[Run | Tested]
@@ -121,11 +122,7 @@ class Pool:
             stops = _stops(read_manifest(place).get("budget", {}))
             self._take(name, label, trials, curves, stops, known)
         if confirmed is not None:
-            self.tested += [
-                Tested(name, config, int(row["seed"]), row)
-                for row, config in rows_of(confirmed)
-                if _reason(name, {**row, "status": "completed"}, config, known) is None
-            ]
+            self._take_tested(name, confirmed, known)
         if self._counted() > before:  # only then are others to be of the same data
             self.origin.setdefault(name, (folder.name, manifest))
 
@@ -172,6 +169,17 @@ class Pool:
                 self.left_out[label, "the same configuration and seed once more"] += 1
                 continue
             self.runs.append(run)
+
+    def _take_tested(
+        self, name: str, confirmed: pd.DataFrame, known: Sequence[Mapping[str, Any]]
+    ) -> None:
+        for row, config in rows_of(confirmed):
+            if _reason(name, {**row, "status": "completed"}, config, known) is not None:
+                continue
+            tested = Tested(name, config, int(row["seed"]), row)
+            # Of what is there already the trial was counted as left out.
+            if not any(_alike(tested, other) for other in self.tested):
+                self.tested.append(tested)
 
 
 def _stops(budget: Mapping[str, Any]) -> bool:
@@ -253,10 +261,9 @@ def _alike(one: Run | Tested, other: Run | Tested) -> bool:
     return keys[0] == keys[1] and same(one.config, other.config)
 
 
-def _distinct(found: Sequence[Any], experiment: str, config: Mapping[str, Any]) -> list[Any]:
-    """Return one per seed: the same training twice is no second witness."""
-    members = [each for each in found if each.experiment == experiment]
-    return list({m.seed: m for m in members if same(m.config, config)}.values())
+def _of(found: Sequence[Any], experiment: str, config: Mapping[str, Any]) -> list[Any]:
+    """Return those of a configuration."""
+    return [m for m in found if m.experiment == experiment and same(m.config, config)]
 
 
 def _reason(

@@ -258,6 +258,25 @@ def test_several_studies_pool_their_seeds_and_the_same_seed_counts_once(tmp_path
     assert dict(counted.left_out) == {("s2", "the same configuration and seed once more"): 1}
 
 
+def test_of_a_seed_in_two_studies_the_first_counts_for_test_numbers_too(tmp_path: Path) -> None:
+    folders = []
+    for name, value in (("a", 0.70), ("b", 0.80)):
+        numbers = [0.0, 0.01, 0.05]
+        trials = [{"trial": n, "seed": 100 + n} for n in range(3)]
+        curves = [last(n, val_accuracy=value + more) for n, more in enumerate(numbers)]
+        folders.append(study(tmp_path / name, trials=trials, curves=curves))
+        rows = [{"trial": n, "seed": 100 + n, "last_test_accuracy": value - more}
+                for n, more in enumerate(numbers)]  # fmt: skip
+        confirm(folders[-1], "lenet_beans", rows)
+    counted = pool(folders, strict=True)
+    found = list(lines(counted))
+    test = of(found, "lenet_beans", "baseline", "test_accuracy")
+    assert (test.ours, test.n) == (pytest.approx(0.68), 3)  # 0.70, 0.69 and 0.65
+    validation = of(found, "lenet_beans", "baseline", "val_accuracy")
+    assert (validation.ours, validation.n) == (pytest.approx(0.72), 3)
+    assert dict(counted.left_out) == {("b", "the same configuration and seed once more"): 3}
+
+
 def test_what_confirming_trained_counts_too(tmp_path: Path) -> None:
     folder = three_seeds(tmp_path)
     study(folder / "confirm", trials=[{"seed": 7}], curves=[last(0, val_accuracy=0.73)])
