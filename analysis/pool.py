@@ -115,7 +115,7 @@ class Pool:
             self.left_out[folder.name, foreign] += sum(len(trials) for _, trials, _ in tables)
             return
         before = self._counted()
-        self.transfers += _transfer(folder, name)
+        self.transfers += _transfer(folder, name, tables[0][1])
         known = [arm_config(EXPERIMENTS[name], arm) for arm in arms(name)]
         for place, trials, curves in tables:
             label = folder.name if place == folder else f"{folder.name}/confirm"
@@ -192,18 +192,22 @@ def _marks(manifest: Mapping[str, Any]) -> tuple[Any, Any]:
     return data.get("fingerprint"), weights.get("fingerprint")
 
 
-def _transfer(folder: Path, name: str) -> list[Mapping[str, Any]]:
-    """Return the content of transfer.json if it is of the published configuration and epochs."""
+def _transfer(folder: Path, name: str, trials: pd.DataFrame) -> list[Mapping[str, Any]]:
+    """Return the content of transfer.json if it is of the published configuration and epochs.
+
+    With the `seed` of its trial.
+    """
     path = folder / "transfer.json"
     if name != "cifar10_transfer" or not path.is_file():
         return []
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         config, epochs = content["config"], {content[s]["epochs"] for s in ("source", "target")}
+        seed = int(trials.set_index("trial").loc[content["trial"], "seed"])
     except (ValueError, KeyError, TypeError):
         raise TrellisError(f"{path} is damaged: run the study again with --resume") from None
     wanted = arm_config(EXPERIMENTS[name], "target")
-    return [content] if same(config, wanted) and epochs == {10} else []
+    return [{**content, "seed": seed}] if same(config, wanted) and epochs == {10} else []
 
 
 def pool(folders: Sequence[Path], *, strict: bool) -> Pool:

@@ -79,10 +79,7 @@ def lines(
 def _trained(row: Reference, pool: Pool) -> Line:
     experiment = EXPERIMENTS[row.experiment]
     if row.arm == "source":
-        values, of = _of_transfer(row, pool)
-        # One seed, whatever machines it was trained on: they tell nothing of its luck.
-        values = [sum(values) / len(values)] if values else []
-        return _line(row, values, of, (None, None), None)
+        return _line(row, *_of_transfer(row, pool), (None, None), None)
     config = arm_config(experiment, row.arm)
     parameters, trained = counts(experiment, config)
     runs = pool.runs_of(row.experiment, config)
@@ -132,12 +129,20 @@ def _has(row: Mapping[str, Any], name: str) -> bool:
 
 
 def _of_transfer(row: Reference, pool: Pool) -> tuple[list[float], str]:
-    """Return ours from transfer.json; one source network serves many studies, and counts once."""
+    """Return ours from transfer.json, one value per seed: the mean of what trained it again.
+
+    The source has one seed, whatever machines it was trained on: they tell nothing of its luck.
+    One of them serves many studies, and counts once.
+    """
     name = "seconds" if row.metric == "train_seconds" else row.metric
-    parts = [content[row.arm] for content in pool.transfers]
     of = {"seconds": "alone", "val_accuracy": "last epoch"}
-    distinct = {(part["val_accuracy"], part["seconds"]): float(part[name]) for part in parts}
-    return list(distinct.values()), of.get(name, "best epoch")
+    by_seed: dict[int | None, dict[tuple[float, float], float]] = {}
+    for content in pool.transfers:
+        part, seed = content[row.arm], None if row.arm == "source" else content["seed"]
+        distinct = by_seed.setdefault(seed, {})
+        distinct[part["val_accuracy"], part["seconds"]] = float(part[name])
+    means = [sum(own.values()) / len(own) for own in by_seed.values()]
+    return means, of.get(name, "best epoch")
 
 
 def _line(

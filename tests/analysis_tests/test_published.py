@@ -396,12 +396,14 @@ def test_rows_that_do_not_know_the_last_epoch_are_compared_by_the_best_one() -> 
     assert _of_test("f1_weighted", [empty, new]) == ([0.9, 0.8], "best epoch")
 
 
-def transfer(folder: Path, seconds: float, epochs: int = 10) -> Path:
-    curves = [{"epoch": 10, "val_accuracy": 0.76, "stage": "target"}]
-    study(folder, "cifar10_transfer", [{"epochs": 10, "seed": int(seconds)}], curves)
+def transfer(folder: Path, seconds: float, epochs: int = 10, seed: int | None = None) -> Path:
+    curves = [{"trial": 3, "epoch": 10, "val_accuracy": 0.76, "stage": "target"}]
+    seed = int(seconds) if seed is None else seed
+    study(folder, "cifar10_transfer", [{"trial": 3, "epochs": 10, "seed": seed}], curves)
     source = {"epochs": 10, "val_accuracy": 0.7, "best_val_accuracy": 0.71, "seconds": 25.0}
     target = {"epochs": epochs, "val_accuracy": 0.76, "best_val_accuracy": 0.77}
     content = {
+        "trial": 3,
         "config": config("cifar10_transfer"),
         "source": source,
         "target": {**target, "seconds": seconds},
@@ -421,6 +423,27 @@ def test_transfer_has_its_seconds_and_one_source(tmp_path: Path) -> None:
     target = of(found, "cifar10_transfer", "target", "train_seconds")
     assert (target.ours, target.n, target.inside) == (3.0, 2, None)
     assert of(found, "cifar10_transfer", "target", "val_accuracy").n == 3
+
+
+def test_a_target_trained_again_is_no_second_seed(tmp_path: Path) -> None:
+    folders = [
+        transfer(tmp_path / name, seconds, seed=seed)
+        for name, seconds, seed in (("a", 2.0, 7), ("b", 4.0, 7), ("c", 9.0, 8))
+    ]
+    target = of(compared(*folders), "cifar10_transfer", "target", "train_seconds")
+    assert (target.ours, target.n) == (6.0, 2)  # of 3.0 and 9.0
+    one = of(compared(*folders[:2]), "cifar10_transfer", "target", "train_seconds")
+    assert (one.ours, one.n, one.low) == (3.0, 1, None)
+
+
+@pytest.mark.parametrize("changed", [{"trial": 4}, {"trial": None}])
+def test_a_transfer_of_no_trial_of_the_study_is_damaged(
+    changed: dict[str, Any], tmp_path: Path
+) -> None:
+    path = transfer(tmp_path / "a", 2.0) / "transfer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(TrellisError, match=r"transfer\.json is damaged: run the study again"):
+        pool([tmp_path / "a"], strict=True)
 
 
 def test_a_source_trained_again_is_no_second_seed(tmp_path: Path) -> None:
