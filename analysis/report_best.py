@@ -162,6 +162,11 @@ def _seeded(study: ReportedStudy, gallery: Gallery, top: int) -> list[Html]:
     return [
         paragraph(
             "Several seeds for each configuration; intervals are Student's t over seeds."
+            + (
+                " Those with fewer than half of the seeds of another come behind the others."
+                if rows["few"].any()
+                else ""
+            )
             + (" Those that lost a seed come last." if rows["lost"].any() else "")
         ),
         gallery.add(

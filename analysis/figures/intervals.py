@@ -18,15 +18,15 @@ from analysis.summary import best, finished, possible
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMNS = ["label", "trial", "accuracy", "low", "high", "n", "group", "lost"]
+COLUMNS = ["label", "trial", "accuracy", "low", "high", "n", "group", "lost", "few"]
 
 
 def searched(trials: pd.DataFrame, images: int | None, top: int) -> pd.DataFrame:
     """Return the `top` best trials with Wilson's 95 % interval of `images` validation images.
 
     Columns: label, trial, accuracy, low, high (NaN where the number of images is not known), n
-    (seeds: 1), group (""), lost (seeds that diverged or ran out of memory: 0). Accuracies in
-    [0, 1].
+    (seeds: 1), group (""), lost (seeds that diverged or ran out of memory: 0), few (whether too
+    few seeds to compare: no). Accuracies in [0, 1].
     """
     from search.statistics import wilson_interval
 
@@ -37,7 +37,8 @@ def searched(trials: pd.DataFrame, images: int | None, top: int) -> pd.DataFrame
         if images:
             low, high = wilson_interval(round(accuracy * images), images)
         number = int(trial["trial"])
-        place = {"label": f"trial {number}", "trial": number, "n": 1, "group": "", "lost": 0}
+        place = {"label": f"trial {number}", "trial": number, "n": 1, "group": ""}
+        place |= {"lost": 0, "few": False}
         rows.append({**place, "accuracy": accuracy, "low": low, "high": high})
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -47,37 +48,53 @@ def seeded(trials: pd.DataFrame, top: int) -> pd.DataFrame:
 
     Columns as `searched`, with Student's 95 % interval of the finished trials that share a
     configuration; label names them, trial is the first. Those that lost a seed come last: the mean
-    of the luckier ones is too good.
+    of the luckier ones is too good. Before them those that have fewer than half of the seeds of
+    another one (`few_seeds`), as after failed trials; their label says how many.
     """
+    names = [CONFIG + name for name in config_names(trials)]
+    by_config = trials.groupby(names, dropna=False, sort=False) if names else [((), trials)]
+    groups = [every for _, every in by_config]
+    rows = [_seeded_row(every) for every in groups if not finished(every).empty]
+    frame = _few_marked(pd.DataFrame(rows, columns=COLUMNS), max(map(len, groups), default=0))
+    frame["whole"] = frame["lost"] == 0
+    keys = ["whole", "few", "accuracy", "trial"]
+    order = frame.sort_values(keys, ascending=[False, True, False, True])
+    return order[COLUMNS].head(top).reset_index(drop=True)
+
+
+def _seeded_row(every: pd.DataFrame) -> dict[str, Any]:
+    """Return the row of the trials of one configuration, one of which has finished."""
     from search.statistics import student_interval
 
-    names = [CONFIG + name for name in config_names(trials)]
-    rows = []
-    groups = trials.groupby(names, dropna=False, sort=False) if names else [((), trials)]
-    for _, every in groups:
-        same, lost = finished(every), int((every["status"] == "infeasible").sum())
-        if same.empty:
-            continue
-        found = student_interval(same["val_accuracy"].tolist())
-        numbers = same["trial"].tolist()
-        low, high = _ends(found.low, found.high)
-        rows.append(
-            {
-                "label": f"trial{'s' if len(numbers) > 1 else ''} {ranges(numbers)}"
-                + (f" ({lost} seed{'s' * (lost > 1)} infeasible)" if lost else ""),
-                "trial": numbers[0],
-                "accuracy": found.mean,
-                "low": low,
-                "high": high,
-                "n": found.n,
-                "group": "",
-                "lost": lost,
-            }
-        )
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    frame["whole"] = frame["lost"] == 0
-    order = frame.sort_values(["whole", "accuracy", "trial"], ascending=[False, False, True])
-    return order[COLUMNS].head(top).reset_index(drop=True)
+    same, lost = finished(every), int((every["status"] == "infeasible").sum())
+    found = student_interval(same["val_accuracy"].tolist())
+    numbers = same["trial"].tolist()
+    low, high = _ends(found.low, found.high)
+    return {
+        "label": f"trial{'s' if len(numbers) > 1 else ''} {ranges(numbers)}"
+        + (f" ({lost} seed{'s' * (lost > 1)} infeasible)" if lost else ""),
+        "trial": numbers[0],
+        "accuracy": found.mean,
+        "low": low,
+        "high": high,
+        "n": found.n,
+        "group": "",
+        "lost": lost,
+        "few": False,
+    }
+
+
+def _few_marked(rows: pd.DataFrame, seeds: int) -> pd.DataFrame:
+    """Return the rows, those with too few of so many seeds marked, in their label, too.
+
+    As in `search.verdict`, those that lost none are counted beside each other, if there are such.
+    """
+    from search.statistics import few_seeds
+
+    whole = rows[rows["lost"] == 0]
+    few = few_seeds((rows if whole.empty else whole)["n"].to_dict())
+    marks = [f" ({n} of {seeds} seeds)" * (i in few) for i, n in rows["n"].items()]
+    return rows.assign(few=rows.index.isin(few), label=rows["label"] + marks)
 
 
 def ranges(numbers: Sequence[int]) -> str:
@@ -114,6 +131,7 @@ def confirmed(configurations: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                 "n": test["n"],
                 "group": each.get("group") or "",
                 "lost": int(bool(each.get("unsafe"))),
+                "few": bool(each.get("few_seeds")),
             }
         )
     return pd.DataFrame(rows, columns=COLUMNS)

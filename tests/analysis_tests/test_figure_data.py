@@ -314,11 +314,11 @@ def test_seeds_of_one_configuration_are_put_together() -> None:
         }
     )
     rows = intervals.seeded(trials, 5)
-    assert rows["label"].tolist() == ["trial 3", "trials 0-2"]
-    assert rows["n"].tolist() == [1, 3]
+    assert rows["label"].tolist() == ["trials 0-2", "trial 3 (1 of 3 seeds)"]
+    assert rows["n"].tolist() == [3, 1]
     # 0.8 -+ t(0.975, 2) x 0.1 / sqrt 3, t = 4.302653
-    assert rows["low"][1] == pytest.approx(0.8 - 4.302653 * 0.1 / math.sqrt(3))
-    assert math.isnan(rows["low"][0])
+    assert rows["low"][0] == pytest.approx(0.8 - 4.302653 * 0.1 / math.sqrt(3))
+    assert math.isnan(rows["low"][1])
 
 
 def test_numbers_in_a_row_become_ranges() -> None:

@@ -10,7 +10,11 @@ import pytest
 
 from analysis.comparison import compare
 from analysis.figures import intervals
+from analysis.report_best import best_section
+from analysis.report_gallery import Gallery
+from analysis.report_study import read_study
 from tests.analysis_tests.studies import config, confirm, study
+from tests.analysis_tests.written import without_rendering
 
 NAN = math.nan
 
@@ -44,6 +48,35 @@ def test_those_that_lost_a_seed_come_last() -> None:
     assert list(rows.columns) == list(intervals.searched(trials, 100, 1).columns)
 
 
+def test_what_has_fewer_than_half_of_the_seeds_of_another_comes_behind() -> None:
+    """Its trials failed: nobody's plan, but one seed says nothing beside five."""
+    statuses = {1: ["completed"] * 5, 2: ["completed", *["failed"] * 4],
+                3: [*["completed"] * 3, "failed", "failed"],
+                4: ["completed", *["infeasible"] * 4]}  # fmt: skip
+    means = {1: 0.80, 2: 0.99, 3: 0.70, 4: 0.98}
+    trials = pd.DataFrame(
+        [(c, status, means[c]) for c, own in statuses.items() for status in own],
+        columns=["config.a", "status", "val_accuracy"],
+    )
+    trials.insert(0, "trial", range(20))
+    rows = intervals.seeded(trials, 9)
+    assert rows["label"].tolist() == [
+        "trials 0-4",
+        "trials 10-12",
+        "trial 5 (1 of 5 seeds)",
+        "trial 15 (4 seeds infeasible)",
+    ]
+    assert rows["few"].tolist() == [False, False, True, False]
+    # Where all lost a seed, they are counted beside each other.
+    all_lost = trials[trials["config.a"] == 4]
+    more = all_lost.assign(**{"config.a": 5, "status": ["completed"] * 4 + ["infeasible"]})
+    rows = intervals.seeded(pd.concat([all_lost, more.assign(trial=range(20, 25))]), 9)
+    assert rows["label"].tolist() == [
+        "trials 20-23 (1 seed infeasible)",
+        "trial 15 (4 seeds infeasible) (1 of 5 seeds)",
+    ]
+
+
 def test_unsafe_ones_of_a_confirmation_come_last() -> None:
     def one(number: int, mean: float, **changed: Any) -> dict[str, Any]:
         test = {"mean": mean, "low": None, "high": None, "n": 1}
@@ -64,6 +97,7 @@ def test_unsafe_ones_of_a_confirmation_come_last() -> None:
         "configuration 1 (published) (unsafe)",
     ]
     assert rows["lost"].tolist() == [0, 0, 0, 1]
+    assert rows["few"].tolist() == [False, False, True, False]
     assert rows.index.tolist() == [0, 1, 2, 3]
 
 
@@ -100,6 +134,40 @@ def test_what_is_compared_lost_no_seed_if_there_is_such_a_one(
     assert side.config["kernel_size"] == kernel
     assert len(side.accuracy) == (2 if kernel in lost else 3)
     assert (f"s: {LOST}" in found.warnings) is warned
+
+
+def test_what_is_compared_has_enough_seeds(tmp_path: Path) -> None:
+    side = compare([one_of_three(tmp_path / "s"), sweep(tmp_path / "whole")]).sides[0]
+    assert (side.config["kernel_size"], len(side.accuracy)) == (3, 3)
+
+
+def one_of_three(folder: Path) -> Path:
+    """A sweep whose better configuration has one seed left: the other two trials failed."""
+    text = (sweep(folder) / "trials.csv").read_text().splitlines()
+    assert [line.split(",")[:2] for line in text[5:]] == [["4", "completed"], ["5", "completed"]]
+    failed = [line.replace("completed", "failed") for line in text[5:]]
+    (folder / "trials.csv").write_text("\n".join([*text[:5], *failed]) + "\n")
+    return folder
+
+
+def test_the_report_says_what_comes_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_rendering(monkeypatch)
+
+    def said(folder: Path) -> str:
+        gallery = Gallery(folder / "figures", lambda _: None)
+        return str(best_section(read_study(folder), gallery, 5))
+
+    few = "Those with fewer than half of the seeds of another come behind the others."
+    lost = "Those that lost a seed come last."
+    text = said(one_of_three(tmp_path / "few"))
+    assert few in text
+    assert lost not in text
+    assert "trial 3 (1 of 3 seeds)" in text
+    text = said(sweep(tmp_path / "lost", 5))
+    assert few not in text
+    assert lost in text
 
 
 def test_a_search_loses_no_seeds(tmp_path: Path) -> None:
