@@ -213,7 +213,8 @@ def trial_seed(plan: Plan, number: int) -> int:
     """Return the seed of a trial: a pure function of the study's seed and the trial's number.
 
     Where trials are repeated, of the number of the repeat: so configurations are compared on the
-    same seeds, and those are fresh ones, that no search has used.
+    same seeds, and those are fresh ones, that a search did not use. All studies with repeats and
+    one seed have the same: a confirmation has those of a sweep over seeds.
     """
     if plan.repeats:
         return derive(plan.seed, "repeat", number // max(1, plan.trials // plan.seeds))

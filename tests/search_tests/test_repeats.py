@@ -20,6 +20,12 @@ def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda _: None)
 
 
+def test_a_confirmation_has_the_seeds_of_a_sweep_with_the_same_seed() -> None:
+    swept = {trial_seed(SWEEP, number) for number in range(6)}
+    assert len(swept) == 2
+    assert swept < {trial_seed(LIST, number) for number in range(6)}
+
+
 def test_a_sweep_takes_the_values_that_are_given() -> None:
     found = [config["drop"] for config in listed(EXPERIMENT, SWEEP)]
     assert found == [0.0, 0.2, 0.4] * 2  # all with the first seed, then all with the second
