@@ -13,7 +13,7 @@ from typing import Any
 
 from analysis.command import Parser, run
 from analysis.compare_html import page
-from analysis.compare_text import SECONDS, cell, measures, told
+from analysis.compare_text import SECONDS, all_told, cell, measures
 from analysis.comparison import Comparison, Side, compare
 from analysis.layout import Column, Section, plain
 from search.errors import StudyFailed, UsageError
@@ -39,7 +39,7 @@ def sections(found: Comparison) -> list[Section]:
         for side in found.sides
     ]
     lines = [f"warning: {each}" for each in found.warnings]
-    return [*lines, table, *(told(each) for each in found.differences), SECONDS, *configs]
+    return [*lines, table, *all_told(found.differences), SECONDS, *configs]
 
 
 def as_json(found: Comparison) -> dict[str, Any]:

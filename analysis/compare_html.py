@@ -4,7 +4,7 @@ import html
 import io
 from typing import TYPE_CHECKING
 
-from analysis.compare_text import SECONDS, cell, measures, told
+from analysis.compare_text import SECONDS, all_told, cell, measures
 from analysis.comparison import Comparison
 from analysis.figures.style import distinct
 from analysis.summary import possible
@@ -46,7 +46,7 @@ def page(found: Comparison) -> str:
         "</tr></thead><tbody>",
         *(_row(name, [values[name] for values in every]) for name in names),
         "</tbody></table></div>",
-        *(f"<p>{_text(told(each))}</p>" for each in found.differences),
+        *(f"<p>{_text(each)}</p>" for each in all_told(found.differences)),
         f"<p>{_text(SECONDS)}</p>",
         _figure(draw_accuracy(found), "accuracy of every seed, mean and 95 % interval"),
         _figure(draw_curves(found), "validation accuracy by epoch and by second of training"),

@@ -1,8 +1,10 @@
 """What a comparison says, in words and numbers: for the table and the page alike."""
 
 import math
+from collections.abc import Sequence
 
-from analysis.comparison import CONVERGED, Difference, Side
+from analysis.comparison import CONVERGED, Side
+from analysis.difference import Difference
 from analysis.summary import possible
 from search.statistics import Summary, student_interval
 
@@ -63,4 +65,19 @@ def told(each: Difference) -> str:
         return f"{head} ({how}; few agree by chance: no interval): cannot be told apart"
     least, most = possible(low, high, -1.0)
     apart = "" if low > 0 or high < 0 else ": cannot be told apart"
-    return f"{head} (95 % {least:+.4f} to {most:+.4f}, {how}){apart}"
+    return f"{head} ({_percent(each)} {least:+.4f} to {most:+.4f}, {how}){apart}"
+
+
+def all_told(found: Sequence[Difference]) -> list[str]:
+    """Return a line for each difference, and one of their intervals where several are told."""
+    lines = [told(each) for each in found]
+    if len(found) > 1 and any(each.how != "single" for each in found):
+        lines.append(
+            f"intervals of these {len(found)} differences are of {_percent(found[0])} each, so "
+            "that all of them hold with 95 % (Bonferroni)"
+        )
+    return lines
+
+
+def _percent(each: Difference) -> str:
+    return f"{100 * each.level:.4g} %"

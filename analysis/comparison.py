@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from analysis.confirmed import read_confirmed
+from analysis.difference import Difference, difference
 from analysis.figures.intervals import seeded
 from analysis.frames import check_curves, read_curves, read_manifest, read_trials
 from analysis.pool import config_of, same
@@ -26,7 +26,6 @@ from search.errors import StudyFailed
 from search.experiment import luck_of
 from search.judging import read_rows
 from search.plan import repeats
-from search.statistics import Summary, one_number, student_interval
 
 CONVERGED = 0.9  # of the final accuracy
 
@@ -59,20 +58,6 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Mean accuracy of `other` minus that of `first`; `summary` has the interval, if any.
-
-    `how` is paired (same seeds), Welch (other seeds) or single (a side has one seed). Without an
-    interval a single one, and where few seeds gave one number.
-    """
-
-    first: str
-    other: str
-    summary: Summary
-    how: str
-
-
-@dataclass(frozen=True)
 class Comparison:
     """All sides, on one split, each compared with the first; what to know beforehand."""
 
@@ -100,7 +85,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
     if others:
         warnings.append(f"other images than {sides[0].name}'s: {', '.join(others)}")
     pairs = [side for side in sides[1:] if side.images == sides[0].images]
-    found = [difference(sides[0], side) for side in pairs]
+    found = [difference(sides[0], side, len(pairs)) for side in pairs]
     return Comparison(split, sides, found, warnings)
 
 
@@ -275,25 +260,3 @@ def convergence(own: pd.DataFrame) -> tuple[float, float]:
     """Return epochs and seconds until one trial first has 90 % of its last epoch's accuracy."""
     reached = own[own["val_accuracy"] >= CONVERGED * own["val_accuracy"].iloc[-1]].iloc[0]
     return float(reached["epoch"]), float(reached["seconds"])
-
-
-def difference(first: Side, other: Side) -> Difference:
-    """Return the difference of two accuracies with what interval their seeds allow."""
-    seeds = sorted(set(first.accuracy) & set(other.accuracy))
-    names = first.name, other.name
-    if len(seeds) > 1 and len(seeds) == len(first.accuracy) == len(other.accuracy):
-        paired = [other.accuracy[seed] - first.accuracy[seed] for seed in seeds]
-        return Difference(*names, student_interval(paired), "paired")
-    one, two = (np.array(list(side.accuracy.values())) for side in (first, other))
-    mean = float(two.mean() - one.mean())
-    if min(len(one), len(two)) < 2:
-        return Difference(*names, Summary(mean, None, None, None, 1), "single")
-    n = min(len(one), len(two))
-    if one_number(one) and one_number(two):  # no noise to compare the difference with
-        few = student_interval([mean] * n)  # there is an interval where so many do not by chance
-        return Difference(*names, few, "Welch")
-    from scipy.stats import ttest_ind
-
-    interval = ttest_ind(two, one, equal_var=False).confidence_interval(0.95)
-    low, high = float(interval.low), float(interval.high)
-    return Difference(*names, Summary(mean, None, low, high, n), "Welch")

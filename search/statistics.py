@@ -35,15 +35,16 @@ class Summary:
     n: int
 
 
-def student_interval(values: Sequence[float]) -> Summary:
-    """Return mean, standard deviation and Student's 95 % t interval of independent values.
+def student_interval(values: Sequence[float], significance: float = SIGNIFICANCE) -> Summary:
+    """Return mean, standard deviation and Student's t interval of independent values.
 
     Of values that are all one number the interval would have no width. Accuracies are counts of
     images, so few seeds agree by chance: there is no interval then, as `pairwise_p` has no p below
-    2 of 2^n. From 6 seeds on that agree there is one.
+    2 of 2^n. From 6 seeds on that agree there is one of 95 %.
 
     Args:
         values: One per seed, at least one, finite.
+        significance: How often the interval misses the true mean, in (0, 1): 5 %.
 
     Raises:
         ValueError: no value, or one that is not finite.
@@ -53,9 +54,9 @@ def student_interval(values: Sequence[float]) -> Summary:
     if n < 2:
         return Summary(mean, None, None, None, n)
     sd = float(given.std(ddof=1))
-    if 2.0 ** (1 - n) >= SIGNIFICANCE and one_number(given):
+    if 2.0 ** (1 - n) >= significance and one_number(given):
         return Summary(mean, sd, None, None, n)
-    low, high = student_bounds(given)
+    low, high = student_bounds(given, significance)
     return Summary(mean, sd, float(low), float(high), n)
 
 
@@ -67,13 +68,16 @@ def one_number(values: Sequence[float] | NDArray[np.float64]) -> bool:
 
 
 def student_bounds(
-    values: NDArray[np.float64],
+    values: NDArray[np.float64], significance: float = SIGNIFICANCE
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the ends of Student's 95 % t interval of each row of values, [..., n] with n >= 2."""
+    """Return the ends of Student's t interval of each row of values, [..., n] with n >= 2.
+
+    It misses the true mean with a probability of `significance`.
+    """
     from scipy.stats import t
 
     n = values.shape[-1]
-    half = t.ppf((1 + _CONFIDENCE) / 2, n - 1) * values.std(axis=-1, ddof=1) / math.sqrt(n)
+    half = t.ppf(1 - significance / 2, n - 1) * values.std(axis=-1, ddof=1) / math.sqrt(n)
     mean = values.mean(axis=-1)
     return mean - half, mean + half
 

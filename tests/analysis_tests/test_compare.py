@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from analysis.compare import main
+from analysis.compare import main, sections
 from analysis.compare_html import draw_accuracy, draw_curves, page
-from analysis.compare_text import cell, measures, told
+from analysis.compare_text import all_told, cell, measures, told
 from analysis.comparison import compare
 from search.errors import StudyFailed
 from search.statistics import Summary
@@ -122,6 +122,46 @@ def test_one_difference_again_and_again_is_chance_with_few_seeds(
     assert cell("test accuracy", value) == ("0.5000 (0.5000 to 0.5000)" if apart else
                                             "0.5000 (no interval)")  # fmt: skip
     assert len(draw_accuracy(found).axes[0].lines) == 2 * (3 if apart else 2)
+
+
+def test_of_three_studies_both_intervals_are_wider(tmp_path: Path) -> None:
+    one = opened(lenet(tmp_path), "lenet_beans", {7: 0.70, 8: 0.72, 9: 0.68})
+    two = opened(inception(tmp_path), "inception_beans", {7: 0.86, 8: 0.90, 9: 0.88})
+    # Other seeds, with variances of 0.005 and 0.0004: se = sqrt(0.005 / 2 + 0.0004 / 3).
+    three = opened(lenet(tmp_path, "third"), "lenet_beans", {1: 0.60, 2: 0.70})
+    found = compare([one, two, three])
+    paired, unpaired = found.differences
+    # 0.16, 0.18 and 0.20: t is 6.2053 for 97.5 % and 2 degrees of freedom.
+    assert (paired.of_all, paired.level) == (2, 0.975)
+    assert paired.summary.high == pytest.approx(0.18 + 6.2053 * 0.02 / 3**0.5, abs=1e-5)
+    # (0.0025 + 0.000133)^2 / (0.0025^2 / 1 + 0.000133^2 / 2) = 1.1078 degrees of freedom: t of
+    # 97.5 % and 1 is 25.452, of 2 it is 6.205.
+    assert 6.205 * 0.0513 < unpaired.summary.high + 0.05 < 25.452 * 0.0514
+    assert unpaired.summary.high + 0.05 > 12.7062 * 0.0513  # of 95 % and one degree of freedom
+    lines = all_told(found.differences)
+    assert lines[0].startswith("inception minus lenet: +0.1800 (97.5 % +0.1083 to +0.2517, pair")
+    assert lines[2:] == [
+        "intervals of these 2 differences are of 97.5 % each, so that all of them hold with 95 % "
+        "(Bonferroni)"
+    ]
+    assert lines[2] in page(found)
+    assert lines[2] in sections(found)
+    assert len(all_told(compare([one, two]).differences)) == 1
+
+
+def test_of_three_studies_without_an_interval_none_is_told(tmp_path: Path) -> None:
+    found = compare([lenet(tmp_path), inception(tmp_path), lenet(tmp_path, "third")])
+    assert len(all_told(found.differences)) == len(found.differences) == 2
+
+
+def test_six_seeds_that_agree_are_too_few_for_the_intervals_of_three_studies(
+    tmp_path: Path,
+) -> None:
+    """2 of 2^6 is 0.031: below 0.05, not below 0.025."""
+    each = {name: dict.fromkeys(range(6), 0.50 + n / 100) for n, name in enumerate("abc")}
+    folders = [opened(lenet(tmp_path, n), "lenet_beans", own) for n, own in each.items()]
+    assert [each.summary.low for each in compare(folders).differences] == [None, None]
+    assert compare(folders[:2]).differences[0].summary.low is not None
 
 
 def test_other_seeds_that_all_agree_have_no_interval(tmp_path: Path) -> None:
