@@ -12,7 +12,7 @@ from analysis.frames import CONFIG, config_names
 from analysis.layout import show
 from analysis.report_gallery import Gallery
 from analysis.report_html import Cell, Html, join, notice, paragraph, section, table, tag, tile
-from analysis.report_study import ReportedStudy
+from analysis.report_study import ReportedStudy, configuration
 from analysis.summary import best, finished, possible, warm_started
 from search.experiment import luck_of
 from search.progress import clock
@@ -159,9 +159,12 @@ def _seeded(study: ReportedStudy, gallery: Gallery, top: int) -> list[Html]:
     ]  # fmt: skip
     heads = ["trials", "validation, mean", "95 % interval", "seeds"]
     caption = "Mean validation accuracy over seeds, with Student's 95 % interval."
+    configs = [configuration(by_trial.loc[number]) for number in rows["trial"]]
+    shared = study.experiment.common_to(configs) if study.experiment else ""
     return [
         paragraph(
             "Several seeds for each configuration; intervals are Student's t over seeds."
+            + _of_all_seeds(shared)
             + (
                 " Those with fewer than half of the seeds of another come behind the others."
                 if rows["few"].any()
@@ -174,6 +177,11 @@ def _seeded(study: ReportedStudy, gallery: Gallery, top: int) -> list[Html]:
         ),
         table([*heads, *names], cells, (1, 2, 3), first=True),
     ]
+
+
+def _of_all_seeds(shared: str | None) -> str:
+    """Return a sentence of what all seeds share, if anything."""
+    return f" A{luck_of(shared)[1:]}." if shared else ""
 
 
 def judged(content: Mapping[str, Any], is_sweep: bool) -> str:
@@ -200,8 +208,7 @@ def judged(content: Mapping[str, Any], is_sweep: bool) -> str:
             " Optimism is what the search had promised beyond the confirmed validation accuracy."
         )
     )
-    shared = content.get("common_to_seeds")
-    common = f" A{luck_of(shared)[1:]}." if shared else ""
+    common = _of_all_seeds(content.get("common_to_seeds"))
     held = ", ".join(content.get("published_but_for") or ())
     if held and any(each.get("published") for each in content["configurations"]):
         common += f" Published: but for {held}, which the search held."

@@ -1,5 +1,6 @@
 """Configurations that lost a seed: their mean is of luckier ones, so they never come first."""
 
+import html
 import json
 import math
 from pathlib import Path
@@ -150,15 +151,27 @@ def one_of_three(folder: Path) -> Path:
     return folder
 
 
+def said(folder: Path) -> str:
+    gallery = Gallery(folder / "figures", lambda _: None)
+    return str(best_section(read_study(folder), gallery, 5))
+
+
+def test_the_report_says_what_all_seeds_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_rendering(monkeypatch)
+    trials = [{"trial": n, "seed": n, "epochs": 10, "val_accuracy": 0.7 + n / 20} for n in (0, 1)]
+    curves = [{"trial": n, "epoch": 10} for n in (0, 1)]
+    folder = study(tmp_path / "s", "cifar10_transfer", trials, curves, seeds=2)
+    luck = "one source network per source configuration: its luck is in no interval."
+    assert f"Student's t over seeds. All seeds share {luck}" in html.unescape(said(folder))
+    assert "All seeds share" not in said(sweep(tmp_path / "lenet"))
+
+
 def test_the_report_says_what_comes_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_rendering(monkeypatch)
-
-    def said(folder: Path) -> str:
-        gallery = Gallery(folder / "figures", lambda _: None)
-        return str(best_section(read_study(folder), gallery, 5))
-
     few = "Those with fewer than half of the seeds of another come behind the others."
     lost = "Those that lost a seed come last."
     text = said(one_of_three(tmp_path / "few"))
