@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from analysis.compare import main, sections
 from analysis.compare_html import draw_accuracy, draw_curves, page
 from analysis.compare_text import all_told, cell, measures, told
-from analysis.comparison import compare
+from analysis.comparison import compare, convergence
 from search.errors import StudyFailed
 from search.statistics import Summary
 
@@ -79,6 +80,16 @@ def test_one_study_by_hand(tmp_path: Path) -> None:
     assert values["of them trained"] == 900
     (warning,) = found.warnings
     assert warning.startswith("not confirmed: lenet, inception. All accuracies are of the valid")
+
+
+def test_what_is_just_90_percent_of_the_final_accuracy_has_come() -> None:
+    """In floating point 0.9 x 0.80 is greater than 0.72."""
+    accuracies = [0.60, 0.72, 0.76, 0.80]
+    assert 0.9 * 0.80 > 0.72
+    own = pd.DataFrame({"epoch": range(1, 5), "seconds": [1.0, 3.0, 5.0, 7.0]})
+    assert convergence(own.assign(val_accuracy=accuracies)) == (2.0, 3.0)
+    below = [0.60, 0.7199, 0.76, 0.80]
+    assert convergence(own.assign(val_accuracy=below)) == (3.0, 5.0)
 
 
 def test_one_seed_each_has_no_interval(tmp_path: Path) -> None:
