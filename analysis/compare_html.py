@@ -49,7 +49,10 @@ def page(found: Comparison) -> str:
         *(f"<p>{_text(each)}</p>" for each in all_told(found.differences)),
         f"<p>{_text(SECONDS)}</p>",
         _figure(draw_accuracy(found), "accuracy of every seed, mean and 95 % interval"),
-        _figure(draw_curves(found), "validation accuracy by epoch and by second of training"),
+        _figure(
+            draw_curves(found),
+            "validation accuracy by epoch and by second of training and validating",
+        ),
         "<h2>What was compared</h2><ul>",
         *(
             f"<li>{_text(side.name)}: {_text(side.experiment)}, "

@@ -9,11 +9,11 @@ from analysis.summary import possible
 from search.statistics import Summary, student_interval
 
 SECONDS = (
-    "seconds to an accuracy are of training alone; seconds per trial are all from its start to "
-    "its end. What is computed once for all trials before they begin, such as activations of "
-    "frozen layers, is in neither. The final accuracy is that of validation. Training accuracy "
-    "is taken during the epoch, with dropout and augmentation on. Intervals are over seeds, on "
-    "these images alone: what the finite number of images leaves open is not in"
+    "seconds to an accuracy are of training and validating; seconds per trial are all from its "
+    "start to its end. What is computed once for all trials before they begin, such as "
+    "activations of frozen layers, is in neither. The final accuracy is that of validation. "
+    "Training accuracy is taken during the epoch, with dropout and augmentation on. Intervals are "
+    "over seeds, on these images alone: what the finite number of images leaves open is not in"
 )
 
 

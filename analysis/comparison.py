@@ -36,8 +36,8 @@ class Side:
     """One study: its configuration, and numbers of each of its seeds.
 
     Accuracies and `gap` (train minus `split`) in [0, 1]; `epochs_to` and `seconds_to` until a
-    validation accuracy of 90 % of the last epoch's; seconds of training alone. `curves`: columns
-    trial, epoch, seconds since the beginning, train_accuracy, val_accuracy.
+    validation accuracy of 90 % of the last epoch's; seconds of training and validating. `curves`:
+    columns trial, epoch, seconds since the beginning, train_accuracy, val_accuracy.
     """
 
     name: str

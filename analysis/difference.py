@@ -1,9 +1,11 @@
 """How far two studies are apart, with what interval their seeds allow."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search.statistics import SIGNIFICANCE, Summary, one_number, student_interval
 
@@ -51,8 +53,18 @@ def _summary(first: "Side", other: "Side", significance: float) -> tuple[Summary
     if one_number(one) and one_number(two):  # no noise to compare the difference with
         # There is an interval where so many do not agree by chance.
         return student_interval([mean] * n, significance), "Welch"
-    from scipy.stats import ttest_ind
+    half = _welch(one, two, significance)
+    return Summary(mean, None, mean - half, mean + half, n), "Welch"
 
-    interval = ttest_ind(two, one, equal_var=False).confidence_interval(1 - significance)
-    low, high = float(interval.low), float(interval.high)
-    return Summary(mean, None, low, high, n), "Welch"
+
+def _welch(one: NDArray[np.float64], two: NDArray[np.float64], significance: float) -> float:
+    """Return half of the interval of a difference of means, for two values or more on each side.
+
+    Welch, The generalization of Student's problem when several different population variances are
+    involved, 1947. scipy's own warns on stderr where one side's values are all one number.
+    """
+    from scipy.stats import t
+
+    parts = np.array([side.var(ddof=1) / len(side) for side in (one, two)])
+    freedom = parts.sum() ** 2 / (parts**2 / [len(one) - 1, len(two) - 1]).sum()
+    return float(t.ppf(1 - significance / 2, freedom) * math.sqrt(parts.sum()))

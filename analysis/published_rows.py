@@ -26,6 +26,7 @@ _LAST = {
     "train_accuracy": ("train_accuracy", "last epoch"),
     "train_loss_last_epoch": ("train_loss", "last epoch"),
 }
+_ROUNDING = 1e-9  # two numbers so close are one
 _OTHER_MACHINE = ("seconds_per_epoch", "train_seconds")
 
 
@@ -36,7 +37,7 @@ class Line:
     `inside` tells whether the published number, which is of one run, lies where 95 % of single
     runs of ours would: in the prediction interval, mean -+ t sd sqrt(1 + 1/n) (Student's t, n - 1
     degrees of freedom); of an exact number whether both are equal. None where that cannot be
-    told: no number, one seed or few that gave one number, seconds of another machine.
+    told: no number, one seed or several that gave one number, seconds of another machine.
     `of` says which weights or epochs ours is of: of the last epoch, as published; of the best one
     by validation; the mean over the last stage's; trained alone on the machine; or exact. It ends
     with `LOST` where the configuration was infeasible on another seed.
@@ -181,6 +182,8 @@ def _like_a_run(row: Reference, found: Summary | None) -> bool | None:
         return None
     # The interval's half is t sd / sqrt(n).
     half = (found.high - found.low) / 2 * math.sqrt(found.n + 1)
+    if half < _ROUNDING:  # all seeds gave one number: nothing is known of how far runs lie apart
+        return None
     return abs(row.value - found.mean) <= half
 
 

@@ -134,18 +134,13 @@ def _importance(study: ReportedStudy, gallery: Gallery) -> list[Html]:
     found = importance.data(study.journal, accuracies)
     if found.rows.empty:
         return [notice(f"Not computed: {found.note}.", kind="empty")]
-    said = (
-        f"From {found.n} completed trials alone: stopped ones tell of fewer epochs. PED-ANOVA: "
-        "what it took to be among the best tenth. fANOVA: of the variance that single "
-        "hyperparameters explain, the part of each that every trial has, with 13 choices at most."
-    )
     said_of_n = f"{found.note[:1].upper()}{found.note[1:]}."
     warning = [notice(said_of_n, kind="warn")] if found.note else []
     caption = f"Importance of hyperparameters, {found.n} completed trials."
     drawn = gallery.add(
         "importance", lambda: importance.draw(found), caption, importance.charts(found)
     )
-    return [paragraph(said), *warning, drawn]
+    return [paragraph(found.about), *warning, drawn]
 
 
 def costs_section(study: ReportedStudy, gallery: Gallery) -> Html:

@@ -45,6 +45,17 @@ class Importance:
     n: int
     note: str
 
+    @property
+    def about(self) -> str:
+        """What the numbers are of."""
+        drawn = f" It is of {_TRIALS} of these trials, drawn at random." * (self.n > _TRIALS)
+        return (
+            f"From {self.n} completed trials alone: stopped ones tell of fewer epochs. PED-ANOVA: "
+            "what it took to be among the best tenth. fANOVA: of the variance that single "
+            "hyperparameters explain, the part of each that every trial has, with "
+            f"{_CHOICES} choices at most.{drawn}"
+        )
+
 
 def data(completed: "Sequence[FrozenTrial]", accuracies: Mapping[int, float]) -> Importance:
     """Return the importance of every hyperparameter that the completed trials vary.

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from analysis.compare import main, sections
 from analysis.compare_html import draw_accuracy, draw_curves, page
@@ -448,6 +449,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert lines["parameters"] == ["1,000", "1,000"]
     assert "inception minus lenet: +0.0500; one seed" in out
     text = " ".join(out.split())
+    assert "seconds to an accuracy are of training and validating; seconds per trial" in text
     assert "seconds per trial are all from its start to its end" in text
     assert "Training accuracy is taken during the epoch" in text
     assert "what the finite number of images leaves open is not in" in text
@@ -532,7 +534,7 @@ def test_a_page_that_cannot_be_written_is_no_mistake_of_the_command_line(
     assert "page.html: No space left on device" in capsys.readouterr().err
 
 
-@pytest.mark.filterwarnings("ignore:Precision loss:RuntimeWarning")  # a variance of 0
+@pytest.mark.filterwarnings("error")  # of scipy, of a variance of 0
 def test_welch_s_interval_by_hand(tmp_path: Path) -> None:
     one = opened(lenet(tmp_path), "lenet_beans", {1: 0.70, 2: 0.80})
     other = opened(inception(tmp_path), "inception_beans", dict.fromkeys((3, 4, 5, 6), 0.75))
@@ -540,6 +542,21 @@ def test_welch_s_interval_by_hand(tmp_path: Path) -> None:
     # Variances 0.005 of 2 and 0 of 4: a standard error of sqrt(0.005 / 2) = 0.05, 1 degree of
     # freedom, for which Student's t has 12.7062.
     assert found.summary.high == pytest.approx(12.7062 * 0.05, abs=1e-4)
+    # 98 / 133 has no exact sum: 1e-17 beside 0.005 is none either.
+    odd = opened(lenet(tmp_path, "odd"), "lenet_beans", dict.fromkeys((3, 4, 5, 6), 98 / 133))
+    (found,) = compare([one, odd]).differences
+    assert found.summary.high == pytest.approx(98 / 133 - 0.75 + 12.7062 * 0.05, abs=1e-4)
+
+
+def test_welch_s_interval_is_that_of_scipy(tmp_path: Path) -> None:
+    given = {1: 0.70, 2: 0.80, 3: 0.81}, {4: 0.60, 5: 0.61, 6: 0.66, 7: 0.74}
+    one = opened(lenet(tmp_path), "lenet_beans", given[0])
+    other = opened(inception(tmp_path), "inception_beans", given[1])
+    (found,) = compare([one, other]).differences
+    values = [list(each.values()) for each in given]
+    wanted = stats.ttest_ind(values[1], values[0], equal_var=False).confidence_interval(0.95)
+    assert found.summary.low == pytest.approx(wanted.low)
+    assert found.summary.high == pytest.approx(wanted.high)
 
 
 def test_seeds_of_which_only_some_are_the_same_are_not_paired(tmp_path: Path) -> None:

@@ -213,6 +213,10 @@ def test_importance_of_many_trials_and_choices_is_bounded(monkeypatch: pytest.Mo
     assert math.isnan(table["fanova"]["b"])
     assert not math.isnan(table["ped_anova"]["b"])  # which costs nothing
     assert found.n == 130
+    told = "with 13 choices at most. It is of 120 of these trials, drawn at random."
+    assert found.about.endswith(told)
+    fewer = importance.data(made[:120], {n: n / 129 for n in range(120)})
+    assert fewer.about.endswith("with 13 choices at most.")
 
 
 def test_trials_of_a_sample_may_all_be_alike(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,18 @@ def test_inside_is_where_single_runs_would_lie(mean: float, inside: bool, tmp_pa
     assert line.inside is inside
 
 
+@pytest.mark.parametrize("value", [PUBLISHED, 0.7, 98 / 133])
+def test_runs_that_gave_one_number_tell_nothing_of_others(value: float, tmp_path: Path) -> None:
+    """Six have an interval of the mean, without a width: no other run would lie in it."""
+    trials = [{"trial": n, "seed": n} for n in range(6)]
+    folder = study(tmp_path / "s", trials=trials, curves=[last(n) for n in range(6)])
+    rows = [{"trial": n, "seed": n, "last_test_accuracy": value} for n in range(6)]
+    confirm(folder, "lenet_beans", rows)
+    line = of(compared(folder), "lenet_beans", "baseline", "test_accuracy")
+    assert (line.n, line.inside) == (6, None)
+    assert line.low == pytest.approx(value)
+
+
 def test_one_run_tells_nothing_of_others(tmp_path: Path) -> None:
     folder = three_seeds(tmp_path)
     confirm(folder, "lenet_beans", [{"seed": 100, "last_test_accuracy": PUBLISHED}])
