@@ -78,6 +78,8 @@ def writing(place: Path) -> Iterator[None]:
 def check_room(place: Path, needed: float, what: str, instead: str = "") -> None:
     """Refuse what the disk of the folder `place` cannot take, before hours of work.
 
+    What killed processes left takes no room: it is removed before the disk is asked.
+
     Args:
         place: A folder that is there.
         needed: Bytes that are to be written.
@@ -87,6 +89,7 @@ def check_room(place: Path, needed: float, what: str, instead: str = "") -> None
     Raises:
         DataError: more bytes are needed than are free.
     """
+    sweep()
     with writing(place):
         disk = shutil.disk_usage(place)
     if disk.total and needed > disk.free:  # some file systems tell nothing, not even their size
@@ -160,7 +163,13 @@ def _lock_path(place: Path, group: str) -> Path:
     return place / f"{group}.lock"
 
 
-def _sweep(place: Path, held: str) -> None:
+def sweep() -> None:
+    """Remove the scratch folders of dead processes in all places, without waiting for the rest."""
+    for place in PLACES:
+        _sweep(root() / place)
+
+
+def _sweep(place: Path, held: str | None = None) -> None:
     """Remove the scratch folders of dead processes: those whose lock nobody else holds."""
     for folder in place.glob("*.tmp-*"):
         group = folder.name.split(".tmp-")[0]
@@ -209,9 +218,10 @@ def check_there(found: Iterable[bool]) -> None:
 def trim(keep: Collection[Path] = ()) -> list[Path]:
     """Remove least recently used folders until the cache fits its limit; return which.
 
-    Those in `keep` stay, and those that may not be removed. Arrays that a process has mapped stay
-    readable there until it lets go.
+    Before, what killed processes left is removed. Folders in `keep` stay, and those that may not
+    be removed. Arrays that a process has mapped stay readable there until it lets go.
     """
+    sweep()
     found = sorted(_folders(), key=lambda folder: folder.used)
     excess = sum(folder.bytes for folder in found) - limit_bytes()
     removed, lately, now = [], [], time.time()

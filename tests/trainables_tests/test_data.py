@@ -100,6 +100,14 @@ def test_a_disk_without_room_for_both_splits_is_told_before_the_first(data, cach
     assert prepare(data, [6]).built == 2
 
 
+def test_what_a_killed_process_left_goes_also_where_nothing_is_made(data, cache):
+    prepare(data, [6])
+    left = cache / "other-train.tmp-0123abcd"
+    left.mkdir()
+    assert prepare(data, [6]).built == 0
+    assert not left.exists()
+
+
 def test_split_reads_what_was_prepared(data, openings):
     prepare(data, [6])
     openings.clear()

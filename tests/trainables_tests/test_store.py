@@ -4,13 +4,16 @@ import errno
 import os
 import shutil
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from trainables import store
+from trainables.data.source import silent
 from trainables.errors import DataError
 
 
@@ -180,14 +183,54 @@ def test_using_a_folder_makes_it_the_youngest(
 def test_a_folder_in_the_making_is_neither_counted_nor_removed(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place.mkdir()
     monkeypatch.setenv("TRELLIS_CACHE_GB", "0.000001")
-    with store.scratch(place, "group") as scratch:
+    with store.locked(place, "group", "", silent), store.scratch(place, "group") as scratch:
         made = folder(scratch / "x", 5000, 1)
         assert store.trim() == []
         store.put(made, place / "x")
-    assert [path.name for path in place.iterdir()] == ["x"]
+    assert sorted(path.name for path in place.iterdir()) == ["group.lock", "x"]
     assert store.trim() == [place / "x"]
+
+
+def left_by_a_kill(place: Path, group: str) -> Path:
+    """The scratch folder of a process that died: nobody holds the lock of its group."""
+    return folder(place / f"{group}.tmp-0123abcd" / "x", 5000, 1).parent
+
+
+def test_what_killed_processes_left_is_removed_in_all_places_without_waiting(place: Path) -> None:
+    dead = [left_by_a_kill(place.parent / name, "dead") for name in store.PLACES]
+    mine = [left_by_a_kill(place.parent / name, "mine") for name in store.PLACES]
+    assert [path.parent.name for path in dead] == ["images", "activations", "sources"]
+    whole = folder(place / "whole", 1000, 1)
+    with ExitStack() as held:
+        for path in mine:
+            held.enter_context(FileLock(path.parent / "mine.lock"))
+        store.sweep()
+    assert not any(path.exists() for path in dead)
+    assert all((path / "x" / store.META).exists() for path in mine)
+    assert whole.exists()
+
+
+def test_what_killed_processes_left_takes_no_room(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk has 7,000 bytes, of which 5,000 are such."""
+    place.mkdir()
+    dead = left_by_a_kill(place.parent / "images", "dead")
+
+    def usage(_place: Path) -> SimpleNamespace:
+        return SimpleNamespace(total=7000, free=2000 if dead.exists() else 7000)
+
+    monkeypatch.setattr(store.shutil, "disk_usage", usage)
+    store.check_room(place, 7000, "the images")
+    assert not dead.exists()
+
+
+def test_the_limit_is_kept_without_what_killed_processes_left(place: Path) -> None:
+    dead, whole = left_by_a_kill(place.parent / "sources", "dead"), folder(place / "x", 1000, 1)
+    assert store.trim() == []
+    assert whole.exists()
+    assert not dead.exists()
 
 
 def test_a_new_folder_takes_the_place_of_an_old_one(place: Path) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables import store
 from trainables.data.cache import ensure, resize
 from trainables.data.cache_entry import unequal
 from trainables.data.source import SPLITS, DataSpec, Progress, Source, silent
@@ -121,7 +122,8 @@ def prepare(
 ) -> Prepared:
     """Make the arrays of `splits` at all `sizes` that are missing: one pass over each split.
 
-    All arrays that are there are read, and their checksums checked.
+    All arrays that are there are read, and their checksums checked. What killed processes left in
+    the cache is removed, also where nothing is made.
 
     Raises:
         DataError: the data changed, the cache cannot be written or has no room, or the images
@@ -129,6 +131,7 @@ def prepare(
     """
     started = time.perf_counter()
     wanted = _sizes(splits, sizes)
+    store.sweep()
     opener = _opener(data, progress)
     found = [
         ensure(data.fingerprint, each, wanted, opener, progress, verify=True, later=splits[n:])
