@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from filelock import FileLock, Timeout
 
 from trainables.errors import DataError
+from trainables.locks import acquired
 
 if TYPE_CHECKING:  # that package keeps its arrays here
     from trainables.data.source import Progress
@@ -138,25 +139,16 @@ def scratch(place: Path, group: str) -> Iterator[Path]:
 
 @contextmanager
 def locked(place: Path, group: str, waiting: str, progress: "Progress") -> Iterator[None]:
-    """Hold the lock of a group. The system frees it when its holder ends, by SIGKILL too.
+    """Hold the lock of a group.
 
     While another process holds it, `progress` hears `waiting` with the seconds waited.
     """
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(_lock_path(place, group))
-        waited = 0
-        while not lock.is_locked:
-            try:
-                lock.acquire(timeout=1)
-            except Timeout:
-                waited += 1
-                progress(waiting, waited, None)
-    try:
+        lock = acquired(_lock_path(place, group), waiting, progress)
+    with lock:
         _sweep(place, group)
         yield
-    finally:
-        lock.release()
 
 
 def _lock_path(place: Path, group: str) -> Path:

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import os
 import queue
 import re
 import socket
@@ -17,6 +18,7 @@ import torch
 from trainables.data.source import Progress
 from trainables.errors import WeightsError
 from trainables.files import sha256_of
+from trainables.locks import acquired
 from trainables.vision import import_torchvision
 
 # Seconds until a server has been found, reached and has begun to answer: a user without a network
@@ -26,6 +28,7 @@ START_TIMEOUT_S = 4.0
 READ_TIMEOUT_S = 20.0
 _WATCH_S = 0.5
 _WHAT = "downloading pretrained weights"
+_WAITING = "waiting for another process that downloads pretrained weights"
 
 
 def imagenet_file(progress: Progress) -> Path:
@@ -55,8 +58,9 @@ def _fetch(url: str, target: Path, prefix: str | None, progress: Progress) -> No
     try:
         total = _size(url)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _socket_timeout(READ_TIMEOUT_S), _watched(target, total, progress):
-            torch.hub.download_url_to_file(url, str(target), prefix, progress=False)
+        with acquired(target.with_name(f".{target.name}.lock"), _WAITING, progress):
+            if not target.exists():  # another process may have fetched it meanwhile
+                _download(url, target, prefix, total, progress)
     except (OSError, http.client.HTTPException, RuntimeError) as error:
         raise WeightsError(
             f"no pretrained weights: {url} was not downloaded to {target.parent} "
@@ -65,6 +69,22 @@ def _fetch(url: str, target: Path, prefix: str | None, progress: Progress) -> No
         ) from error
     size = target.stat().st_size
     progress(_WHAT, size, size)
+
+
+def _download(
+    url: str, target: Path, prefix: str | None, total: int | None, progress: Progress
+) -> None:
+    """Fetch the file under a name of our own, then rename it; the caller holds the lock.
+
+    So what bears such a name is of a killed process, and goes; other programs that fetch the same
+    file through torch's hub hold no lock, and have other names.
+    """
+    aside = target.with_name(f".{target.name}.fetched")
+    for left in target.parent.glob(f"{aside.name}*"):
+        left.unlink()
+    with _socket_timeout(READ_TIMEOUT_S), _watched(aside, total, progress):
+        torch.hub.download_url_to_file(url, str(aside), prefix, progress=False)
+    os.replace(aside, target)
 
 
 def _size(url: str) -> int | None:
@@ -114,7 +134,7 @@ def _watched(target: Path, total: int | None, progress: Progress) -> Iterator[No
 
     def watch() -> None:
         while not ended.wait(_WATCH_S):
-            # The hub's name for what is not yet whole; the newest, should an old one be left.
+            # The hub's name for what is not yet whole.
             parts = target.parent.glob(f"{target.name}.*.partial")
             with contextlib.suppress(OSError):  # renamed meanwhile
                 states = [part.stat() for part in parts]

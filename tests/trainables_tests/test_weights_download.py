@@ -3,12 +3,15 @@
 import hashlib
 import re
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from tests.trainables_tests.fake_weights import fake_state, write_state
 from tests.trainables_tests.tfds_server import FileServer, closed_port, serving
@@ -19,6 +22,7 @@ from trainables.weights import find_weights, read_backbone
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+ROOT = Path(__file__).parents[2]
 HOW = r"; fetch it elsewhere and give --weights PATH, or try out .* by --weights random$"
 
 
@@ -43,7 +47,9 @@ class Place:
         self.patch.setattr(entry, "url", f"{server}/{self.name}")
 
     def left(self) -> list[str]:
-        return [path.name for path in self.folder.glob("*")]
+        """What is in the folder, but the file that is locked: it stays."""
+        names = [path.name for path in self.folder.glob("*")]
+        return [name for name in names if name != f".{self.name}.lock"]
 
 
 @pytest.fixture
@@ -172,3 +178,58 @@ def test_progress_is_told_while_bytes_come(place: Place) -> None:
     with pytest.raises(TrellisError, match="it was cut short"):
         find_weights(None, progress)
     assert 0 < max(told) <= size // 2
+
+
+# Runs in its own process: fetches the weights from the address given, and tells that bytes came.
+CHILD = """
+import sys
+from trainables import weights_download
+weights_download.START_TIMEOUT_S = weights_download.READ_TIMEOUT_S = 240.0
+weights_download.imagenet_url = lambda: sys.argv[1]
+weights_download.imagenet_file(lambda what, done, total: done and print(done, flush=True))
+"""
+
+
+def test_what_a_killed_download_left_goes_before_the_next(place: Place) -> None:
+    place.server.files[place.name] = bytes(1 << 20)  # so that it writes before its end
+    place.server.faults[place.name] = "stalled midway"
+    command = [sys.executable, "-c", CHILD, f"{place.server.url}/{place.name}"]
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert int(child.stdout.readline()) > 0
+        child.kill()
+    (left,) = place.left()
+    assert left.endswith(".partial")
+    place.server.files[place.name] = place.body
+    del place.server.faults[place.name]
+    assert Path(find_weights(None).path).read_bytes() == place.body
+    assert place.left() == [place.name]
+
+
+def test_one_process_downloads_while_another_waits_and_says_so(place: Place) -> None:
+    place.folder.mkdir(parents=True)
+    part = place.folder / f".{place.name}.fetched.0123.partial"
+    part.write_bytes(place.body)
+    lock = FileLock(place.folder / f".{place.name}.lock").acquire().lock
+    told: list[tuple[str, int, int | None]] = []
+
+    def hear(*call: Any) -> None:
+        told.append(call)
+        if lock.is_locked:
+            part.rename(place.folder / place.name)
+            lock.release()
+
+    assert Path(find_weights(None, hear).path).read_bytes() == place.body
+    waiting = "waiting for another process that downloads pretrained weights"
+    size = len(place.body)
+    assert told == [(waiting, 1, None), ("downloading pretrained weights", size, size)]
+    assert place.server.requests.total() == 1  # for its size, and not for its bytes
+    assert place.left() == [place.name]
+
+
+def test_what_another_program_fetches_without_a_lock_is_left_alone(place: Place) -> None:
+    place.folder.mkdir(parents=True)
+    other = place.folder / f"{place.name}.0123.partial"
+    other.touch()
+    find_weights(None)
+    assert sorted(place.left()) == [place.name, other.name]
