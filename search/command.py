@@ -18,7 +18,7 @@ from search.errors import (
     exit_code,
     is_out_of_memory,
 )
-from search.interrupts import EndEarly, how_it_ended
+from search.interrupts import EndEarly, how_it_ended, interrupted_by_all
 from search.places import place
 from search.progress import say
 from trainables.errors import TrellisError, one_line
@@ -87,6 +87,7 @@ def ended(prog: str, work: Callable[[], int]) -> int:
 
     What ends it early is told in a line, or a line for each mistake: a `TrellisError`, a file that
     cannot be read or written, memory that runs out, Ctrl-C, or a stdout that cannot be written to.
+    SIGTERM and a closed terminal end it as Ctrl-C does, where the work has no handlers of its own.
     """
 
     def told() -> int:
@@ -113,7 +114,8 @@ def ended(prog: str, work: Callable[[], int]) -> int:
             say(f"{prog}: {_OUT_OF_MEMORY}{on_gpu}")
             return EXIT_FAILED
 
-    return printed(prog, told)
+    with interrupted_by_all():
+        return printed(prog, told)
 
 
 _DUE: list[int] = []

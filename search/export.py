@@ -1,8 +1,10 @@
 """`search.studies export --to DIR`: the best model of a study for use without this package."""
 
+import glob
 import importlib.util
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from search.pillow_code import pillow_code
 from search.progress import say
 from search.winner import Winner, read_winner
 from trainables.errors import TrellisError
+from trainables.files import is_alive
 
 if TYPE_CHECKING:
     from trainables.deployed import Deployed
@@ -20,14 +23,16 @@ if TYPE_CHECKING:
 # In the order in which they are told.
 FILES = ("README.md", "preprocessing.json", "model.pt2", "model.onnx", "model.safetensors")
 _NEEDED = ("onnx", "onnxscript")
+_PROCESS = re.compile(r"\.part-([1-9][0-9]{0,8})$")
 
 
 def export_model(folder: Path, to: Path, data_dir: Path | None = None) -> list[Path]:
     """Write the best model of a study into the folder `to`, new or empty; return its files.
 
-    They appear whole or not at all. An empty folder is filled, not replaced: it may be where the
-    caller's shell stands, or a volume that is mounted there. `data_dir` says where the data of
-    the study lies, if not where it was: for the card's confusion matrix.
+    They appear whole or not at all; what a killed export to the same folder left is removed. An
+    empty folder is filled, not replaced: it may be where the caller's shell stands, or a volume
+    that is mounted there. `data_dir` says where the data of the study lies, if not where it was:
+    for the card's confusion matrix.
 
     Raises:
         UsageError: `to` is in use, or a package is missing.
@@ -35,6 +40,8 @@ def export_model(folder: Path, to: Path, data_dir: Path | None = None) -> list[P
         TrellisError: a file of the study is damaged.
     """
     _check(to)
+    for left in _left(to):
+        shutil.rmtree(left, ignore_errors=True)
     winner = read_winner(folder, data_dir)
     say(f"model: {winner.name}")
     whole, part = to.resolve(), f"part-{os.getpid()}"  # "." has no name
@@ -59,7 +66,7 @@ def _check(to: Path) -> None:
     wrong = []
     if to.is_symlink() or (to.exists() and not to.is_dir()):
         wrong.append(f"--to {to}: must be a new folder, and this is a link or a file")
-    elif to.is_dir() and any(to.iterdir()):
+    elif to.is_dir() and not {*to.resolve().iterdir()} <= {*_left(to)}:
         wrong.append(f"--to {to}: is not empty; name a new folder")
     elif not to.absolute().parent.is_dir():
         wrong.append(f"--to {to}: there is no folder {to.absolute().parent}")
@@ -69,6 +76,22 @@ def _check(to: Path) -> None:
         wrong.append(f"{packages} missing, for ONNX: {how_to_install('export')}")
     if wrong:
         raise UsageError(wrong)
+
+
+def _left(to: Path) -> list[Path]:
+    """Return what killed exports to the folder `to` left, in it and beside it.
+
+    Where this process has their number, as in a container that was started again, it has not
+    begun yet.
+    """
+    whole, left = to.resolve(), []
+    beside = whole.parent.glob(f".{glob.escape(whole.name)}.part-*")
+    for path in (*whole.glob(".part-*"), *beside):
+        number = _PROCESS.search(path.name)
+        dead = number and (int(number[1]) == os.getpid() or not is_alive(int(number[1])))
+        if dead and path.is_dir() and not path.is_symlink():
+            left.append(path)
+    return left
 
 
 def _write(winner: Winner, to: Path) -> None:

@@ -4,9 +4,10 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from search.errors import EXIT_DONE, EXIT_INTERRUPTED
 
@@ -35,6 +36,17 @@ def interrupt_by_all() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
+
+
+@contextmanager
+def interrupted_by_all() -> Iterator[None]:
+    """Do inside this block what `interrupt_by_all` does; put the old handlers back after it."""
+    old = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    interrupt_by_all()
+    try:
+        yield
+    finally:
+        _put_back(old)
 
 
 class Interrupts:
@@ -131,9 +143,7 @@ class Interrupts:
         try:
             yield
         finally:
-            for number, handler in old.items():
-                # None: a handler not set from Python, which Python cannot put back.
-                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            _put_back(old)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -155,6 +165,12 @@ class Interrupts:
             yield
         finally:
             self._leave = None
+
+
+def _put_back(handlers: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        # None: a handler not set from Python, which Python cannot put back.
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _tell(message: str) -> None:

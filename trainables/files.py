@@ -83,17 +83,8 @@ def stands_for(name: str) -> str | None:
     return match[1] if match else None
 
 
-def _sweep(folder: Path) -> None:
-    """Remove temporary files of processes that are gone, once nobody writes to them any more."""
-    for path in folder.glob(".*.part-*"):
-        match = _ASIDE.fullmatch(path.name)
-        if match and not _alive(int(match[2])):
-            with contextlib.suppress(OSError):  # gone meanwhile, or another user's
-                if time.time() - path.stat().st_mtime > _STALE_S:
-                    path.unlink()
-
-
-def _alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Tell whether a process of this machine, of any user, is there."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -101,3 +92,13 @@ def _alive(process: int) -> bool:
     except PermissionError:  # another user's
         return True
     return True
+
+
+def _sweep(folder: Path) -> None:
+    """Remove temporary files of processes that are gone, once nobody writes to them any more."""
+    for path in folder.glob(".*.part-*"):
+        match = _ASIDE.fullmatch(path.name)
+        if match and not is_alive(int(match[2])):
+            with contextlib.suppress(OSError):  # gone meanwhile, or another user's
+                if time.time() - path.stat().st_mtime > _STALE_S:
+                    path.unlink()

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -401,3 +402,67 @@ def test_an_export_that_fails_leaves_nothing(
     with pytest.raises(StudyFailed, match=r"cannot write .*model: No space left on device"):
         export_model(lenet, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("to", ["new", "empty"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_in_the_middle_leaves_nothing(
+    number: signal.Signals,
+    to: str,
+    lenet: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    there = list[bool]()
+
+    def interrupted(_network: object, _winner: object, place: Path) -> None:
+        there.append((place / "model.safetensors").exists())
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(export, "_write_programs", interrupted)
+    (tmp_path / "empty").mkdir()
+    assert main(["export", str(lenet), "--to", str(tmp_path / to)]) == 130
+    assert capsys.readouterr().err.endswith("\nsearch.studies: interrupted\n")
+    assert there == [True]
+    assert list(tmp_path.rglob("*")) == [tmp_path / "empty"]
+
+
+@pytest.fixture
+def dead() -> int:
+    """The number of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    return process.pid
+
+
+def test_what_a_killed_export_left_is_no_content_and_goes(
+    dead: int, lenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "_write_programs", lambda *_: None)
+    to = tmp_path / "model"
+    mine = os.getpid()  # in a container each start may have the same number
+    left = [to / f".part-{dead}", to / f".part-{mine}", tmp_path / f".model.part-{dead}"]
+    for path in left:
+        path.mkdir(parents=True)
+        (path / "model.pt2").touch()
+    export_model(lenet, to)
+    names = ["README.md", "model.safetensors", "preprocessing.json"]
+    assert sorted(path.name for path in to.iterdir()) == names
+    assert list(tmp_path.iterdir()) == [to]
+
+
+def test_what_is_of_a_living_process_or_of_nobody_s_export_stays(
+    dead: int, lenet: Path, tmp_path: Path
+) -> None:
+    to, other = tmp_path / "model", tmp_path / f".models.part-{dead}"
+    other.mkdir()
+    for content in (f".part-{os.getppid()}", f".part-{dead}x", f"part-{dead}"):
+        (to / content).mkdir(parents=True)
+        with pytest.raises(UsageError, match="is not empty; name a new folder"):
+            export_model(lenet, to)
+        (to / content).rmdir()
+    (to / f".part-{dead}").symlink_to(other)
+    with pytest.raises(UsageError, match="is not empty; name a new folder"):
+        export_model(lenet, to)
+    assert other.is_dir()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from search.interrupts import EndEarly, Interrupts
+from search.interrupts import EndEarly, Interrupts, interrupted_by_all
 
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 
@@ -198,6 +198,18 @@ def test_a_signal_counts_for_more_than_the_time(monkeypatch: pytest.MonkeyPatch)
             interrupts.check()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_a_command_interrupts_it_unless_it_is_ignored(number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    with interrupted_by_all(), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(number) == signal.SIG_DFL
+    signal.signal(number, signal.SIG_IGN)  # as nohup does
+    with interrupted_by_all():
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(number) == signal.SIG_IGN
+
+
 def test_without_a_budget_time_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: float("inf"))
     Interrupts().check()
@@ -206,7 +218,7 @@ def test_without_a_budget_time_does_not_end_it(monkeypatch: pytest.MonkeyPatch) 
 def test_ctrl_c_in_another_process() -> None:
     code = """if True:
         import time
-        from search.interrupts import EndEarly, Interrupts
+        from search.interrupts import EndEarly, Interrupts, interrupted_by_all
         interrupts = Interrupts()
         with interrupts.caught():
             try:
