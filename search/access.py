@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from search.errors import UsageError
+from search.scratch import scratch_folder
 
 # On Linux Ray takes the machine's outer address as its own and listens on all of them. Where a
 # cluster is ruled out, as by default on macOS and Windows, it takes 127.0.0.1 everywhere.
@@ -60,7 +61,7 @@ _SOCKET_BYTES = 103
 @functools.cache
 def _folder() -> tempfile.TemporaryDirectory[str]:
     # Ray's default, /tmp/ray, is made writable for everybody, with the code that workers run.
-    return tempfile.TemporaryDirectory(prefix="trellis-", dir=_place(), ignore_cleanup_errors=True)
+    return scratch_folder(_place())
 
 
 def _place() -> str:
@@ -76,7 +77,7 @@ def _place() -> str:
 
 
 def place_mistakes() -> list[str]:
-    """Return a line if there is nowhere to make the folder of a Ray that starts here."""
+    """Return a line if there is nowhere to make the private folder."""
     try:
         place = _place()
     except OSError as error:  # none of all that Python knows
@@ -88,7 +89,10 @@ def place_mistakes() -> list[str]:
 
 
 def private_folder() -> Path:
-    """Return a folder that only this user can enter; it is removed when this process ends."""
+    """Return a folder that only this user can enter; it is removed when this process ends.
+
+    Should it be killed, the next one removes it.
+    """
     return Path(_folder().name)
 
 

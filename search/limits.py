@@ -42,7 +42,7 @@ def read_limits(arguments: argparse.Namespace, machine: Machine, wrong: Mistakes
         wrong += mistakes(
             machine, limits.cpus_per_trial, limits.gpus_per_trial, limits.memory_per_trial
         )
-        wrong += place_mistakes()
+    wrong += place_mistakes()
     wrong += address_mistakes(address)
     wrong += token_mistakes(address)
     return limits

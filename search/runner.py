@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from search import access
 from search.beside import Beside
 from search.book import Book
 from search.disk import causes
@@ -87,7 +88,9 @@ def run_trials(
     deaths: dict[str, Death] = {}
     watch = Watch(book, trial_timeout_s)
     with (
-        tempfile.TemporaryDirectory(prefix="trellis-ray-", ignore_cleanup_errors=True) as scratch,
+        tempfile.TemporaryDirectory(
+            prefix="tune-", dir=access.private_folder(), ignore_cleanup_errors=True
+        ) as scratch,
         Progress(book) as shown,
         interrupts.deferred(),
         quiet(),
