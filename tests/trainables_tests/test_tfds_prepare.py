@@ -35,7 +35,10 @@ def beans() -> Iterator[FileServer]:
         yield server
 
 
-def test_beans_are_downloaded_prepared_and_read_back(beans: FileServer, tmp_path: Path) -> None:
+def test_beans_are_downloaded_prepared_and_read_back(
+    beans: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     data_dir = tmp_path / "new" / "data"
     assert_all_beans(open_in(data_dir))
     assert beans.requests == {"train.zip": 1, "validation.zip": 1, "test.zip": 1}
@@ -44,6 +47,7 @@ def test_beans_are_downloaded_prepared_and_read_back(beans: FileServer, tmp_path
     assert not list(data_dir.glob("downloads/extracted*"))
     assert_all_beans(open_in(data_dir))  # prepared now: nothing is asked again
     assert sum(beans.requests.values()) == 3
+    assert list(tmp_path.iterdir()) == [tmp_path / "new"]  # no temporary files
 
 
 def test_mnist_pixels_are_those_served(tmp_path: Path) -> None:
@@ -124,7 +128,7 @@ def test_what_was_replaced_in_tfds_is_put_back(
 ) -> None:
     import_tfds()
     from absl import logging
-    from tensorflow_datasets.core import dataset_builder
+    from tensorflow_datasets.core import dataset_builder, dataset_info
     from tensorflow_datasets.core.download import extractor
     from tensorflow_datasets.core.features import image_feature
     from tensorflow_datasets.core.utils import tqdm_utils
@@ -136,6 +140,7 @@ def test_what_was_replaced_in_tfds_is_put_back(
             vars(dataset_builder)["importlib_resources"],
             vars(dataset_builder)["termcolor"],
             image_feature._ImageEncoder._encode_image,
+            dataset_info.DatasetInfo.initialize_from_bucket,
             tqdm_utils._active,
             logging.get_absl_logger().disabled,
         ]

@@ -44,7 +44,7 @@ def tensorflow_replaced() -> Iterator[None]:
     """Let TFDS's builders run without TensorFlow, bars and log lines; put all back afterwards."""
     import_tfds()
     from absl import logging
-    from tensorflow_datasets.core import dataset_builder
+    from tensorflow_datasets.core import dataset_builder, dataset_info
     from tensorflow_datasets.core.features import image_feature
     from tensorflow_datasets.core.utils import tqdm_utils
 
@@ -60,7 +60,9 @@ def tensorflow_replaced() -> Iterator[None]:
         (dataset_builder, "importlib_resources", resources),
         (tqdm_utils, "_active", False),
         (logging.get_absl_logger(), "disabled", True),
-        (dataset_builder, "termcolor", SimpleNamespace(cprint=_say_nothing)),
+        (dataset_builder, "termcolor", SimpleNamespace(cprint=_do_nothing)),
+        # It makes a temporary folder that stays, for files that TFDS does not fetch by default.
+        (dataset_info.DatasetInfo, "initialize_from_bucket", _do_nothing),
     ]
     with _ONE_AT_A_TIME, contextlib.ExitStack() as stack:
         for owner, name, value in changes:
@@ -108,5 +110,5 @@ def _encode_image(encoder: Any, image: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def _say_nothing(*_args: Any, **_kwargs: Any) -> None:
-    """Stand in for the banners that TFDS prints to stdout around a preparation."""
+def _do_nothing(*_args: Any, **_kwargs: Any) -> None:
+    """Stand in for the banners that TFDS prints to stdout, and for a look at its bucket."""
