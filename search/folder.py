@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 from search.records import CURVE_FIELDS, Record, best_of
@@ -45,6 +46,8 @@ _TRIAL_FIELDS = (
 class Elsewhere(Protocol):
     """What mirrors a study's folder in a store: search.mirror."""
 
+    still: Lock  # while it is held, nothing comes from there into the folder of a trial that ends
+
     def changed(self) -> None:
         """Hear that the study goes on."""
 
@@ -52,7 +55,7 @@ class Elsewhere(Protocol):
         """Fetch a file of a trial that was trained where this folder is not seen."""
 
     def ended(self, number: int) -> None:
-        """Hear that a trial's folder is as it is to stay."""
+        """Hear that a trial's folder is as it is to stay; `still` is held."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +129,12 @@ class StudyFolder:
         """Remove an ended trial's folder, but for what stays of it."""
         folder = self.trial(record.number)
         stays = self._staying(record.status)
-        if self.mirror is not None:
-            for name in stays:
-                self.mirror.bring(record.number, name)
-        _clear(folder, stays)
-        if self.mirror is not None:
+        if self.mirror is None:
+            return _clear(folder, stays)
+        for name in stays:
+            self.mirror.bring(record.number, name)
+        with self.mirror.still:  # or a note would come into the folder after that
+            _clear(folder, stays)
             self.mirror.ended(record.number)
 
     def _staying(self, status: str) -> tuple[str, ...]:

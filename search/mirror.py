@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from search.errors import StudyFailed
@@ -20,6 +21,7 @@ from search.lease import Lease
 from search.remote import Entry, Remote, StoreFailed
 from search.snapshot import JOURNAL, Stamp, snapshot, stamp_of, upload, whole_lines
 from search.trial_files import MARK, NOTES, OWNER, is_marked, trial_place
+from trainables.files import replace_file
 
 BEST = "best.pt"
 EVERY_S = 5.0
@@ -59,6 +61,7 @@ class Mirror:
         self._there: Mapping[str, Entry] = {}  # of trials, in the store, when the round began
         self._noted: dict[str, object] = {}
         self._ended: list[int] = []
+        self.still = threading.Lock()  # held while a trial's folder here becomes as it stays
         self._failure: StudyFailed | None = None
         self._over, self._closed = threading.Event(), False
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
@@ -104,7 +107,7 @@ class Mirror:
         patiently(fetch)
 
     def ended(self, number: int) -> None:
-        """Note that a trial's folder here is as it is to stay: the store's is to become so."""
+        """Note that a trial's folder is as it stays, the store's to become so; `still` is held."""
         if self.elsewhere:
             self._ended.append(number)
 
@@ -209,8 +212,7 @@ class Mirror:
         The checkpoint, which comes after them, and the journal tell that there are some. A worker
         replaces them at any moment: a slow connection could miss them in every round.
         """
-        tries = _TRIES if name.endswith(f"/{BEST}") else 1
-        for _ in range(tries):
+        for _ in range(_TRIES if name.endswith(f"/{BEST}") else 1):
             self._lease.renew()
             if upload(self.remote, self.folder / name, name, stamp):
                 self._known[name] = stamp
@@ -271,10 +273,13 @@ class Mirror:
         """Fetch what workers elsewhere say of their trials: what they do, and on which machine."""
         for name, entry in self._there.items():
             place, _, base = name.rpartition("/")
-            if base not in NOTES or f"{place}/{MARK}" not in self._there:
-                continue
-            if self._noted.get(name) != entry and self.remote.fetch(name, self.folder / name):
-                self._noted[name] = entry
+            told = base in NOTES and f"{place}/{MARK}" in self._there
+            if told and self._noted.get(name) != entry:
+                content = self.remote.read(name)
+                with self.still:  # the trial may have ended since the round began
+                    if content is not None and place not in map(trial_place, self._ended):
+                        replace_file(self.folder / name, partial(Path.write_bytes, data=content))
+                        self._noted[name] = entry
 
 
 def patiently(work: Callable[[], object]) -> None:

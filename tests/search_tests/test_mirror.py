@@ -540,6 +540,40 @@ def test_notes_of_trials_elsewhere_cost_no_request_each(
     mirror._lease.release()
 
 
+@pytest.mark.parametrize("call", ["entries", "read"])
+def test_notes_of_a_trial_that_ends_in_a_round_do_not_come_back(
+    call: str, remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends when the store's files are listed, or when a note has come from there."""
+    mirror, opened = begun(remote, tmp_path / "mine", elsewhere=True)
+    given = opened.book.next()
+    assert given is not None
+    for name in ("elsewhere", "doing.txt", "log.txt", "process.json"):
+        remote.write(f"trials/{given.number}/{name}", b"x")
+    mirror._round()
+    notes = ["doing.txt", "log.txt", "process.json"]
+    place = mirror.folder / "trials" / str(given.number)
+    assert sorted(path.name for path in place.iterdir()) == notes
+    remote.write(f"trials/{given.number}/log.txt", b"its last words")
+    plain, ended = getattr(Remote, call), list[str]()
+
+    def then_ended(self: Remote, under: str = "") -> Any:
+        found = plain(self, under)
+        if under.startswith("trials") and not ended:
+            opened.book.end(given.number, "infeasible")
+            ended.append(under)
+        return found
+
+    monkeypatch.setattr(Remote, call, then_ended)
+    for _ in range(3):
+        mirror._round()
+    assert ended == [{"entries": "trials", "read": f"trials/{given.number}/log.txt"}[call]]
+    assert not place.exists()
+    assert not any(name.startswith("trials/") for name in stored(remote))
+    opened.close()
+    mirror._lease.release()
+
+
 def test_a_trial_that_is_taken_elsewhere_in_a_round_is_not_put(
     remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
