@@ -195,6 +195,17 @@ def test_module_says_what_it_is_for_in_under_300_lines(path: Path) -> None:
     assert (ast.get_docstring(ast.parse(text)) or "").strip()
 
 
+def test_no_decorator_stands_twice() -> None:
+    decorated = {
+        f"{name}:{node.lineno}": [ast.unparse(each) for each in node.decorator_list]
+        for name, path in zip(NAMES, FILES, strict=True)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.decorator_list
+    }
+    assert len(decorated) > 100
+    assert [place for place, found in decorated.items() if len(set(found)) < len(found)] == []
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_alone_lists_every_target() -> None:
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)

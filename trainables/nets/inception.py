@@ -55,7 +55,6 @@ def untrained(names: Sequence[str]) -> nn.Sequential:
 
 
 @functools.cache
-@functools.cache
 def activation_shape(blocks: int, side: int) -> tuple[int, ...]:
     """Return the shape of an image's stored activations where the last `blocks` are trained.
 
