@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,7 +41,13 @@ def interrupt_by_all() -> None:
 
 @contextmanager
 def interrupted_by_all() -> Iterator[None]:
-    """Do inside this block what `interrupt_by_all` does; put the old handlers back after it."""
+    """Do inside this block what `interrupt_by_all` does; put the old handlers back after it.
+
+    Handlers belong to the main thread: in another one nothing is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     old = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     interrupt_by_all()
     try:

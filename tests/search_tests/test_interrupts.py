@@ -3,11 +3,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from search.command import ended
 from search.interrupts import EndEarly, Interrupts, interrupted_by_all
 
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
@@ -208,6 +210,14 @@ def test_what_ends_a_command_interrupts_it_unless_it_is_ignored(number: int) -> 
     with interrupted_by_all():
         os.kill(os.getpid(), number)
     assert signal.getsignal(number) == signal.SIG_IGN
+
+
+def test_a_command_may_run_in_a_thread_which_has_no_handlers() -> None:
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(ended("x", lambda: 0)))
+    thread.start()
+    thread.join()
+    assert found == [0]
 
 
 def test_without_a_budget_time_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
