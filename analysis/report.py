@@ -104,10 +104,13 @@ def _evaluated(
         return "left out by --without-model"
     tell("best model on the validation images")
     try:
-        return evaluate(study, data_dir)
+        found = evaluate(study, data_dir)
     except TrellisError as error:
         tell(f"note: no confusion matrix and no mistakes: {error}")
         return str(error)
+    if found.note:
+        tell(f"note: {found.note}")
+    return found
 
 
 def _report(arguments: argparse.Namespace) -> None:

@@ -33,6 +33,7 @@ def model_section(study: ReportedStudy, gallery: Gallery, found: Evaluated | str
         why = f"No confusion matrix and no pictures of mistakes: {found}."
         body.append(notice(why, kind="empty"))
     else:
+        body += [notice(f"{found.note}.", kind="warn")] if found.note else []
         body += _confusion(found, gallery)
         body += _mistakes(found, gallery)
     return section("model", "The best model", *body)

@@ -17,7 +17,7 @@ from analysis.report_study import ReportedStudy
 from search.data_option import data_at_hand, split_at_hand
 from search.experiment import Experiment
 from search.folder import chosen
-from search.winner import check_weights, model_name, read_best
+from search.winner import another, check_weights, model_name, read_best
 from trainables.errors import TrellisError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Evaluated:
     images: NDArray[np.uint8]  # [n, height, width, channels]
     labels: NDArray[np.int64]  # [n]
     probabilities: NDArray[np.float32]  # [n, classes], rows add up to 1
+    note: str = ""  # in what it is not the recommended one
 
     @property
     def accuracy(self) -> float:
@@ -72,6 +73,7 @@ def evaluate(study: ReportedStudy, data_dir: Path | None = None) -> Evaluated:
         images=split.images,
         labels=split.labels,
         probabilities=torch.softmax(logits, dim=1).numpy(),
+        note=another(study.folder, best),
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from search.folder import CHOSEN, best_as_json
 from search.judging import AT_BEST, Court
+from search.progress import say
 from search.records import Record
 from trainables.files import replace_file, replace_text
 
@@ -20,7 +21,8 @@ def keep_recommended(
 
     By validation accuracy, so that the test split chooses nothing. Where that trial's weights
     are gone they were written before: judging once more changes no row, and mends at most what
-    tells of them. Where none is recommended (None) nothing is left of one that was before.
+    tells of them. An earlier version may have recommended another, and kept that one's: this is
+    told. Where none is recommended (None) nothing is left of one that was before.
     """
     if number is None:
         for name in CHOSEN:
@@ -42,8 +44,11 @@ def keep_recommended(
     if path.exists():
         _keep_whole(court, path)
         replace_text(court.root / CHOSEN[0], text)
-    elif _tells_else(court.root, text) and _are_of(court.root / CHOSEN[1], record):
-        replace_text(court.root / CHOSEN[0], text)
+    elif not _tells(court.root, text):
+        if _are_of(court.root / CHOSEN[1], record):
+            replace_text(court.root / CHOSEN[0], text)
+        else:
+            say(_gone(court, number))
 
 
 def _keep_whole(court: Court, path: Path) -> None:
@@ -57,16 +62,31 @@ def _keep_whole(court: Court, path: Path) -> None:
     replace_file(court.root / CHOSEN[1], lambda aside: torch.save(saved, aside))
 
 
-def _tells_else(root: Path, text: str) -> bool:
-    """Tell whether weights are kept, and what tells of them is missing or not `text`."""
+def _gone(court: Court, number: int) -> str:
+    """Return that the recommended weights are gone, and how they are had again."""
+    kept = f"{CHOSEN[1]} is of another" if (court.root / CHOSEN[1]).exists() else "not kept"
+    if court.trials == court.root:
+        way = "begin the sweep anew under another name, and confirm that"
+    else:
+        way = f"remove {court.trials} and run search.confirm again, which trains all of it anew"
+    return (
+        f"note: the weights of configuration {number}, the recommended one, are gone, and {kept}: "
+        f"to have them, {way}"
+    )
+
+
+def _tells(root: Path, text: str) -> bool:
+    """Tell whether weights are kept, and `text` is what tells of them."""
     about, weights = root / CHOSEN[0], root / CHOSEN[1]
-    return weights.exists() and (not about.exists() or about.read_bytes() != text.encode())
+    return weights.exists() and about.exists() and about.read_bytes() == text.encode()
 
 
 def _are_of(path: Path, record: Record) -> bool:
-    """Tell whether weights are of a trial, by its best epoch."""
+    """Tell whether weights are there, and of a trial, by its best epoch."""
     from trainables.checkpoint import load_weights
 
     assert record.best_row is not None  # a completed trial has epochs
+    if not path.exists():
+        return False
     saved = load_weights(path)
     return all(saved[name] == record.best_row[name] for name in ("epoch", *AT_BEST))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.catalog import find
-from search.confirmed import read_confirmation
+from search.confirmed import JSON_NAME, read_confirmation
 from search.data_option import spec_of
 from search.errors import StudyFailed
 from search.experiment import Experiment
@@ -119,13 +119,32 @@ def check_weights(folder: Path, best: Mapping[str, Any]) -> None:
 
 def tell_of_another(folder: Path, best: Mapping[str, Any]) -> None:
     """Tell the user where `best`, the model that is taken, is not the recommended one."""
-    if best.get("confirmed"):
-        return
-    if (read_confirmation(folder) or {}).get("recommended") is not None:
-        say(
-            f"note: {CHOSEN[0]} or {CHOSEN[1]}, of what search.confirm recommends, is missing: "
+    if told := another(folder, best):
+        say(f"note: {told}")
+
+
+def another(folder: Path, best: Mapping[str, Any]) -> str:
+    """Return in what `best`, the model that is taken, is not the recommended one, or "".
+
+    Raises:
+        TrellisError: confirm.json is damaged.
+    """
+    confirmation = read_confirmation(folder) or {}
+    number = confirmation.get("recommended")
+    if number is None:
+        return ""
+    if not best.get("confirmed"):
+        return (
+            f"{CHOSEN[0]} or {CHOSEN[1]}, of what search.confirm recommends, is missing: "
             "the best trial of the search is used"
         )
+    for each in confirmation["configurations"]:
+        if each.get("configuration") == number and each.get("config") == best["config"]:
+            return ""
+    return (
+        f"{JSON_NAME} recommends configuration {number}, but {CHOSEN[1]}, which is used, is of "
+        "another; run search.confirm again, which mends it or says how"
+    )
 
 
 def read_winner(folder: Path, data_dir: Path | None = None) -> Winner:

@@ -68,6 +68,23 @@ def test_the_report_names_both_models(
     assert "Trained on 3 seeds each, then judged on 7 test images." in text
 
 
+def test_the_report_tells_of_another_model_than_the_recommended_one(
+    searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_rendering(monkeypatch)
+    root, said = confirmed(searched, tmp_path / "c", 1), []
+    told = "confirm.json recommends configuration 3, but confirm.pt, which is used, is of another"
+    assert told not in write_report(root, tell=said.append).read_text(encoding="utf-8")
+    assert not [line for line in said if line.startswith("note:")]
+    content = json.loads((root / "confirm.json").read_text())
+    content["configurations"].append(configuration(3))
+    (root / "confirm.json").write_text(json.dumps(content | {"recommended": 3}))
+    assert told in write_report(root, tell=said.append).read_text(encoding="utf-8")
+    assert [line for line in said if line.startswith("note:")] == [
+        f"note: {told}; run search.confirm again, which mends it or says how"
+    ]
+
+
 def test_weights_that_do_not_fit_are_named(searched: Path, tmp_path: Path) -> None:
     root = confirmed(searched, tmp_path / "c", 1)
     (root / "confirm.pt").write_bytes((root / "best.pt").read_bytes())

@@ -231,6 +231,37 @@ def test_what_tells_of_kept_weights_is_mended(damaged: str | None, court: Court)
     assert again(RECORDS[0]) == (damaged or "missing")  # other weights are none to tell of
 
 
+@pytest.mark.parametrize("sweep", [False, True])
+def test_weights_of_what_is_recommended_now_that_are_gone_are_told(
+    sweep: bool, court: Court, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An earlier version recommended another, and removed the weights of all the rest."""
+    court = replace(court, root=court.trials if sweep else tmp_path / "searched")
+    court.root.mkdir(exist_ok=True)
+    rows = judge(court, CONTENDERS, RECORDS, silent)
+    keep_recommended(court, rows, RECORDS, 1)
+    discard_weights(court, rows)
+    about, weights = chosen(court.root)
+    state = torch.load(weights, weights_only=True)
+    own = {name: RECORDS[2].rows[0][name] for name in ("epoch", *judging.AT_BEST)}
+    torch.save({**state, **own}, weights)
+    before = about.read_text()
+    keep_recommended(court, rows, RECORDS, 1)
+    assert capsys.readouterr().err == ""
+    keep_recommended(court, rows, RECORDS, 2)
+    assert about.read_text() == before  # it tells of what is there
+    way = (
+        "begin the sweep anew under another name, and confirm that"
+        if sweep
+        else f"remove {court.trials} and run search.confirm again, which trains all of it anew"
+    )
+    told = "note: the weights of configuration 2, the recommended one, are gone, and "
+    assert capsys.readouterr().err == (f"{told}confirm.pt is of another: to have them, {way}\n")
+    weights.unlink()
+    keep_recommended(court, rows, RECORDS, 2)
+    assert capsys.readouterr().err == f"{told}not kept: to have them, {way}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -9,7 +9,7 @@ import torch
 from analysis.best_model import load_best
 from search import predict
 from search.winner import read_winner
-from tests.search_tests.winners import confirmed, make_images, make_study
+from tests.search_tests.winners import configuration, confirmed, make_images, make_study
 from trainables.data import DataSpec
 
 
@@ -32,6 +32,34 @@ def test_images_are_classified_by_it(
     (told,) = json.loads(capsys.readouterr().out)
     # e / (e + 2): one logit of 1, two of 0.
     assert (told["class"], told["probability"]) == (f"kind {answer}", pytest.approx(0.576117))
+
+
+def test_another_than_the_recommended_one_is_told(
+    searched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A later version recommends another of the confirmed ones, whose weights are gone."""
+    root = confirmed(searched, tmp_path / "c", 2)
+    read_winner(root)
+    assert "note:" not in capsys.readouterr().err
+    content = json.loads((root / "confirm.json").read_text())
+    content["configurations"].append(configuration(1))
+    (root / "confirm.json").write_text(json.dumps(content | {"recommended": 1}))
+    read_winner(root)
+    load_best(root)
+    assert (
+        capsys.readouterr()
+        .err.splitlines()
+        .count(
+            "note: confirm.json recommends configuration 1, but confirm.pt, which is used, is of "
+            "another; run search.confirm again, which mends it or says how"
+        )
+        == 2
+    )
+    # Another confirmation may number its configurations otherwise.
+    content["configurations"] = [configuration(2)]
+    (root / "confirm.json").write_text(json.dumps(content))
+    read_winner(root)
+    assert "note: confirm.json recommends configuration 2, but" in capsys.readouterr().err
 
 
 def test_it_is_what_is_exported(searched: Path, tmp_path: Path) -> None:

@@ -115,6 +115,10 @@ def confirmed(searched: Path, to: Path, answer: int, **budget: Any) -> Path:
     torch.save({"model": state, **numbers}, to / "confirm.pt")
     told = best | {"confirmed": True, "configuration": 2, "trial": 7, "config": config}
     (to / "confirm_best.json").write_text(json.dumps(told))
-    content = {"test_images": 7, "recommended": 2, "configurations": [configuration(2)]}
+    content = {
+        "test_images": 7,
+        "recommended": 2,
+        "configurations": [configuration(2, config=config)],
+    }
     (to / "confirm.json").write_text(json.dumps(content))
     return to
