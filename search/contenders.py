@@ -1,6 +1,5 @@
 """Which configurations `search.confirm` judges: the best of a search, and the published one."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +34,8 @@ def best_contenders(
         records: Its trials.
         top: How many, 1 or more; fewer if the search has fewer.
     """
-    published = config_key(configuration(experiment.space(), {**experiment.defaults(), **fixed}))
+    first = configuration(experiment.space(), {**experiment.defaults(), **fixed})
+    published = config_key(first)
     best: dict[str, Record] = {}
     for record in ranked(list(records)):
         best.setdefault(config_key(record.config), record)
@@ -44,7 +44,7 @@ def best_contenders(
     return [
         Contender(
             number,
-            json.loads(each),
+            dict(sorted((best[each].config if each in best else first).items())),
             each == published,
             best[each].val_accuracy if each in best else None,
         )

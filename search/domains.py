@@ -58,7 +58,7 @@ class Domain:
             ValueError: not in the domain; the message lists what is.
         """
         for choice in self.choices:
-            if str(choice) == text or _is_number(text, choice):
+            if is_written(text, choice):
                 return choice
         if self.reader is not None:
             try:
@@ -169,8 +169,32 @@ def configuration(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def config_key(config: Mapping[str, Any]) -> str:
-    """Return a text that equal configurations share."""
-    return json.dumps(dict(config), sort_keys=True)
+    """Return a text that equal configurations share: 0 and 0.0 are the same, 1 and True not."""
+    return json.dumps({name: _whole(value) for name, value in config.items()}, sort_keys=True)
+
+
+def _whole(value: Any) -> Any:
+    """Return a float that is a whole number as that; no int as a float, which has 53 bits."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def is_written(text: str, value: Any) -> bool:
+    """Tell whether a text is a way to write a value: of a number any, such as 1e-3 of 0.001."""
+    if str(value) == text:
+        return True
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return _number(text) == value
+    except ValueError:
+        return False
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def outside(space: Space, config: Mapping[str, Any], held: Collection[str] = ()) -> list[Domain]:
@@ -219,16 +243,6 @@ def _tried(domain: Domain) -> Sequence[Any]:
         return domain.choices
     few = domain.step is None or domain.high - domain.low < _FEW * domain.step
     return domain.sweep() if few else (domain.at(0), domain.at(1))
-
-
-def _is_number(text: str, choice: Any) -> bool:
-    """Tell whether a text is another way to write a choice that is a number, such as 1e-3."""
-    if isinstance(choice, bool) or not isinstance(choice, int | float):
-        return False
-    try:
-        return float(text) == choice
-    except ValueError:
-        return False
 
 
 def _sweep_points(word: str, known: Mapping[str, Domain]) -> list[tuple[str, Any]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from search.confirmed import CSV_NAME
 from search.contenders import Contender
-from search.domains import config_key
+from search.domains import config_key, is_written
 from search.errors import StudyFailed
 from search.experiment import Experiment
 from search.folder import KEPT_NAMES, as_csv
@@ -120,7 +120,7 @@ def judge(
     """
     numbers = {config_key(each.config): each for each in contenders}
     old = read_rows(court.csv)
-    judged = [r for r in records if r.status == "completed" and config_key(r.config) in numbers]
+    judged = [record for record in _completed(records) if config_key(record.config) in numbers]
     # Rows may be of another confirmation, whose folder was removed: their weights are no more.
     kept = _of_weights(old, judged)
     rows = {
@@ -149,9 +149,21 @@ def judge(
 
 def without_row(court: Court, records: Iterable[Record]) -> list[Record]:
     """Return the completed trials that have no row of their weights."""
-    completed = [record for record in records if record.status == "completed"]
+    completed = _completed(records)
     kept = _of_weights(read_rows(court.csv), completed)
     return [record for record in completed if record.number not in kept]
+
+
+def _completed(records: Iterable[Record]) -> list[Record]:
+    """Return the completed trials, the first of each configuration and seed.
+
+    An earlier version told 0 from 0.0, and confirmed a configuration twice on every seed.
+    """
+    found: dict[tuple[str, int], Record] = {}
+    for record in records:
+        if record.status == "completed":
+            found.setdefault((config_key(record.config), record.seed), record)
+    return list(found.values())
 
 
 def _of_weights(
@@ -182,11 +194,12 @@ def _is_of(row: Mapping[str, str], record: Record) -> bool:
     code, other losses.
     """
     assert record.best_row is not None  # a completed trial has epochs
-    config = {f"config.{name}": str(value) for name, value in record.config.items()}
+    config = {f"config.{name}": value for name, value in record.config.items()}
     names = {name for name in row if name.startswith("config.") and row[name] != ""}
     same = all(row.get(name) == str(record.best_row[name]) for name in AT_BEST)
     same = same and row["seed"] == str(record.seed)
-    return same and config == {name: row[name] for name in names}
+    same = same and config.keys() == names
+    return same and all(is_written(row[name], value) for name, value in config.items())
 
 
 def _check_weights(court: Court, todo: Sequence[Record]) -> None:

@@ -2,7 +2,15 @@ from typing import Any
 
 import pytest
 
-from search.domains import Domain, configuration, domains, one_at_a_time, outside
+from search.domains import (
+    Domain,
+    config_key,
+    configuration,
+    domains,
+    is_written,
+    one_at_a_time,
+    outside,
+)
 from spaces import lenet_beans
 from tests.search_tests.toy import DEFAULTS, space
 
@@ -199,6 +207,43 @@ def test_a_whole_number_of_a_range_of_floats_is_the_float() -> None:
     (found,) = (configuration(dropped, {"drop": 0}),)
     assert type(found["drop"]) is float
     assert [type(each) for each in domains(dropped, {})["drop"].sweep()] == [float] * 5
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (0, 0.0, True),
+        (0.0, -0.0, True),
+        (3, 3.0, True),
+        (10**16, 1e16, True),
+        (10**16 + 1, 1e16, False),  # a float has no such number
+        (0.1, 0.10000000000000002, False),
+        (0, False, False),
+        (1.0, True, False),
+        ("0", 0, False),
+    ],
+)
+def test_numbers_that_are_equal_make_one_configuration(one: Any, other: Any, same: bool) -> None:
+    keys = [config_key({"a": each, "b": "x"}) for each in (one, other)]
+    assert (keys[0] == keys[1]) is same
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "same"),
+    [
+        ("0", 0.0, True),
+        ("0.0", 0, True),
+        ("1e-3", 0.001, True),
+        ("10000000000000001", 10**16 + 1, True),
+        ("10000000000000001", 1e16, False),
+        ("True", True, True),
+        ("1", True, False),
+        ("1", "1.0", False),
+        ("", 0, False),
+    ],
+)
+def test_how_a_value_is_written(text: str, value: Any, same: bool) -> None:
+    assert is_written(text, value) is same
 
 
 def test_the_highest_share_of_an_uneven_range_is_its_last_step() -> None:

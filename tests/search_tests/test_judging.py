@@ -19,6 +19,7 @@ from search.judging import (
     judge,
     openings,
     read_rows,
+    without_row,
 )
 from search.recommended import keep_recommended
 from search.records import Record
@@ -133,6 +134,30 @@ def test_rows_that_are_kept_get_the_number_that_their_configuration_has_now(cour
     assert accuracies(rows) == [("1", "1", 0.1), ("1", "3", 0.3), ("2", "0", 0.0), ("2", "2", 0.2)]
     assert [row["published"] for row in rows] == ["False", "False", "True", "True"]
     assert len(openings(court.opened)) == 1
+
+
+def test_a_whole_number_is_of_the_same_configuration_as_the_float(court: Court) -> None:
+    """Journals of earlier versions hold 0 where today's hold 0.0, and so do rows."""
+    old = [replace(record, config={**record.config, "drop": 0}) for record in RECORDS[:2]]
+    rows = judge(court, CONTENDERS, old, silent)
+    assert [(row["trial"], row["config.drop"]) for row in rows] == [("0", "0"), ("1", "0")]
+    rows = judge(court, CONTENDERS, RECORDS, silent)
+    assert [(row["trial"], row["config.drop"]) for row in rows] == [
+        ("0", "0"), ("2", "0.0"), ("1", "0"), ("3", "0.0"),
+    ]  # fmt: skip
+    assert court.asked == [  # type: ignore[attr-defined]  # none of them twice
+        (number, name) for number in range(4) for name in ("best.pt", "last.pt")
+    ]
+
+
+def test_what_was_confirmed_twice_on_a_seed_counts_once(court: Court) -> None:
+    """An earlier version took 0 and 0.0 for two configurations."""
+    twin = replace(RECORDS[1], config={**CONFIGS[0], "drop": 0}, seed=50)
+    contenders = [CONTENDERS[0], replace(CONTENDERS[1], config=twin.config)]
+    assert without_row(court, [RECORDS[0], twin]) == [RECORDS[0]]
+    rows = judge(court, contenders, [RECORDS[0], twin], silent)
+    assert [(row["trial"], row["seed"]) for row in rows] == [("0", "50")]
+    assert without_row(court, [RECORDS[0], twin]) == []
 
 
 def test_rows_of_seeds_that_are_no_more_are_gone(court: Court) -> None:

@@ -52,6 +52,18 @@ def test_the_published_one_is_there_without_a_trial_of_its_own() -> None:
     assert found[1].searched is None
 
 
+def test_a_whole_number_and_the_float_are_one_configuration() -> None:
+    """Journals of earlier versions hold 0 where today's hold 0.0."""
+    old = {**PUBLISHED, "drop": 0}
+    records = [record(0, old, 0.5), record(1, {**PUBLISHED, "rate": 0.02}, 0.7)]
+    assert configs(best_contenders(EXPERIMENT, {}, records, 9)) == [
+        (1, 0.02, False, 0.7),
+        (2, 1e-3, True, 0.5),
+    ]
+    found = listed_contenders(EXPERIMENT, {}, [old, PUBLISHED])
+    assert [(each.number, each.published) for each in found] == [(1, True)]
+
+
 def test_a_sweep_is_listed_in_its_order() -> None:
     other = {**PUBLISHED, "drop": 0.2}
     found = listed_contenders(EXPERIMENT, {}, [PUBLISHED, other, PUBLISHED, other])
