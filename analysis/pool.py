@@ -5,7 +5,6 @@ of epochs to the end, in a study that stops none early: of one that does, those 
 end are the lucky ones. What does not count is told with the reason.
 """
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,8 +17,14 @@ import pandas as pd
 from analysis.confirmed import is_confirmed, read_confirmed
 from analysis.frames import CONFIG, check_curves, read_curves, read_manifest, read_trials
 from analysis.reference import arm_config, arms, published_epochs
+from analysis.transfers import SIDES, read_transfer
 from search.catalog import EXPERIMENTS
 from trainables.errors import TrellisError
+
+_NOT_ALONE = (
+    "it is of an earlier version, which timed the target beside other trials; going on with the "
+    "study by --resume makes it anew"
+)
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ class Pool:
             self.left_out[folder.name, foreign] += sum(len(trials) for _, trials, _ in tables)
             return
         before = self._counted()
-        self.transfers += _transfer(folder, name, tables[0][1])
+        self._take_transfer(folder, name, tables[0][1])
         known = [arm_config(EXPERIMENTS[name], arm) for arm in arms(name)]
         for place, trials, curves in tables:
             label = folder.name if place == folder else f"{folder.name}/confirm"
@@ -141,6 +146,23 @@ class Pool:
         first, known = self.origin.get(name, (folder.name, manifest))
         alike = _marks(manifest) == _marks(known)
         return None if alike else f"other data or weights than {first}"
+
+    def _take_transfer(self, folder: Path, name: str, trials: pd.DataFrame) -> None:
+        """Take in transfer.json if it is of the published configuration and epochs.
+
+        With the `seed` of its trial.
+        """
+        path = folder / "transfer.json"
+        if name != "cifar10_transfer" or not path.is_file():
+            return
+        content = read_transfer(path, trials)
+        wanted = arm_config(EXPERIMENTS[name], "target")
+        if not same(content["config"], wanted) or {content[s]["epochs"] for s in SIDES} != {10}:
+            return
+        if "cut_short" in content["from_scratch"]:  # told since the target is trained alone
+            self.transfers.append(content)
+        else:
+            self.left_out[f"{path.name} of {folder.name}", _NOT_ALONE] += 0
 
     def _take(
         self,
@@ -190,24 +212,6 @@ def _stops(budget: Mapping[str, Any]) -> bool:
 def _marks(manifest: Mapping[str, Any]) -> tuple[Any, Any]:
     data, weights = manifest.get("data", {}), manifest.get("weights") or {}
     return data.get("fingerprint"), weights.get("fingerprint")
-
-
-def _transfer(folder: Path, name: str, trials: pd.DataFrame) -> list[Mapping[str, Any]]:
-    """Return the content of transfer.json if it is of the published configuration and epochs.
-
-    With the `seed` of its trial.
-    """
-    path = folder / "transfer.json"
-    if name != "cifar10_transfer" or not path.is_file():
-        return []
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        config, epochs = content["config"], {content[s]["epochs"] for s in ("source", "target")}
-        seed = int(trials.set_index("trial").loc[content["trial"], "seed"])
-    except (ValueError, KeyError, TypeError):
-        raise TrellisError(f"{path} is damaged: run the study again with --resume") from None
-    wanted = arm_config(EXPERIMENTS[name], "target")
-    return [{**content, "seed": seed}] if same(config, wanted) and epochs == {10} else []
 
 
 def pool(folders: Sequence[Path], *, strict: bool) -> Pool:

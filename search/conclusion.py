@@ -1,11 +1,13 @@
 """What an experiment adds to the end of its studies: a file about the best trial, and its lines.
 
 `Experiment.conclusion` names a module with NAME, the file's; `conclude(config, rows, data,
-budget)`, which returns its content; and `lines(content)`, what the user should read of it.
+budget)`, which returns its content; and `lines(content)`, what the user should read of it. What an
+earlier version wrote may be less than that takes: it is made anew, as what is damaged is.
 """
 
 import importlib
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ def conclude(request: Request, book: Book, data: Data, precision: str, progress:
     module = importlib.import_module(name)
     path = book.folder.root / module.NAME
     about = {"trial": best.number, "epochs": len(best.rows)}
-    content = _written(path, about)
+    content = _written(path, about, module.lines)
     if content is None:
         budget = _budget(request, best, precision, progress)
         found = module.conclude(dict(best.config), best.rows, data, budget)
@@ -43,11 +45,15 @@ def conclude(request: Request, book: Book, data: Data, precision: str, progress:
         say(f"  {line}")
 
 
-def _written(path: Path, about: dict[str, int]) -> dict[str, Any] | None:
+def _written(
+    path: Path, about: dict[str, int], lines: Callable[[Mapping[str, Any]], list[str]]
+) -> dict[str, Any] | None:
     """Return what a finished study has already: going on with it costs no more training."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there, or damaged: it is written anew
+        lines(content)
+    # Not there, damaged, or less than `lines` asks for: it is written anew.
+    except (OSError, ValueError, LookupError, TypeError):
         return None
     return content if about.items() <= content.items() else None
 

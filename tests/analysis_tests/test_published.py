@@ -407,6 +407,7 @@ def transfer(folder: Path, seconds: float, epochs: int = 10, seed: int | None = 
         "config": config("cifar10_transfer"),
         "source": source,
         "target": {**target, "seconds": seconds},
+        "from_scratch": {"cut_short": False},
     }
     (folder / "transfer.json").write_text(json.dumps(content))
     return folder
@@ -466,9 +467,36 @@ def test_a_source_trained_again_is_no_second_seed(tmp_path: Path) -> None:
     assert f"cifar10_transfer: {luck}" in sections(found, counted)
 
 
-def test_a_damaged_transfer_json(tmp_path: Path) -> None:
+def test_a_target_that_was_not_timed_alone_is_left_out(tmp_path: Path) -> None:
+    """An earlier version took the seconds from the study's tables."""
+    folders = [transfer(tmp_path / "a", 2.0), transfer(tmp_path / "b", 4.0)]
+    path = folders[1] / "transfer.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"from_scratch": {"epochs": 3}}))
+    counted = pool(folders, strict=True)
+    found = list(lines(counted))
+    target = of(found, "cifar10_transfer", "target", "train_seconds")
+    assert (target.ours, target.n) == (2.0, 1)
+    assert of(found, "cifar10_transfer", "target", "val_accuracy").n == 2  # its trial counts
+    assert (
+        "left out: transfer.json of b: it is of an earlier version, which timed the target beside "
+        "other trials; going on with the study by --resume makes it anew"
+    ) in sections(found, counted)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"config": None},
+        {"source": {"epochs": 10, "val_accuracy": 0.7, "best_val_accuracy": 0.71}},  # no seconds
+        {"target": 3},
+        {"from_scratch": None},
+    ],
+)
+def test_a_damaged_transfer_json(damaged: dict[str, Any], tmp_path: Path) -> None:
     folder = transfer(tmp_path / "a", 2.0)
-    (folder / "transfer.json").write_text('{"config": {}}')
+    content = json.loads((folder / "transfer.json").read_text())
+    (folder / "transfer.json").write_text(json.dumps(content | damaged))
     with pytest.raises(TrellisError, match=r"transfer\.json is damaged: run the study again"):
         pool([folder], strict=True)
 

@@ -97,6 +97,17 @@ def test_it_is_written_once_for_a_trial(
     assert len(asked) == 4
 
 
+@pytest.mark.parametrize("less", [{"trial": 7, "epochs": 2, "kind": "a"}, [7]])
+def test_what_an_earlier_version_wrote_less_of_is_made_anew(
+    less: Any, tmp_path: Path, asked: list[Budget], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "closing.json").write_text(json.dumps(less))
+    end(tmp_path)
+    assert len(asked) == 1
+    assert capsys.readouterr().err.endswith("  last 0.75\n  kind a\n")
+    assert json.loads((tmp_path / "closing.json").read_text())["last"] == 0.75
+
+
 @pytest.mark.parametrize(
     ("resources", "of_trials", "device", "threads"),
     [
