@@ -17,7 +17,7 @@ from search.domains import domains
 from search.errors import ResumeRefused, UsageError
 from search.experiment import Experiment
 from search.machine import machine
-from search.names import ACCURACY
+from search.names import ACCURACY, BOTH, PRECISIONS, SAMPLERS, STOPPERS
 from search.plan import Plan
 from trainables.budget import Weights
 from trainables.data import Data
@@ -40,6 +40,13 @@ _PARTS = {
     "data": ("kind", "dataset", "location", "fingerprint", "sizes"),
 }
 _WEIGHTS = tuple(field.name for field in fields(Weights))
+# Parts of a plan that are words, and those that there are.
+_WORDS = {
+    "sampler": SAMPLERS,
+    "stopper": STOPPERS,
+    "precision": PRECISIONS,
+    "compared": (ACCURACY, BOTH),
+}
 _LIBRARIES = ("torch", "ray", "optuna", "numpy", "tensorflow-datasets", "pillow")
 
 
@@ -156,6 +163,20 @@ def parse_manifest(text: bytes, path: str) -> dict[str, Any]:
     if weights is not None and not (isinstance(weights, dict) and set(_WEIGHTS) <= set(weights)):
         raise damaged
     return dict(content)
+
+
+def unknown_words(manifest: Mapping[str, Any]) -> list[str]:
+    """Return a line for every word that a study goes by, and this version does not know."""
+    budget, resources = manifest["budget"], manifest.get("resources", {})
+    found = [(name, budget.get(name, words[0]), words) for name, words in _WORDS.items()]
+    found += [("precision", resources.get("precision", "auto"), PRECISIONS)]
+    lines = [
+        f"study.json: {name} must be one of {', '.join(words)}; got {word!r}: a newer version "
+        "began the study, and goes on with it, or the file is damaged"
+        for name, word, words in found
+        if word not in words
+    ]
+    return list(dict.fromkeys(lines))
 
 
 def created_of(text: bytes) -> Any:

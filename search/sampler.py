@@ -23,6 +23,8 @@ from search.prior import Prior
 from search.tpe import QuickTPE, make_tpe
 from trainables.seeds import derive
 
+# Samplers beside TPE and GP: what they leave open is drawn at random.
+_AT_RANDOM = ("random", "additive", "grid")
 # Beyond this many duplicates in a row the sampler is stuck on a point: random draws go on.
 _SAMPLER_TRIES = 10
 _RANDOM_TRIES = 200
@@ -31,7 +33,13 @@ _WALKED = 10_000
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:
-    """Return a fresh sampler, but for TPE (`search.tpe`); its whole state is its seed."""
+    """Return a fresh sampler, but for TPE (`search.tpe`); its whole state is its seed.
+
+    Raises:
+        ValueError: no such sampler.
+    """
+    if name not in (known := ("gp", *_AT_RANDOM)):
+        raise ValueError(f"sampler must be one of {', '.join(known)}, but got {name!r}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if name == "gp":

@@ -1,7 +1,7 @@
 import argparse
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -470,6 +470,36 @@ def test_a_sweep_of_what_the_space_no_longer_has_is_refused(swept: str) -> None:
     line = r"space\.kernel_size: the study has 3, 9, now it would be 3, 5, 7\n"
     with pytest.raises(ResumeRefused, match=line + r"space\.width: the study has 1 to 2, now"):
         resume("", old)
+
+
+@pytest.mark.parametrize(
+    ("name", "valid"),
+    [
+        ("sampler", "prior, tpe, additive, random, gp, grid"),
+        ("stopper", "asha, hyperband, median, none"),
+        ("precision", "auto, bfloat16, float32"),
+        ("compared", "accuracy, accuracy and loss"),
+    ],
+)
+@pytest.mark.parametrize("words", ["", "--sampler tpe"])
+def test_words_of_a_newer_version_are_refused(words: str, name: str, valid: str) -> None:
+    old = manifest(STUDY)
+    old["budget"][name] = "newer"
+    line = (
+        f"study.json: {name} must be one of {valid}; got 'newer': a newer version began the "
+        "study, and goes on with it, or the file is damaged"
+    )
+    with pytest.raises(UsageError) as raised:
+        resume(words, old)
+    assert raised.value.mistakes == (line,)
+    assert exit_code(raised.value) == 2
+
+
+def test_precision_that_a_newer_version_worked_out_is_refused() -> None:
+    old = manifest(replace(STUDY, precision="auto"))
+    assert resume("", old | {"resources": {"precision": "float32"}}).plan.precision == "auto"
+    with pytest.raises(UsageError, match=r"precision must be .*; got \['float16'\]: a newer"):
+        resume("", old | {"resources": {"precision": ["float16"]}})
 
 
 @pytest.mark.parametrize("plan", [STUDY, SWEEP, SEEDS, LATER, BY_BOTH, OLDER])

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search import sampler
 from search.domains import domains
 from search.grid import first_points
+from search.names import SAMPLERS
 from search.sampler import FixedTrial, Proposer, make_sampler
 from search.tpe import Columns, make_tpe
 from spaces import lenet_beans
@@ -351,8 +352,18 @@ def test_proposing_and_rebuilding_warn_of_nothing() -> None:
 
 
 def test_make_sampler_knows_its_names() -> None:
-    names = {name: type(make_sampler(name, 0)).__name__ for name in ("gp", "random", "grid")}
-    assert names == {"gp": "GPSampler", "random": "RandomSampler", "grid": "RandomSampler"}
+    by_tpe = ("prior", "tpe")
+    names = {name: type(make_sampler(name, 0)).__name__ for name in SAMPLERS if name not in by_tpe}
+    random = dict.fromkeys(("additive", "random", "grid"), "RandomSampler")
+    assert names == {"gp": "GPSampler", **random}
+
+
+def test_a_sampler_that_is_not_known_draws_nothing_at_random() -> None:
+    line = "sampler must be one of gp, random, additive, grid, but got 'newer'"
+    with pytest.raises(ValueError, match=line):
+        make_sampler("newer", 0)
+    with pytest.raises(ValueError, match=line):
+        Proposer(space, {}, "newer", 0).propose(0)
 
 
 def test_tpe_uses_a_function_equal_to_optunas_own() -> None:
