@@ -72,6 +72,16 @@ def spec_of(told: Mapping[str, Any], data_dir: Path | None = None) -> DataSpec:
     return replace(spec, location=absolute(str(data_dir)))
 
 
+def why_another(kind: str) -> str:
+    """Return in what the data of a study is another, and what may have made it so."""
+    if kind != "folder":
+        return "its fingerprint is another"
+    return (
+        "its fingerprint is another; images changed, or this version divides folders in another "
+        "way than that which began the study (git_commit in study.json)"
+    )
+
+
 @contextmanager
 def _read_from(spec: DataSpec) -> Iterator[None]:
     """Turn an OSError in this block into a TrellisError: of data, not of what is written from it.
@@ -126,7 +136,10 @@ def data_at_hand(
     with _read_from(spec):
         data = open_data(spec, progress)
     if data.fingerprint != told["fingerprint"]:
-        raise TrellisError(f"the data in {spec.location or spec.kind} is not what the study had")
+        raise TrellisError(
+            f"the data in {spec.location or spec.kind} is not what the study had: "
+            f"{why_another(spec.kind)}"
+        )
     return data
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from search.data_option import why_another
 from search.domains import domains
 from search.errors import ResumeRefused, UsageError
 from search.experiment import Experiment
@@ -197,7 +198,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     pairs += [(f"data.{part}", old["data"][part], new["data"][part]) for part in parts]
     # Not the path: the same weights may lie elsewhere now.
     pairs += [("weights.fingerprint", _fingerprint(old), _fingerprint(new))]
-    return _changed(pairs)
+    found = _changed(pairs)
+    had, has = old["data"], new["data"]
+    if had["kind"] == has["kind"] == "folder" and had["fingerprint"] != has["fingerprint"]:
+        found.append(f"data: {why_another('folder')}")
+    return found
 
 
 def space_changes(old: Mapping[str, Any], experiment: Experiment) -> list[str]:
@@ -225,7 +230,7 @@ def check_inputs(
     if data.fingerprint != manifest["data"]["fingerprint"]:
         raise ResumeRefused(
             f"the data in {data.spec.location or data.spec.kind} is not what {name} was trained "
-            "on: its fingerprint is another"
+            f"on: {why_another(data.spec.kind)}"
         )
     if weights is not None and weights.fingerprint != _fingerprint(manifest):
         raise ResumeRefused(

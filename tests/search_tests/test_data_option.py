@@ -4,6 +4,7 @@ import pytest
 
 from search.data_option import absolute, check_there, data_at_hand, data_spec, spec_of
 from search.errors import UsageError
+from tests.search_tests.winners import make_images
 from trainables.data import folder_scan, open_data, tfds_directory
 from trainables.data.source import DataSpec
 from trainables.errors import TrellisError
@@ -134,5 +135,18 @@ def test_other_data_than_the_study_had_is_refused() -> None:
     found = open_data(DataSpec("beans", "embedded"))
     told = {"dataset": "beans", "kind": "embedded", "fingerprint": found.fingerprint}
     assert data_at_hand(told, Path("/ignored")) == found
-    with pytest.raises(TrellisError, match="the data in embedded is not what the study had"):
+    line = "the data in embedded is not what the study had: its fingerprint is another$"
+    with pytest.raises(TrellisError, match=line):
         data_at_hand(told | {"fingerprint": "other"})
+
+
+def test_another_folder_may_be_the_same_images_divided_otherwise(tmp_path: Path) -> None:
+    """Versions of before divided folders with conditions in another way."""
+    folder = make_images(tmp_path / "photos", classes=2)
+    told = {"dataset": "beans", "kind": "folder", "location": str(folder), "fingerprint": "f"}
+    line = (
+        "photos is not what the study had: its fingerprint is another; images changed, or this "
+        r"version divides folders in another way than that which began the study \(git_commit in"
+    )
+    with pytest.raises(TrellisError, match=line):
+        data_at_hand(told)

@@ -13,9 +13,11 @@ import pytest
 from search import manifest as manifests
 from search import study
 from search.errors import ResumeRefused, StudyTaken, UsageError, exit_code
+from search.manifest import check_inputs
 from search.names import BOTH
 from search.plan import Plan
 from tests.search_tests.toy import DATA, EXPERIMENT, begin, drive, go_on, manifest
+from trainables.data import DataSpec
 
 PLAN = Plan(trials=3, max_epochs=2, seed=5, sampler="random", fixed={"drop": 0.2})
 
@@ -196,6 +198,29 @@ def test_a_resume_with_other_settings_is_refused_with_the_difference(
     assert len(lines) == 2
     assert exit_code(refused.value) == 3
     assert {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()} == before
+
+
+def test_another_folder_need_not_have_other_images(tmp_path: Path) -> None:
+    def of_folder(fingerprint: str) -> dict[str, Any]:
+        content = manifest(PLAN)
+        content["data"].update(kind="folder", location="/photos", fingerprint=fingerprint)
+        return content
+
+    study.begin(EXPERIMENT, PLAN, tmp_path / "s", of_folder("f00d")).close()
+    study.go_on(EXPERIMENT, PLAN, tmp_path / "s", of_folder("f00d")).close()
+    with pytest.raises(ResumeRefused) as refused:
+        study.go_on(EXPERIMENT, PLAN, tmp_path / "s", of_folder("beef"))
+    assert str(refused.value).splitlines()[1:] == [
+        "data.fingerprint: the study has f00d, now it would be beef",
+        "data: its fingerprint is another; images changed, or this version divides folders in "
+        "another way than that which began the study (git_commit in study.json)",
+    ]
+    told = "is not what s was trained on: its fingerprint is another"
+    folder = DataSpec("beans", "folder", "/photos")
+    with pytest.raises(ResumeRefused, match=rf"/photos {told}; images changed, or this version"):
+        check_inputs("s", of_folder("beef"), replace(DATA, spec=folder), None)
+    with pytest.raises(ResumeRefused, match=rf"embedded {told}$"):
+        check_inputs("s", of_folder("beef"), DATA, None)
 
 
 def test_every_difference_is_told(tmp_path: Path) -> None:
