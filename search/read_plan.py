@@ -44,7 +44,7 @@ def read_plan(
     if experiment is None:
         return None
     known = domains(experiment.space(), experiment.defaults(), experiment.readers())
-    fixed = read_fixed(arguments.fix or [], known, wrong)
+    fixed = _as_held(read_fixed(arguments.fix or [], known, wrong), old.get("fixed", {}), known)
     held = {**old.get("fixed", {}), **fixed}
     sweep = _sweep(arguments.sweep or [], experiment, held, wrong)
     sweep = sweep or tuple(old.get("sweep", ()))
@@ -217,6 +217,23 @@ def read_fixed(words: list[str], known: Mapping[str, Domain], wrong: Mistakes) -
             except ValueError as error:
                 wrong.append(f"--fix {word}: {error}")
     return fixed
+
+
+def _as_held(
+    fixed: Mapping[str, Any], held: Mapping[str, Any], known: Mapping[str, Domain]
+) -> dict[str, Any]:
+    """Return values as a study holds them, where an earlier version wrote the same otherwise."""
+    return {
+        name: held[name] if name in held and _reads_as(known[name], held[name], value) else value
+        for name, value in fixed.items()
+    }
+
+
+def _reads_as(domain: Domain, held: Any, value: Any) -> bool:
+    try:
+        return bool(domain.parse(str(held)) == value)
+    except ValueError:  # none of today's
+        return False
 
 
 def _sweep(

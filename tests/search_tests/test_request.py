@@ -517,6 +517,27 @@ def test_repeating_what_the_study_has_changes_nothing(words: str) -> None:
     assert resume(words, manifest(STUDY)).plan == STUDY
 
 
+@pytest.mark.parametrize(
+    ("held", "given", "goes_on"),
+    [
+        ("rotation+flip", "rotation+flip", "rotation+flip"),  # as versions wrote it in any order
+        ("rotation+flip", "flip+rotation", "rotation+flip"),
+        ("flip+rotation", "rotation+flip", "flip+rotation"),
+        ("rotation+flip", "flip", "flip"),  # another one, to be refused
+        ("spin", "flip+rotation", "flip+rotation"),
+    ],
+)
+def test_a_held_value_that_is_read_alike_is_the_same_study(
+    held: str, given: str, goes_on: str
+) -> None:
+    plan = Plan(2, 27, fixed={"augmentation": held})
+    old = manifest(plan) | {"experiment": "inception_beans"}
+    Path("results/s").mkdir(parents=True)
+    Path("results/s/study.json").write_text("{}")
+    asked = ask(f"inception_beans --study s --resume --fix augmentation={given}", old)
+    assert asked.plan == replace(plan, fixed={"augmentation": goes_on})
+
+
 def test_the_first_command_with_resume_added_is_the_same_study() -> None:
     words = "--preset quick --seed 4 --fix dropout=0.2 --sampler random"
     first = ask(f"lenet_beans {words}").plan
