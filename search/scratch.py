@@ -1,4 +1,4 @@
-"""Folders for temporary files of a process; the next process removes those of killed ones.
+"""Folders that a process needs while it lives; the next process removes those of killed ones.
 
 Each holds a file that is locked as long as its process lives. Only folders with such a file, of
 this user and this machine, are ever removed by another process.
@@ -11,6 +11,7 @@ import shutil
 import socket
 import stat
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 PREFIX = "trellis-"
@@ -26,28 +27,39 @@ def scratch_folder(place: str) -> "tempfile.TemporaryDirectory[str]":
     Raises:
         OSError: nothing can be made in `place`.
     """
-    for left in Path(place).glob(f"{PREFIX}*"):
-        # Another user's, of a living process, without our file, or gone meanwhile.
-        with contextlib.suppress(OSError):
-            _remove_if_dead(left)
+    remove_dead(Path(place).glob(f"{PREFIX}*"))
     folder = tempfile.TemporaryDirectory(prefix=PREFIX, dir=place, ignore_cleanup_errors=True)
-    _lock(Path(folder.name))
+    hold(Path(folder.name))  # never closed: the system frees the lock when this process ends
     return folder
 
 
-def _lock(folder: Path) -> None:
-    """Put a locked file into the folder. It has its name from the moment on that it is locked.
+def remove_dead(folders: Iterable[Path]) -> None:
+    """Remove those of the folders that a process held which is no more."""
+    for folder in folders:
+        # Another user's, of a living process, without our file, or gone meanwhile.
+        with contextlib.suppress(OSError):
+            _remove_if_dead(folder)
 
-    Without locks there is no such file, and nobody else will remove the folder.
+
+def hold(folder: Path) -> int | None:
+    """Put a locked file into the folder; return its descriptor, which frees it when closed.
+
+    It has its name from the moment on that it is locked. Without locks, None: there is no such
+    file, and nobody else will remove the folder.
+
+    Raises:
+        OSError: the file cannot be made, or is there already.
     """
     new = folder / f"{LOCK}.new"
     descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # a file system without locks
-        return os.close(descriptor)
+        os.close(descriptor)
+        return None
     os.write(descriptor, _machine())
-    new.rename(folder / LOCK)  # never closed: the system frees the lock when this process ends
+    new.rename(folder / LOCK)
+    return descriptor
 
 
 def _machine() -> bytes:

@@ -6,6 +6,7 @@ of the study: it fetches one when it takes the trial, and puts what is new after
 
 import contextlib
 import functools
+import os
 import shutil
 import time
 from collections.abc import Callable, Collection
@@ -19,6 +20,7 @@ from search.folder import ERROR_NAME
 from search.kills import NOTE_NAME
 from search.places import mirror_of
 from search.remote import Remote, StoreFailed
+from search.scratch import LOCK, hold, remove_dead
 from search.trial_log import NAME as LOG_NAME
 from search.trial_log import TrialLog
 from trainables.data.source import Progress
@@ -68,6 +70,7 @@ class TrialFiles:
         self.path = (mirror_of(self._uri, "trials") if self._away else root) / self._place
         self._known: dict[str, tuple[int, int]] = {}
         self._free = self._told = self._logged = time.monotonic()
+        self._held: int | None = None
 
     def begin(self) -> None:
         """Have the trial as it was left last, here or elsewhere.
@@ -77,6 +80,15 @@ class TrialFiles:
         """
         if self._uri:
             self._try(self._fetch)
+        if self._away:
+            self._hold()
+
+    def _hold(self) -> None:
+        """Remove what killed workers of this machine left, of any study, and hold the folder."""
+        remove_dead(self.path.parents[2].glob("*/trials/*"))
+        with contextlib.suppress(OSError):  # a full disk is told when the trial writes
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._held = hold(self.path)
 
     @functools.cached_property
     def _remote(self) -> Remote:
@@ -111,7 +123,8 @@ class TrialFiles:
     def _put(self, last: bool) -> None:
         began = time.monotonic()
         for path in sorted(self.path.iterdir() if self.path.is_dir() else ()):
-            if stands_for(path.name) is None and path.name != MARK:
+            ours = path.name == MARK or path.name.startswith(LOCK)
+            if stands_for(path.name) is None and not ours:
                 if path.name == _CHECKPOINT and (last or began < self._free):
                     continue
                 if path.name == LOG_NAME and not (last or self._tells(began)):
@@ -151,6 +164,9 @@ class TrialFiles:
         """Remove what is here of a trial that is kept in the store."""
         if self._away:
             shutil.rmtree(self.path, ignore_errors=True)
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
     def _try(self, work: Callable[[], None]) -> None:
         """Do `work`, again and again while the store does not answer, with signs of life."""
