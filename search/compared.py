@@ -9,9 +9,10 @@ nothing more by it (benchmarks/README.md, "Which search").
 import math
 from collections.abc import Mapping
 
+from search.domains import configuration, domains
 from search.experiment import Experiment
 from search.names import ACCURACY, BOTH
-from search.plan import Plan, possible_values
+from search.plan import Plan, is_listed, listed
 
 # The hyperparameter that changes what `val_loss` measures, where an experiment has one.
 _LOSS = "loss"
@@ -38,5 +39,22 @@ def merits(accuracies: Mapping[int, float], losses: Mapping[int, float]) -> dict
 
 def what_to_compare(experiment: Experiment, plan: Plan) -> str:
     """Return BOTH where the losses of all trials of a plan are of one kind, else ACCURACY."""
-    kinds = possible_values(experiment, plan, _LOSS) if _LOSS in experiment.defaults() else ()
-    return BOTH if plan.stopper in _BY_BOTH and len(kinds) <= 1 else ACCURACY
+    return BOTH if plan.stopper in _BY_BOTH and _of_one_kind(experiment, plan) else ACCURACY
+
+
+def _of_one_kind(experiment: Experiment, plan: Plan) -> bool:
+    """Tell whether no trial has another loss than others, none of its own among them."""
+    if is_listed(plan):
+        return len({config.get(_LOSS) for config in listed(experiment, plan)}) <= 1
+    space, values = experiment.space(), {**experiment.defaults(), **plan.fixed}
+    known = domains(space, values, held=plan.fixed)
+    if _LOSS not in known:
+        return True
+    changes = [
+        {name: choice}
+        for name, domain in known.items()
+        if name not in plan.fixed
+        for choice in domain.choices
+    ]
+    always = all(_LOSS in configuration(space, values | change) for change in [{}, *changes])
+    return always and (_LOSS in plan.fixed or len(known[_LOSS].choices) == 1)

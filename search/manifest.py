@@ -168,7 +168,7 @@ def parse_manifest(text: bytes, path: str) -> dict[str, Any]:
 
 def unknown_words(manifest: Mapping[str, Any]) -> list[str]:
     """Return a line for every word that a study goes by, and this version does not know."""
-    budget, resources = manifest["budget"], manifest.get("resources", {})
+    budget, resources = manifest["budget"], manifest.get("resources") or {}
     found = [(name, budget.get(name, words[0]), words) for name, words in _WORDS.items()]
     found += [("precision", resources.get("precision", "auto"), PRECISIONS)]
     lines = [

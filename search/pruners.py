@@ -45,7 +45,8 @@ def best_until(trial: FrozenTrial, step: int) -> float:
 
     A trial is worth its best epoch, so that is what rungs compare. After an epoch like any other
     it may stand low by chance: on recorded curves (benchmarks/README.md, "Which search") the best
-    accuracy until epoch 6 tells more of the final one than the accuracy at epoch 6 does.
+    accuracy until epoch 6 tells more of the final one than the accuracy at epoch 6 does. Values
+    that take the loss in (`search.compared`) never fall.
     """
     return max(value for epoch, value in trial.intermediate_values.items() if epoch <= step)
 
@@ -77,7 +78,7 @@ class AshaPruner(BasePruner):
         return [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Tell whether the trial stops at its latest epoch. Accuracy: higher is better."""
+        """Tell whether the trial stops at its latest epoch. Higher values are better."""
         step = trial.last_step
         if step not in self.steps:
             return False

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -14,7 +15,7 @@ from search.names import ACCURACY, BOTH
 from search.plan import Plan
 from search.records import epoch_key
 from tests.search_tests.test_epochs import EXPERIMENT as STAGED
-from tests.search_tests.toy import begin, go_on, row
+from tests.search_tests.toy import PRESETS, Toy, begin, go_on, row
 
 
 def test_merits_by_hand() -> None:
@@ -45,6 +46,58 @@ def test_of_networks_without_doubt_accuracy_decides() -> None:
 )
 def test_losses_compare_where_they_are_of_a_kind(name: str, plan: Plan, compared: str) -> None:
     assert what_to_compare(find(name), plan) == compared
+
+
+def beneath_adam(trial: Any) -> dict[str, Any]:
+    config = {"optimizer": trial.suggest_categorical("optimizer", ["sgd", "adam"])}
+    if config["optimizer"] == "adam":
+        config["loss"] = trial.suggest_categorical("loss", ["a", "b"])
+    return config
+
+
+def in_a_range(trial: Any) -> dict[str, Any]:
+    return {"loss": trial.suggest_float("loss", 0.0, 1.0)}
+
+
+def of_one(trial: Any) -> dict[str, Any]:
+    return {"loss": trial.suggest_categorical("loss", ["a"])}
+
+
+def or_none(trial: Any) -> dict[str, Any]:
+    return {"loss": trial.suggest_categorical("loss", [None, "a"])}
+
+
+def without(trial: Any) -> dict[str, Any]:
+    return {"rate": trial.suggest_float("rate", 0.0, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("space", "defaults", "more", "compared"),
+    [
+        (beneath_adam, {"optimizer": "sgd"}, {}, ACCURACY),
+        # Trials by sgd have no such loss.
+        (beneath_adam, {"optimizer": "sgd"}, {"fixed": {"loss": "b"}}, ACCURACY),
+        (beneath_adam, {"optimizer": "sgd"}, {"fixed": {"optimizer": "sgd"}}, BOTH),
+        (beneath_adam, {"optimizer": "adam"}, {"sweep": ("optimizer",)}, ACCURACY),
+        (in_a_range, {"loss": 0.5}, {}, ACCURACY),
+        (in_a_range, {"loss": 0.5}, {"fixed": {"loss": 0.25}}, BOTH),
+        (of_one, {"loss": "a"}, {}, BOTH),
+        (or_none, {"loss": None}, {}, ACCURACY),
+        (without, {"rate": 0.5, "loss": "a"}, {}, BOTH),
+    ],
+)
+def test_losses_of_spaces_of_ones_own(
+    space: Any, defaults: dict[str, Any], more: dict[str, Any], compared: str
+) -> None:
+    class Own(Toy):
+        def space(self) -> Any:
+            return space
+
+        def defaults(self) -> dict[str, Any]:
+            return defaults
+
+    own = Own("own", "", "beans", None, PRESETS, None)
+    assert what_to_compare(own, Plan(24, 20, **more)) == compared
 
 
 def met(book: Book, *epochs: tuple[float, float]) -> bool:
