@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlparse
@@ -58,9 +59,10 @@ def _fetch(url: str, target: Path, prefix: str | None, progress: Progress) -> No
     try:
         total = _size(url)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with acquired(target.with_name(f".{target.name}.lock"), _WAITING, progress):
+        lock = _lock_of(target, progress)
+        with lock or contextlib.nullcontext():
             if not target.exists():  # another process may have fetched it meanwhile
-                _download(url, target, prefix, total, progress)
+                _download(url, target, prefix, total, progress, alone=lock is not None)
     except (OSError, http.client.HTTPException, RuntimeError) as error:
         raise WeightsError(
             f"no pretrained weights: {url} was not downloaded to {target.parent} "
@@ -71,20 +73,35 @@ def _fetch(url: str, target: Path, prefix: str | None, progress: Progress) -> No
     progress(_WHAT, size, size)
 
 
-def _download(
-    url: str, target: Path, prefix: str | None, total: int | None, progress: Progress
-) -> None:
-    """Fetch the file under a name of our own, then rename it; the caller holds the lock.
+def _lock_of(target: Path, progress: Progress) -> AbstractContextManager[object] | None:
+    """Return the lock of a download, held; None on a file system without locks."""
+    try:
+        return acquired(target.with_name(f".{target.name}.lock"), _WAITING, progress)
+    except (OSError, NotImplementedError):
+        return None  # or nothing can be written there, which the download tells
 
-    So what bears such a name is of a killed process, and goes; other programs that fetch the same
-    file through torch's hub hold no lock, and have other names.
+
+def _download(
+    url: str,
+    target: Path,
+    prefix: str | None,
+    total: int | None,
+    progress: Progress,
+    *,
+    alone: bool,
+) -> None:
+    """Fetch the file; where the caller holds the lock, `alone`, under a name of our own first.
+
+    What bears such a name is then of a killed process, and goes. Other programs that fetch the
+    same file through torch's hub hold no lock, and have other names.
     """
-    aside = target.with_name(f".{target.name}.fetched")
-    for left in target.parent.glob(f"{aside.name}*"):
+    aside = target.with_name(f".{target.name}.fetched") if alone else target
+    for left in target.parent.glob(f"{aside.name}*") if alone else ():
         left.unlink()
     with _socket_timeout(READ_TIMEOUT_S), _watched(aside, total, progress):
         torch.hub.download_url_to_file(url, str(aside), prefix, progress=False)
-    os.replace(aside, target)
+    if alone:
+        os.replace(aside, target)
 
 
 def _size(url: str) -> int | None:

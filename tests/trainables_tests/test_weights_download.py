@@ -1,5 +1,6 @@
 """The download over a real server on 127.0.0.1 that fails in every way, then succeeds."""
 
+import errno
 import hashlib
 import re
 import socket
@@ -225,6 +226,20 @@ def test_one_process_downloads_while_another_waits_and_says_so(place: Place) -> 
     assert told == [(waiting, 1, None), ("downloading pretrained weights", size, size)]
     assert place.server.requests.total() == 1  # for its size, and not for its bytes
     assert place.left() == [place.name]
+
+
+def test_without_locks_it_is_downloaded_all_the_same_and_no_other_is_touched(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_locks(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(weights_download, "acquired", without_locks)
+    place.folder.mkdir(parents=True)
+    other = place.folder / f".{place.name}.fetched.0123.partial"
+    other.touch()  # it may be of a process that is at it
+    assert Path(find_weights(None).path).read_bytes() == place.body
+    assert sorted(place.left()) == sorted([place.name, other.name])
 
 
 def test_what_another_program_fetches_without_a_lock_is_left_alone(place: Place) -> None:
