@@ -38,6 +38,7 @@ from search.plan import Plan
 from search.progress import say
 
 PROG = "benchmarks.replay"
+_TRIALS = 1_000_000  # as many as fit into the time
 _SEARCHED = 0.25  # of the horizon, before what is found is confirmed
 _SAY_S = 5.0  # between two lines that tell how far it is
 STOCK = ("OptunaSearch", "ASHAScheduler")  # sampler and stopper of stock Ray Tune
@@ -52,7 +53,7 @@ def replayed(path: Path, answers: str, case: Case) -> list[Step]:
     """Simulate a case until its horizon, with as many trials as fit."""
     table, fixed = load(path, answers)
     horizon_s = horizon_of(table, case.workers)
-    plan = Plan(1_000_000, table.epochs, case.seed, fixed=fixed)
+    plan = Plan(_TRIALS, table.epochs, case.seed, fixed=fixed)
     if (case.sampler, case.stopper) == STOCK:
         return simulate_stock(table, plan, case.workers, horizon_s)
     plan = replace(plan, sampler=case.sampler, stopper=case.stopper, compared=case.compared)
@@ -135,7 +136,7 @@ def _compared(options: argparse.Namespace, stopper: str) -> str:
     """Return what rungs compare: as search.run has it, unless it is to be accuracy alone."""
     if options.compare_by == ACCURACY:
         return ACCURACY
-    return what_to_compare(find(EXPERIMENT), Plan(1, 1, stopper=stopper))
+    return what_to_compare(find(EXPERIMENT), Plan(_TRIALS, 1, stopper=stopper))
 
 
 def _top_by_seeds(text: str) -> tuple[int, int]:

@@ -2,8 +2,8 @@
 
 A loss is finer than an accuracy: on 133 images an accuracy has steps of 0.0075, and after one
 epoch of a small data set most trials stand within a few of them. On recorded curves rungs that
-compare both find more for the same time, and may begin at epoch 1, where accuracies alone find
-nothing more by it (benchmarks/README.md, "Which search").
+compare both find more for the same time if they begin at epoch 1, where accuracies alone find
+nothing more by it. Of few trials they find no more (benchmarks/README.md, "Which search").
 """
 
 import math
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from search.domains import configuration, domains
 from search.experiment import Experiment
 from search.names import ACCURACY, BOTH
-from search.plan import Plan, is_listed, listed
+from search.plan import MANY_TRIALS, Plan, is_listed, listed
 
 # The hyperparameter that changes what `val_loss` measures, where an experiment has one.
 _LOSS = "loss"
@@ -38,8 +38,9 @@ def merits(accuracies: Mapping[int, float], losses: Mapping[int, float]) -> dict
 
 
 def what_to_compare(experiment: Experiment, plan: Plan) -> str:
-    """Return BOTH where the losses of all trials of a plan are of one kind, else ACCURACY."""
-    return BOTH if plan.stopper in _BY_BOTH and _of_one_kind(experiment, plan) else ACCURACY
+    """Return BOTH of many trials whose losses are all of one kind, else ACCURACY."""
+    wanted = plan.stopper in _BY_BOTH and plan.trials >= MANY_TRIALS
+    return BOTH if wanted and _of_one_kind(experiment, plan) else ACCURACY
 
 
 def _of_one_kind(experiment: Experiment, plan: Plan) -> bool:

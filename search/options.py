@@ -90,7 +90,7 @@ def build_parser() -> Parser:
     add(
         "--compare-by",
         metavar="|".join(COMPARE_BY),
-        help="what rungs compare; default auto: accuracy and loss, where all losses are of a kind",
+        help="what rungs compare; default auto: accuracy; from 100 trials on the loss, too",
     )
     add("--precision", metavar="|".join(PRECISIONS), help="default auto: bfloat16 if in hardware")
     add("--concurrent", metavar="N", help="trials at once; default: what fits")

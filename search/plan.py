@@ -18,7 +18,7 @@ from trainables.seeds import derive
 # Under so many epochs rungs begin with the first; in studies of so many trials, too, where losses
 # are compared: with few trials later rungs find more, and that they take longer matters less.
 _FEW_EPOCHS = 6
-_MANY_TRIALS = 100
+MANY_TRIALS = 100
 
 
 def repeats(budget: Mapping[str, Any]) -> bool:
@@ -80,7 +80,7 @@ class Plan:
         if self.stopper == "none":
             return ()
         early = self.max_epochs < _FEW_EPOCHS or (
-            self.compared == BOTH and self.trials >= _MANY_TRIALS
+            self.compared == BOTH and self.trials >= MANY_TRIALS
         )
         return rungs(self.max_epochs, self.first_rung or (1 if early else 2))
 

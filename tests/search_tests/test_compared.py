@@ -33,15 +33,16 @@ def test_of_networks_without_doubt_accuracy_decides() -> None:
 @pytest.mark.parametrize(
     ("name", "plan", "compared"),
     [
-        ("lenet_beans", Plan(24, 20), BOTH),
-        ("inception_beans", Plan(24, 32, stopper="hyperband"), BOTH),
-        ("mnist_cnn", Plan(24, 20, stopper="median"), ACCURACY),
-        ("lenet_beans", Plan(24, 20, stopper="none"), ACCURACY),
+        ("lenet_beans", Plan(100, 20), BOTH),
+        ("lenet_beans", Plan(99, 20), ACCURACY),  # too few to gain by it
+        ("inception_beans", Plan(100, 32, stopper="hyperband"), BOTH),
+        ("mnist_cnn", Plan(100, 20, stopper="median"), ACCURACY),
+        ("lenet_beans", Plan(100, 20, stopper="none"), ACCURACY),
         # It searches over losses: cross entropy and squared error do not compare.
-        ("cifar10_net", Plan(24, 20), ACCURACY),
-        ("cifar10_net", Plan(24, 20, fixed={"loss": "mean_squared_error"}), BOTH),
-        ("cifar10_net", Plan(2, 20, sweep=("loss",)), ACCURACY),
-        ("cifar10_net", Plan(3, 20, sweep=("kernel_size",)), BOTH),
+        ("cifar10_net", Plan(100, 20), ACCURACY),
+        ("cifar10_net", Plan(100, 20, fixed={"loss": "mean_squared_error"}), BOTH),
+        ("cifar10_net", Plan(100, 20, sweep=("loss",)), ACCURACY),
+        ("cifar10_net", Plan(100, 20, sweep=("kernel_size",)), BOTH),
     ],
 )
 def test_losses_compare_where_they_are_of_a_kind(name: str, plan: Plan, compared: str) -> None:
@@ -97,7 +98,7 @@ def test_losses_of_spaces_of_ones_own(
             return defaults
 
     own = Own("own", "", "beans", None, PRESETS, None)
-    assert what_to_compare(own, Plan(24, 20, **more)) == compared
+    assert what_to_compare(own, Plan(100, 20, **more)) == compared
 
 
 def met(book: Book, *epochs: tuple[float, float]) -> bool:

@@ -230,7 +230,7 @@ def test_defaults(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request.time, "strftime", lambda _: "20260102-030405")
     asked = ask("lenet_beans")
     assert asked.experiment is EXPERIMENTS["lenet_beans"]
-    assert asked.plan == Plan(24, 20, 0, "prior", "asha", "auto", {}, (), compared=BOTH)
+    assert asked.plan == Plan(24, 20, 0, "prior", "asha", "auto", {}, ())
     assert (asked.data.kind, asked.data.dataset) == ("tfds", "beans")
     assert asked.data.location == "/home/me/tensorflow_datasets"
     assert asked.folder == here / "results" / "lenet_beans-20260102-030405"
@@ -258,27 +258,27 @@ def test_a_default_name_is_a_free_one(here: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("words", "plan"),
     [
-        ("--preset quick", Plan(12, 8, fixed={"image_size": 64}, compared=BOTH)),
+        ("--preset quick", Plan(12, 8, fixed={"image_size": 64})),
         ("--preset thorough", Plan(100, 40, compared=BOTH)),
         (
             "--preset quick --trials 3 --seed 9",
-            Plan(3, 8, 9, fixed={"image_size": 64}, compared=BOTH),
+            Plan(3, 8, 9, fixed={"image_size": 64}),
         ),
         (
             "--preset quick --fix image_size=128",
-            Plan(12, 8, fixed={"image_size": 128}, compared=BOTH),
+            Plan(12, 8, fixed={"image_size": 128}),
         ),
         (
             "--preset quick --fix dropout=0.2",
-            Plan(12, 8, fixed={"image_size": 64, "dropout": 0.2}, compared=BOTH),
+            Plan(12, 8, fixed={"image_size": 64, "dropout": 0.2}),
         ),
         ("--stopper none --sampler gp --max-epochs 2", Plan(24, 2, 0, "gp", "none")),
-        ("--precision float32", Plan(24, 20, precision="float32", compared=BOTH)),
-        ("--first-rung 4", Plan(24, 20, first_rung=4, compared=BOTH)),
-        ("--compare-by auto", Plan(24, 20, compared=BOTH)),
-        ("--compare-by accuracy", Plan(24, 20)),
-        ("--stopper hyperband", Plan(24, 20, stopper="hyperband", compared=BOTH)),
-        ("--stopper median", Plan(24, 20, stopper="median")),
+        ("--precision float32", Plan(24, 20, precision="float32")),
+        ("--first-rung 4", Plan(24, 20, first_rung=4)),
+        ("--compare-by auto --trials 100", Plan(100, 20, compared=BOTH)),
+        ("--compare-by accuracy --trials 100", Plan(100, 20)),
+        ("--stopper hyperband --trials 120", Plan(120, 20, stopper="hyperband", compared=BOTH)),
+        ("--stopper median --trials 120", Plan(120, 20, stopper="median")),
         ("--sweep kernel_size", Plan(3, 20, stopper="none", sweep=("kernel_size",))),
         (
             "--sweep kernel_size --sweep dropout --sweep kernel_size",
@@ -288,7 +288,7 @@ def test_a_default_name_is_a_free_one(here: Path, monkeypatch: pytest.MonkeyPatc
             "--sweep dropout=0.2 --seeds 3",
             Plan(6, 20, stopper="none", sweep=("dropout=0.2",), seeds=3),
         ),
-        ("--sweep dropout --stopper asha", Plan(7, 20, sweep=("dropout",), compared=BOTH)),
+        ("--sweep dropout --stopper asha", Plan(7, 20, sweep=("dropout",))),
         ("--preset quick --sweep image_size", Plan(4, 8, stopper="none", sweep=("image_size",))),
         (
             # The published 0.01 and 1e-5, 1e-4, 1e-3, 0.01, 0.1: the one is among the others.

@@ -16,28 +16,28 @@ from trainables.data import DataSpec
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        ("lenet_beans", "asha (at epochs 2, 6, 18, by accuracy and loss)"),
+        ("lenet_beans", "asha (at epochs 2, 6, 18)"),
         (
             "lenet_beans --stopper hyperband --first-rung 4",
-            "hyperband (at epochs 4, 12, by accuracy and loss)",
+            "hyperband (at epochs 4, 12)",
         ),
         ("lenet_beans --stopper median", "median (from epoch 2 on)"),
         ("lenet_beans --stopper none", "none"),
         ("lenet_beans --max-epochs 1", "asha (stops none)"),
         ("lenet_beans --trials 100", "asha (at epochs 1, 3, 9, by accuracy and loss)"),
-        ("lenet_beans --compare-by accuracy", "asha (at epochs 2, 6, 18)"),
-        ("cifar10_net", "asha (at epochs 2, 6, 18)"),
+        ("lenet_beans --compare-by accuracy --trials 100", "asha (at epochs 2, 6, 18)"),
+        ("cifar10_net --trials 100", "asha (at epochs 2, 6, 18)"),
         (
             "inception_beans",
-            "asha (at epochs 2, 6 of the last stage, by accuracy and loss)",
+            "asha (at epochs 2, 6 of the last stage)",
         ),  # of 12 at most
         (
             "inception_beans --fix finetune_epochs=4",
-            "asha (at epochs 2 of the last stage, by accuracy and loss)",
+            "asha (at epochs 2 of the last stage)",
         ),
         (
             "inception_beans --max-epochs 21",
-            "asha (at epochs 2, 6 of the last stage, by accuracy and loss)",
+            "asha (at epochs 2, 6 of the last stage)",
         ),
         ("inception_beans --max-epochs 22 --fix head_epochs=20", "asha (stops none)"),
         ("inception_beans --preset quick", "asha (stops none)"),
@@ -45,7 +45,7 @@ from trainables.data import DataSpec
         # Every trial of it has 6 epochs of fine-tuning at most, so none goes beyond 6.
         (
             "inception_beans --sweep unfreeze_blocks --stopper asha",
-            "asha (at epochs 2 of the last stage, by accuracy and loss)",
+            "asha (at epochs 2 of the last stage)",
         ),
         (
             "inception_beans --sweep head_epochs --fix unfreeze_blocks=0 --stopper asha",
