@@ -72,12 +72,13 @@ def image_files(words: Iterable[str]) -> list[Path]:
 
 def _files_below(root: Path) -> Iterator[Path]:
     """Yield the files of a folder as training sees them; tell of what is not looked into."""
+    from trainables.data.folder_scan import is_passed_over
 
     def tell(error: OSError) -> None:
         say(f"cannot look into {error.filename}: {error.strerror}")
 
     for folder, inner, names in os.walk(root, onerror=tell):
-        inner[:] = [each for each in inner if not each.startswith(".")]
+        inner[:] = [each for each in inner if not is_passed_over(each)]
         for each in inner:
             if (link := Path(folder, each)).is_symlink():
                 say(f"{link} is a link to a folder and is left out")

@@ -75,7 +75,7 @@ def source_of(config: Config, data: Data, budget: Budget) -> Source:
 
 
 def optimizer_of(config: Config, model: nn.Module) -> torch.optim.Optimizer:
-    """Return Adam as Keras has it, on the layers that learn."""
+    """Return Adam with Keras's epsilon, on the layers that learn."""
     learning = [weights for weights in model.parameters() if weights.requires_grad]
     rate = config["target_learning_rate"]
     return Adam(learning, lr=rate, eps=KERAS_EPSILON)

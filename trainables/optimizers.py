@@ -15,7 +15,9 @@ from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
 Order = tuple[int, ...]
-# Keras's default, which the published study used; torch's is 1e-8.
+# Keras's default, which the published study used; torch's is 1e-8. As torch has it, it is added to
+# the root of the corrected moment; Keras adds it to that of the uncorrected one, which for some
+# thousand steps makes those of gradients near it shorter: 0.76 of ours for 1e-5 at the first.
 KERAS_EPSILON = 1e-7
 
 

@@ -161,7 +161,8 @@ def test_folders_are_read_as_in_training(
     lenet: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = (images / "kind 0" / "0.png").read_bytes()
-    for name in ("a.png", "inner/b.png", ".ipynb_checkpoints/a-checkpoint.png", "c.heic", "n.txt"):
+    passed = (".ipynb_checkpoints/a-checkpoint.png", "@eaDir/a.png/thumbnail.jpg")
+    for name in ("a.png", "inner/b.png", *passed, "c.heic", "n.txt"):
         path = tmp_path / "photos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(good)

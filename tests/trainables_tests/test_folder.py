@@ -1,3 +1,4 @@
+import errno
 import os
 import re
 import struct
@@ -314,6 +315,31 @@ def test_memory_that_runs_out_leaves_no_image_out(tmp_path, monkeypatch):
     monkeypatch.setattr(folder_images, "decode", decode)
     with pytest.raises(DataError, match=r"memory ran out while .*\.png was decoded"):
         opened(root)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EMFILE])
+def test_a_disk_that_fails_leaves_no_image_out(tmp_path, monkeypatch, code):
+    """Without the image it would be another data set, until the next look."""
+    root = fill(tmp_path, a=3, b=3)
+    whole = Path.read_bytes
+
+    def read(path):
+        if path == root / "a" / "001.png":
+            raise OSError(code, os.strerror(code), str(path))
+        return whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    with pytest.raises(DataError, match=rf"^cannot read .*a/001\.png: {os.strerror(code)}$"):
+        opened(root)
+
+
+def test_a_palette_with_alpha_of_its_own_shows_white(tmp_path):
+    """TGA, 2x2 pixels of 8 bits: colour 0 is transparent, 1 is not; the map is BGRA."""
+    header = struct.pack("<BBBHHBHHHHBB", 0, 1, 1, 0, 2, 32, 0, 0, 2, 2, 8, 8)
+    path = tmp_path / "x.tga"
+    path.write_bytes(header + bytes([10, 20, 30, 0, 7, 8, 9, 255]) + bytes([0, 1, 0, 1]))
+    pixels = folder_images.decode(path.read_bytes())
+    assert pixels[0].tolist() == [[255, 255, 255], [9, 8, 7]]
 
 
 def test_a_file_that_would_run_another_program_is_not_opened(tmp_path):

@@ -65,8 +65,32 @@ def test_a_split_s_name_in_the_middle_of_a_word_is_none(tmp_path: Path) -> None:
 
 
 def test_classes_without_folders_inside_may_have_any_names(tmp_path: Path) -> None:
-    root = fill(tmp_path, dev=3, test=3)
-    assert opened(root).classes == ("dev", "test")
+    root = fill(tmp_path, dev=3, labels=3, test=3)
+    assert opened(root).classes == ("dev", "labels", "test")
+    assert opened(root).notes == (
+        "are dev, test classes? If they are splits, make one folder per class instead",
+    )
+
+
+def test_one_class_with_the_name_of_a_split_is_not_asked_about(tmp_path: Path) -> None:
+    assert opened(fill(tmp_path, control=3, test=3, test_2=3)).notes == ()
+
+
+def test_what_storage_and_archives_put_beside_images_is_passed_over(tmp_path: Path) -> None:
+    """Thumbnails of an image of one split would lie in another one."""
+    root = fill(tmp_path, a=3, b=3)
+    before = used(opened(root))
+    for place in (
+        "a/@eaDir/0.png",
+        "b/deep/@eaDir/1.png",
+        "__MACOSX/a",
+        "#recycle",
+        "$RECYCLE.BIN",
+    ):
+        for number in range(3):
+            paint(root / place / f"{number}.png", 250, number)
+    assert used(opened(root)) == before
+    assert opened(root).classes == ("a", "b")
 
 
 def test_files_that_may_be_images_are_told(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ divides what is left into train, validation and test. The cache knows them from 
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,14 @@ from PIL import Image
 
 from trainables.data.folder_images import Outcome, Oversized, check, decode, too_dark
 from trainables.data.folder_known import Checked, forget
-from trainables.data.folder_scan import MIN_IMAGES, Layout, listed, scan, too_few
+from trainables.data.folder_scan import (
+    MIN_IMAGES,
+    Layout,
+    listed,
+    named_as_splits,
+    scan,
+    too_few,
+)
 from trainables.data.folder_split import assign
 from trainables.data.parallel import in_order
 from trainables.data.source import SPLITS, DataSpec, Progress, silent
@@ -132,6 +139,7 @@ def _usable(
         contradictions += paths if len(labels) > 1 else []
         copies += paths[1:] if len(labels) == 1 else []
     notes = [
+        _of_names(layout.classes),
         _count(unreadable, "could not be read and {} skipped"),
         _count(large, f"had more than {limit}, to be scaled down, and {{}} skipped"),
         _count(copies, "had the same content as another and {} dropped"),
@@ -143,6 +151,13 @@ def _usable(
     dropped = {*copies, *contradictions}
     usable = {path: result for path, result in read.items() if path not in dropped}
     return usable, tuple(note for note in notes if note)
+
+
+def _of_names(classes: Sequence[str]) -> str:
+    """Ask about classes that have the names of splits; nothing where none have."""
+    if not (named := named_as_splits(classes)):
+        return ""
+    return f"are {listed(named)} classes? If they are splits, make one folder per class instead"
 
 
 def _count(paths: list[str], what: str, noun: str = "image") -> str:

@@ -3,6 +3,7 @@
 Pillow's decoders are used, without those that need another program or give no pixels.
 """
 
+import errno
 import hashlib
 import logging
 import warnings
@@ -19,7 +20,7 @@ from PIL import Image, ImageOps
 from trainables.data.folder_known import Checked, Known, stamp
 from trainables.data.parallel import in_order
 from trainables.data.source import Progress
-from trainables.errors import DataError, one_line
+from trainables.errors import DataError, is_of_machine, one_line
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ _REFUSED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 # Of 12-bit values in 16 bits the high byte, which is used, has 16 levels.
 _LEAST_OF_16_BITS = 4096
 _ALPHA = {"RGBA", "LA", "PA"}
+# Of a process that has no memory or no open files left.
+_NO_ROOM = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class Oversized:
@@ -54,8 +57,8 @@ def is_image_name(name: str) -> bool:
 def decode(data: bytes) -> NDArray[np.uint8]:
     """Decode an image file to RGB, turned as its EXIF orientation says.
 
-    16-bit gray keeps its high byte; what is transparent shows white; of several frames the
-    first counts.
+    16-bit gray keeps its high byte; what is transparent shows white, but for the one colour that
+    a 16-bit PNG may name so; of several frames the first counts.
 
     Returns:
         Array [height, width, 3] uint8.
@@ -119,7 +122,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         raise ValueError("floating-point pixels, whose range is not known")
-    if image.mode in _ALPHA or "transparency" in image.info:
+    if image.mode in _ALPHA or image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
@@ -156,6 +159,8 @@ def _check(root: Path, known: Known, name: str) -> Outcome:
     except Image.DecompressionBombError:
         return Oversized()
     except Exception as error:  # on damaged bytes Pillow raises nearly anything; it is told below
+        if isinstance(error, OSError) and (is_of_machine(error) or error.errno in _NO_ROOM):
+            raise DataError(f"cannot read {one_line(str(path))}: {error.strerror}") from error
         _log.info("cannot read %s: %r", path, error)
         return None
 

@@ -20,6 +20,8 @@ _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "te
 # Beside images, in any folder; of other files that are none by their name it is told.
 _NO_IMAGES = {".csv", ".db", ".htm", ".html", ".ini", ".json", ".log", ".md", ".txt", ".xml",
               ".yaml", ".yml"}  # fmt: skip
+# What storage and archives put beside images: thumbnails, what was deleted, other streams.
+_SERVICE = {"@eadir", "#recycle", "$recycle.bin", "__macosx", "system volume information"}
 MIN_IMAGES = 3  # of a class: one for each split
 
 
@@ -43,8 +45,8 @@ def listed(paths: Sequence[str], limit: int = 10) -> str:
 def scan(root: Path) -> Layout:
     """List the images of a folder.
 
-    Hidden files and files that are no images by their name are passed over; folders inside a
-    class folder belong to the class.
+    Hidden files and files that are no images by their name are passed over, and folders of
+    storage and archives, such as @eaDir; other folders inside a class folder belong to the class.
 
     Raises:
         DataError: one line for each mistake of the folder.
@@ -62,7 +64,7 @@ def scan(root: Path) -> Layout:
 
 
 def _scan(root: Path) -> Layout:
-    names = sorted(name for name in os.listdir(root) if not name.startswith("."))
+    names = sorted(name for name in os.listdir(root) if not is_passed_over(name))
     mistakes: list[str] = []
     classes = [name for name in names if _is_class(root, name, mistakes)]
     if splits := _look_like_splits(root, classes):
@@ -91,6 +93,11 @@ def _scan(root: Path) -> Layout:
     return Layout(tuple(classes), files, conditions, loose, unknown)
 
 
+def is_passed_over(name: str) -> bool:
+    """Tell whether a folder holds no images of the user's own by its name, hidden ones too."""
+    return name.startswith(".") or name.lower() in _SERVICE
+
+
 def _unread(paths: Sequence[str]) -> str:
     """Say which files of a class are no images by their names; nothing where all are."""
     if not paths:
@@ -104,15 +111,28 @@ def _look_like_splits(root: Path, classes: Sequence[str]) -> list[str]:
 
     None where they may be classes: one alone beside others, or several for the same word.
     """
-    words = {name: _SPLITS.intersection(re.split(r"[\W_]+", name.lower())) for name in classes}
-    named = [name for name in classes if words[name]]
+    named = [name for name in classes if _words(name)]
     nested = [name for name in named if _has_folders(root / name)]
-    several = len(set().union(*(words[name] for name in nested))) > 1
-    return named if nested and (several or len(named) == len(classes)) else []
+    return named if nested and (_differ(nested) or len(named) == len(classes)) else []
+
+
+def named_as_splits(classes: Sequence[str]) -> list[str]:
+    """Return the classes whose names are those of splits; none where all are of the same word."""
+    named = [name for name in classes if _words(name)]
+    return named if _differ(named) else []
+
+
+def _words(name: str) -> set[str]:
+    """Return the words for splits that are in the name of a folder."""
+    return _SPLITS.intersection(re.split(r"[\W_]+", name.lower()))
+
+
+def _differ(names: Iterable[str]) -> bool:
+    return len(set().union(*map(_words, names))) > 1
 
 
 def _has_folders(folder: Path) -> bool:
-    return any(each.is_dir() and not each.name.startswith(".") for each in folder.iterdir())
+    return any(each.is_dir() and not is_passed_over(each.name) for each in folder.iterdir())
 
 
 def too_few(name: str, count: int, what: str) -> str:
@@ -147,7 +167,7 @@ def _images(root: Path, name: str, mistakes: list[str]) -> tuple[list[str], list
     """Return the paths of the images of one class, at any depth, and of what may be some."""
     paths, others = [], []
     for folder, inner, files in os.walk(root / name, onerror=_raise):
-        inner[:] = [each for each in inner if not each.startswith(".")]
+        inner[:] = [each for each in inner if not is_passed_over(each)]
         here = Path(folder).relative_to(root)
         # A link to a folder could lead outside, or round in a circle.
         links = [(here / each).as_posix() for each in inner if (Path(folder) / each).is_symlink()]
