@@ -5,6 +5,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from search.nvidia_smi import held_mb, refuses_to_share
+from trainables.errors import one_line
 
 _MIB = 2**20
 _MANY = 10_000
@@ -41,19 +42,29 @@ def unused() -> str | None:
 
     if refuses_to_share():
         why = (
-            "its compute mode lets one program use it at most; nvidia-smi -c 0 (as root) ends that"
+            "the compute mode of one lets one program use it at most; nvidia-smi -c 0 (as root) "
+            "ends that, and CUDA_VISIBLE_DEVICES can leave it out"
         )
     elif torch.version.cuda is None:
         why = f"torch {torch.__version__} is a CPU build"
     elif not torch.cuda.is_available():
         why = f"its driver does not do for CUDA {torch.version.cuda}, of torch {torch.__version__}"
     else:
-        names = (torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count()))
-        why = (
-            f"torch {torch.__version__} has no code for one of {', '.join(names)}; "
-            "CUDA_VISIBLE_DEVICES can leave it out"
-        )
+        why = _without_code()
     return why
+
+
+def _without_code() -> str:
+    """Say that a GPU has none that torch was built with, or that CUDA does not start at all."""
+    import torch
+
+    leave = "CUDA_VISIBLE_DEVICES can leave it out"
+    try:
+        names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    except Exception as error:  # torch has errors of several kinds for that
+        told = (str(error) or repr(error)).splitlines()[0]
+        return f"CUDA does not start ({one_line(told)}); if one GPU is at fault, {leave}"
+    return f"torch {torch.__version__} has no code for one of {', '.join(names)}; {leave}"
 
 
 def _visible() -> int:

@@ -7,6 +7,7 @@ whole GPU where only one program may use it.
 import functools
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 _PATIENCE_S = 20
@@ -27,14 +28,31 @@ def held_mb() -> dict[str, float]:
 
 @functools.cache
 def refuses_to_share() -> bool:
-    """Tell whether every GPU here is in a compute mode in which at most one program may use it.
+    """Tell whether a GPU that may be seen is in a mode in which at most one program may use it.
 
     Trellis is several there: its driver, and a process for each trial. NVIDIA's Multi-Process
     Service, where it runs, is that one program, and lets others share the GPU. Asked once.
     """
-    modes = [row[0] for row in _told("compute_mode")]
-    alone = bool(modes) and all(mode in _NOT_SHARED for mode in modes)
+    rows = [(row[0], row[1]) for row in _told("uuid", "compute_mode") if len(row) == 2]
+    alone = any(mode in _NOT_SHARED for mode in _seen(rows))
     return alone and not Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", _MPS)).exists()
+
+
+def _seen(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the modes of those GPUs, (UUID, mode), that CUDA_VISIBLE_DEVICES names.
+
+    By a beginning of the UUID, or by the number that the driver has for it: CUDA's own may be
+    another where kinds differ and CUDA_DEVICE_ORDER is not PCI_BUS_ID.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return [mode for _, mode in rows]
+    names = [name.strip() for name in visible.split(",")]
+    return [
+        mode
+        for number, (uuid, mode) in enumerate(rows)
+        if any(name == str(number) or (name and uuid.startswith(name)) for name in names)
+    ]
 
 
 def _told(*what: str) -> list[list[str]]:

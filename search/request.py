@@ -21,7 +21,7 @@ from search.places import below, check_place
 from search.plan import Plan
 from search.planned import trials_of
 from search.read_plan import read_plan
-from search.resources import Asked, Resources, allot, this_machine
+from search.resources import Asked, Resources, allot, for_this_device, this_machine
 from search.shelf import Shelf
 from search.weights import read_weights
 from trainables.data.source import DataSpec
@@ -117,6 +117,8 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
         arguments.at_once,
         trials,
     )
+    if arguments.address == "local":
+        asked = for_this_device(asked, machine, old.get("resources", {}))
     return Request(
         experiment,
         plan,

@@ -4,9 +4,9 @@
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from search.gpus import smallest_gpu_mb, unused, usable_gpus
 from search.room import (
@@ -114,7 +114,8 @@ def mistakes(
     if gpus_per_trial is None and machine.gpu_mb and not _fits_share(machine.gpu_mb, 1.0):
         found.append(
             f"only {machine.gpu_mb:.0f} MiB of a GPU are free on {machine.name}, too little for a "
-            "trial: end what holds the rest, or give --gpus-per-trial 0"
+            "trial: end what holds the rest, leave that GPU out by CUDA_VISIBLE_DEVICES, or give "
+            "--gpus-per-trial 0"
         )
     most_mb = machine.memory.most_mb if machine.memory else math.inf
     on_gpu = machine.gpus if gpus_per_trial is None else gpus_per_trial
@@ -203,9 +204,25 @@ def allot(
     )
     if gpu_mb is not None:
         return replace(found, gpus=machine.gpus)
-    if memory_per_trial is not None:
-        return found
-    return replace(found, memory_mb=_memory_mb(machine, found))
+    if memory_per_trial is None:
+        return replace(found, memory_mb=_memory_mb(machine, found))
+    if gpus and machine.gpu_mb is not None:  # a share of another GPU may have had more
+        room = gpu_room_mb(machine.gpu_mb, gpus)
+        return replace(found, memory_mb=min(memory_per_trial, float(int(room))))
+    return found
+
+
+def for_this_device(asked: Asked, machine: Machine, kept: Mapping[str, Any]) -> Asked:
+    """Return what is asked for less what a study had of another kind of device's memory.
+
+    `kept` is what study.json has of its resources. What was worked out for it on a CPU says
+    nothing of a GPU, nor the other way round: there it is worked out anew.
+    """
+    gpus = machine.gpus if asked.gpus_per_trial is None else asked.gpus_per_trial
+    same = kept.get("on_gpu") in (None, gpus > 0)  # None: an earlier version did not tell
+    if same or asked.at_once is None or kept.get("memory_asked") is not None:
+        return asked
+    return asked._replace(memory_per_trial=None, at_once=None)
 
 
 def _fits_beside_gpus(machine: Machine) -> int:
@@ -255,7 +272,8 @@ def _fits_gpus(machine: Machine, share: float) -> int:
 def describe(resources: Resources) -> str:
     """Return the resources in words."""
     if resources.gpu_mb is not None:
-        gpus = " and the share of a GPU that its predicted memory needs"
+        gpus = " and the share of a GPU that its predicted memory needs, of "
+        gpus += f"{resources.gpu_mb:,.0f} MiB" + " (the fullest GPU)" * (resources.gpus > 1)
     else:
         gpus = f" and {resources.gpus_per_trial:g} GPU" if resources.gpus_per_trial else ""
     memory = f", at most {resources.memory_mb:,.0f} MiB" if resources.memory_mb else ""

@@ -200,6 +200,7 @@ class Session:
                     "memory_per_trial": resources.memory_mb,
                     "memory_asked": request.asked.memory_per_trial,
                     "at_once": resources.concurrent,
+                    "on_gpu": resources.gpus_per_trial > 0,
                     "trial_timeout": f"{request.trial_timeout_s}s",
                 }
                 self._open(study.begin, content, named=request.named)

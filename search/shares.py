@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from search.catalog import find
 from search.domains import config_key
+from search.progress import say
 from search.resources import Resources
 from search.room import gpu_room_mb, most_on_a_gpu, share_for
 
@@ -44,7 +45,11 @@ class Shares:
     def _need_mb(self, config: Mapping[str, Any]) -> float | None:
         key = self._key(config)
         if key not in self._known:
-            self._known[key] = self._predict(config)
+            try:
+                self._known[key] = self._predict(config)
+            except Exception as error:  # of an experiment's own; the journal has the trial already
+                say(f"note: memory not predicted, so a whole GPU for {dict(config)}: {error!r}")
+                self._known[key] = None
         return self._known[key]
 
     def _key(self, config: Mapping[str, Any]) -> str:

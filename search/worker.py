@@ -128,7 +128,7 @@ class Worker:
             if is_of_machine(error):
                 return self._without_machine(error)
             self._keep_traceback(_line(error))
-            if "CUDA error" in str(error):
+            if _has_no_gpu_left(error):
                 # The process has lost its GPU context: every later trial in it would fail too.
                 os._exit(1)
             return _ended("failed", _line(error))
@@ -244,6 +244,17 @@ def _taken_by_others(error: BaseException, memory_mb: float | None) -> bool:
 
 def _line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+
+
+def _has_no_gpu_left(error: Exception) -> bool:
+    """Tell whether the GPU is lost to this process; cuDNN and cuBLAS have words of their own."""
+    if "CUDA error" in str(error):
+        return True
+    if "torch" not in sys.modules:
+        return False
+    from trainables.cuda import is_lost
+
+    return is_lost()
 
 
 def _ended(outcome: str, error: str = "") -> dict[str, Any]:

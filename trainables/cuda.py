@@ -14,9 +14,20 @@ def can_compute(number: int = 0) -> bool:
         return False
     try:
         capability = torch.cuda.get_device_capability(number)
-    except (RuntimeError, AssertionError):  # CUDA does not start
+    except Exception:  # CUDA does not start; torch has errors of several kinds for that
         return False
     return covers(torch.cuda.get_arch_list(), capability)
+
+
+def is_lost() -> bool:
+    """Tell whether this process used its GPU and no longer can: every later call there fails."""
+    if not torch.cuda.is_initialized():
+        return False
+    try:
+        torch.cuda.synchronize()
+    except Exception:
+        return True
+    return False
 
 
 def has_bfloat16(number: int = 0) -> bool:

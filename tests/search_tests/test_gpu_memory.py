@@ -56,28 +56,44 @@ def test_without_nvidia_smi_all_is_free(tmp_path: Path, monkeypatch: pytest.Monk
     assert smallest_gpu_mb(0) is None
 
 
+_ONE, _OTHER = "echo GPU-8a1b, ", "; echo GPU-77aa, "
+
+
 @pytest.mark.parametrize(
-    ("script", "refuses"),
+    ("script", "visible", "refuses"),
     [
-        ("echo Exclusive_Process", True),
-        ("echo Exclusive_Process; echo Prohibited", True),
-        ("echo Exclusive_Thread", True),
-        ("echo Default", False),
-        ("echo Default; echo Exclusive_Process", False),  # ours may be the first
-        ("echo '[N/A]'", False),
-        ("echo 'No devices were found'; exit 6", False),
-        ("true", False),
+        (f"{_ONE}Exclusive_Process", None, True),
+        (f"{_ONE}Exclusive_Process{_OTHER}Prohibited", None, True),
+        (f"{_ONE}Exclusive_Thread", None, True),
+        (f"{_ONE}Default", None, False),
+        (f"{_ONE}Default{_OTHER}Exclusive_Process", None, True),  # a trial may get either
+        (f"{_ONE}Default{_OTHER}Exclusive_Process", "0", False),
+        (f"{_ONE}Default{_OTHER}Exclusive_Process", "0, 1", True),
+        (f"{_ONE}Default{_OTHER}Exclusive_Process", "1", True),
+        (f"{_ONE}Default{_OTHER}Exclusive_Process", "GPU-8", False),
+        (f"{_ONE}Default{_OTHER}Exclusive_Process", "GPU-77aa", True),
+        (f"{_ONE}Exclusive_Process", "", False),
+        (f"{_ONE}'[N/A]'", None, False),
+        ("echo 'No devices were found'; exit 6", None, False),
+        ("true", None, False),
     ],
 )
 def test_gpus_that_one_program_has_alone(
-    script: str, refuses: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: str,
+    visible: str | None,
+    refuses: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     asked = tmp_path / "asked"
     says(f'echo "$*" >> {asked}\n{script}', tmp_path, monkeypatch)
     monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path / "mps"))
     refuses_to_share.cache_clear()
     assert [refuses_to_share(), refuses_to_share()] == [refuses] * 2
-    assert asked.read_text() == "--query-gpu=compute_mode --format=csv,noheader,nounits\n"
+    assert asked.read_text() == "--query-gpu=uuid,compute_mode --format=csv,noheader,nounits\n"
     (tmp_path / "mps").mkdir()  # a service shares it out
     refuses_to_share.cache_clear()
     assert not refuses_to_share()

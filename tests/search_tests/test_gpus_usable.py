@@ -119,7 +119,8 @@ def test_none_is_used_that_one_program_has_alone(
     assert usable_gpus() == 0
     assert computed == []  # a context of the driver would shut out every trial
     assert unused() == (
-        "its compute mode lets one program use it at most; nvidia-smi -c 0 (as root) ends that"
+        "the compute mode of one lets one program use it at most; nvidia-smi -c 0 (as root) ends "
+        "that, and CUDA_VISIBLE_DEVICES can leave it out"
     )
 
 
@@ -148,6 +149,23 @@ def test_a_gpu_for_which_torch_has_no_code(dev: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(cuda, "can_compute", lambda number: number == 0)
     assert unused() == (
         f"torch {torch.__version__} has no code for one of NVIDIA L4, Tesla K80; "
+        "CUDA_VISIBLE_DEVICES can leave it out"
+    )
+
+
+def test_a_gpu_that_does_not_start_is_told(dev: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch asks every GPU at its first use, and has an error of its own for what they answer."""
+    add(dev, "nvidia0", "nvidia1")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(cuda, "can_compute", lambda number: number == 0)
+
+    def name(_: int) -> str:
+        raise torch.cuda.DeferredCudaCallError("unspecified launch failure\nCUDA call was ...")
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", name)
+    assert unused() == (
+        "CUDA does not start (unspecified launch failure); if one GPU is at fault, "
         "CUDA_VISIBLE_DEVICES can leave it out"
     )
 

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from search.resources import (
     check_nodes,
     cut_note,
     describe,
+    for_this_device,
     mistakes,
     this_machine,
 )
@@ -83,7 +85,7 @@ def test_a_gpu_that_others_fill_is_a_mistake_and_none_that_no_trial_wants() -> N
     (line,) = mistakes(full, None, None)
     assert line == (
         "only 1625 MiB of a GPU are free on this machine, too little for a trial: end what holds "
-        "the rest, or give --gpus-per-trial 0"
+        "the rest, leave that GPU out by CUDA_VISIBLE_DEVICES, or give --gpus-per-trial 0"
     )
     assert mistakes(full, None, 0.0) == []
     assert mistakes(replace(full, gpu_mb=1_626.0), None, None) == []
@@ -219,3 +221,41 @@ def test_resources_in_words() -> None:
     assert describe(Resources(2, 0.0, 1)) == "1 trial at a time, with 2 CPU"
     told = "3 trials at once, each with 1 CPU and 0.5 GPU, at most 2,048 MiB"
     assert describe(Resources(1, 0.5, 3, memory_mb=2048.0)) == told
+    told = (
+        "8 trials at once, each with 1 CPU and the share of a GPU that its predicted memory needs"
+    )
+    one = Resources(1, 1.0, 8, gpu_mb=24_576.0, gpus=1)
+    assert describe(one) == f"{told}, of 24,576 MiB"
+    assert describe(replace(one, gpus=2)) == f"{told}, of 24,576 MiB (the fullest GPU)"
+
+
+def test_a_share_of_a_smaller_gpu_has_no_more_memory_than_there_is() -> None:
+    # Of a quarter of 23,552 MiB, less 600 for the context, on 1.25: 4,230.4.
+    assert allot(LARGE, None, 0.25, None, 27_915.0).memory_mb == 4_230.0
+    assert allot(LARGE, None, 0.25, None, 4_000.0).memory_mb == 4_000.0
+    assert allot(EIGHT, None, 0.25, None, 27_915.0).memory_mb == 27_915.0  # it does not tell
+
+
+@pytest.mark.parametrize(
+    ("machine", "gpus", "kept", "same"),
+    [
+        (LARGE, None, {"on_gpu": False}, False),
+        (LARGE, None, {"on_gpu": True}, True),
+        (LARGE, 0.0, {"on_gpu": False}, True),
+        (TWO, None, {"on_gpu": False}, True),
+        (TWO, None, {"on_gpu": True}, False),
+        (LARGE, None, {"on_gpu": False, "memory_asked": 900.0}, True),
+        (LARGE, None, {}, True),  # of an earlier version
+    ],
+)
+def test_memory_of_another_kind_of_device_is_not_kept(
+    machine: Machine, gpus: float | None, kept: dict[str, Any], same: bool
+) -> None:
+    asked = Asked(1, gpus, None, 2_100.0, at_once=4, trials=24)
+    anew = Asked(1, gpus, None, None, at_once=None, trials=24)
+    assert for_this_device(asked, machine, kept) == (asked if same else anew)
+
+
+def test_memory_that_is_given_anew_holds_on_another_device() -> None:
+    given = Asked(1, None, None, 2_100.0, at_once=None, trials=24)
+    assert for_this_device(given, LARGE, {"on_gpu": False}) == given

@@ -61,6 +61,21 @@ def test_the_share_follows_the_configuration() -> None:
     assert largest.memory_mb >= need
 
 
+def test_a_configuration_that_cannot_be_predicted_gets_a_whole_gpu_and_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An experiment of one's own may refuse it; the trial tells so, and the study goes on."""
+
+    def refuse(*_: object) -> None:
+        raise ValueError("no such width")
+
+    monkeypatch.setattr(memory, "predict", refuse)
+    of = Shares(AUTO, job("lenet_beans")).of
+    assert [of({"width": 3}), of({"width": 3})] == [Share(1.0, None)] * 2
+    told = "memory not predicted, so a whole GPU for {'width': 3}: ValueError('no such width')"
+    assert capsys.readouterr().err.count(told) == 1
+
+
 @pytest.mark.parametrize(
     ("concurrent", "gpus", "need", "share"),
     [

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainables.cuda import can_compute, covers
+from trainables.cuda import can_compute, covers, is_lost
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,14 @@ def test_where_torch_sees_no_gpu_nothing_is_started(monkeypatch: pytest.MonkeyPa
     assert can_compute() is False
 
 
-@pytest.mark.parametrize("error", [RuntimeError("CUDA error"), AssertionError("Invalid device")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error"),
+        AssertionError("Invalid device"),
+        torch.cuda.DeferredCudaCallError("one of several does not answer"),
+    ],
+)
 def test_a_gpu_on_which_cuda_does_not_start(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,6 +62,21 @@ def test_a_gpu_on_which_cuda_does_not_start(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", fails)
     assert can_compute() is False
+
+
+@pytest.mark.parametrize(
+    ("begun", "answers", "lost"), [(False, False, False), (True, True, False), (True, False, True)]
+)
+def test_a_gpu_that_answers_no_more_is_lost(
+    begun: bool, answers: bool, lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait() -> None:
+        if not answers:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: begun)
+    monkeypatch.setattr(torch.cuda, "synchronize", wait)
+    assert is_lost() is lost
 
 
 def test_each_gpu_is_judged_by_its_own_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
