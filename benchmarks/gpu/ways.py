@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.gpu.rates import rates
-from benchmarks.gpu.work import CannotRun, Work, check_fits, drawn
+from benchmarks.gpu.work import CannotRun, DoesNotFit, Work, check_fits, drawn
+from benchmarks.gpu.worker import NO_MEMORY
 from benchmarks.peers import records
 from benchmarks.peers.images import SPLITS, write
 from benchmarks.peers.machine import gpus
@@ -102,7 +103,10 @@ def _workers(works: Sequence[Work]) -> list[list[float]]:
         with _ended_after(running, LIMIT_S):
             _go_on_together(running)
             told = [process.communicate()[0] for process in running]
-    if failed := [process.returncode for process in running if process.returncode]:
+    failed = [process.returncode for process in running if process.returncode]
+    if NO_MEMORY in failed:
+        raise DoesNotFit(f"{sum(work.trials for work in works)} trials at once run out of memory")
+    if failed:
         raise CannotRun(f"{len(failed)} of {len(works)} processes failed")
     return [json.loads(each.splitlines()[-1]) for each in told]
 

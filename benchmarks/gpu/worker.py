@@ -19,6 +19,7 @@ from typing import Any
 from benchmarks.gpu.work import CannotRun, Work, budget_of, drawn
 
 READY = "ready"
+NO_MEMORY = 3  # the exit code where the GPU, or the machine, has too little of it
 
 
 def ends(work: Work) -> Iterator[float]:
@@ -50,8 +51,19 @@ def _builder(work: Work) -> Any:
 
 
 def main() -> None:
+    """Train; end with NO_MEMORY where that runs out."""
+    from trainables.device import is_out_of_memory
+
+    try:
+        _train(Work(**json.loads(sys.argv[1])))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        sys.exit(NO_MEMORY)
+
+
+def _train(work: Work) -> None:
     """Print the times, in seconds, as JSON; the first is when all went on."""
-    work = Work(**json.loads(sys.argv[1]))
     moments = ends_together(work) if work.batched else ends(work)
     next(moments)
     print(READY, flush=True)

@@ -13,10 +13,13 @@ from benchmarks.peers.task import Task
 def objective(task: Task, trial: Any) -> float:
     """Train one trial; return its best validation accuracy."""
     import optuna
+    import torch
 
     from benchmarks.peers import stock
 
     config = task.space(trial)
+    if task.gpus:  # of this thread: trials in turn on all there are
+        torch.cuda.set_device(trial.number % task.gpus)
     best = 0.0
     for epoch, accuracy in stock.epochs(task, config, task.seed):
         records.append(task.records, records.key(config), epoch, accuracy)

@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu import rates, ways, work, worker
-from benchmarks.gpu.work import CannotRun, Work
+from benchmarks.gpu.work import CannotRun, DoesNotFit, Work
 from benchmarks.peers.task import Task
 from benchmarks.peers.watching import Usage
 from trainables.budget import Budget
@@ -276,3 +276,34 @@ def test_processes_that_hang_are_ended() -> None:
     with pytest.raises(KeyboardInterrupt), ways._ended_after([other], 600):
         raise KeyboardInterrupt
     assert other.wait() == -signal.SIGKILL
+
+
+def test_a_worker_that_runs_out_of_memory_says_so_by_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def train(_: Work) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(worker, "_train", train)
+    monkeypatch.setattr(sys, "argv", ["worker", json.dumps(vars(Work("mnist_cnn", 3)))])
+    with pytest.raises(SystemExit) as caught:
+        worker.main()
+    assert caught.value.code == worker.NO_MEMORY
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "told"),
+    [
+        (3, DoesNotFit, "16 trials at once run out of memory"),
+        (1, CannotRun, "1 of 1 processes failed"),
+    ],
+)
+def test_a_batch_that_is_too_large_is_left_out_and_no_failure(
+    code: int, error: type[Exception], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nexit {code}\n")
+    python.chmod(0o700)
+    monkeypatch.setattr(ways.sys, "executable", str(python))
+    with pytest.raises(error, match=f"^{told}$"):
+        ways.batched(Work("lenet_beans", 3), 16)

@@ -4,6 +4,7 @@ import os
 import statistics
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.peers import networks, stock, transforms, with_ray_tune
+from benchmarks.peers import networks, stock, transforms, with_optuna, with_ray_tune
 from search.catalog import find
 from trainables.augment import augment
 from trainables.budget import Budget
@@ -253,3 +254,17 @@ def test_bfloat16_is_of_the_network_alone(tmp_path: Path, monkeypatch: pytest.Mo
         seen.clear()
         assert list(stock.epochs(replace(task, precision=precision), config, 0))
         assert set(seen) == {(kind, torch.float32)}
+
+
+@pytest.mark.parametrize(("gpus", "used"), [(0, []), (1, [0, 0, 0]), (2, [0, 1, 0])])
+def test_optunas_trials_take_turns_on_the_gpus(
+    gpus: int, used: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(stock, "epochs", lambda *_: iter([]))
+    task = replace(tiny_task(tmp_path, "mnist_cnn")[0], gpus=gpus)
+    monkeypatch.setattr(type(task), "space", lambda *_: {})
+    for number in range(3):
+        assert with_optuna.objective(task, SimpleNamespace(number=number)) == 0.0
+    assert chosen == used
