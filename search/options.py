@@ -198,7 +198,8 @@ def memory_mb(text: str) -> float | None:
 
 def duration_s(text: str) -> int:
     """Read 90s, 30m, 2h or 1h30m; return seconds."""
-    match = re.fullmatch(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", text)
+    # More digits of seconds: what hours make is written to study.json and commands as seconds.
+    match = re.fullmatch(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,13})s)?", text)
     seconds = sum(
         int(number) * unit
         for number, unit in zip(match.groups() if match else (), _UNITS.values(), strict=False)

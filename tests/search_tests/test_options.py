@@ -44,6 +44,14 @@ def test_durations_refused(text: str) -> None:
         duration_s(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("999999h", 3_599_996_400), ("999999999h", 3_599_999_996_400)]
+)
+def test_durations_are_read_as_they_are_written_in_seconds(text: str, seconds: int) -> None:
+    assert duration_s(text) == seconds
+    assert duration_s(f"{seconds}s") == seconds
+
+
 @pytest.mark.parametrize("text", ["mine", "a.b-c_d", "2024", "_x", "a" * 100, "lenet_beans-1.5"])
 def test_study_names(text: str) -> None:
     assert study_name(text) == text
