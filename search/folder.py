@@ -26,6 +26,8 @@ ERROR_NAME = "error.txt"
 KEPT_NAMES = ("best.pt", "last.pt")
 # What search.confirm chose, and its weights; before it, best.json and best.pt of the search.
 CHOSEN = ("confirm_best.json", "confirm.pt")
+# Of the best trial, where the journal has lost it.
+BEFORE = ("best.before.json", "best.before.pt")
 _TRIAL_FIELDS = (
     "trial",
     "status",
@@ -163,11 +165,17 @@ class StudyFolder:
         """Remove best.pt if it is not of `number`, the best trial now, and tell of it."""
         from search.progress import say
 
-        path, named = self.root / "best.pt", _number_in(self.root / "best.json")
+        path, named = self.root / "best.pt", number_in(self.root / "best.json")
         # Weights are moved once best.json names their trial; a damaged one says nothing of them.
         if named == number or (named is None and path.exists()):
             return
         path.unlink(missing_ok=True)
+        if named is not None and named == number_in(self.root / BEFORE[0]):
+            say(
+                f"note: trial {number} is the best that the journal has now, and its weights were "
+                "not kept: there is no best.pt until a better trial ends"
+            )
+            return
         say(
             f"note: trial {number} is the best now, but its weights lie on a machine that does "
             f"not share {self.root}: there is no best.pt; --results-dir takes a folder that all "
@@ -175,7 +183,7 @@ class StudyFolder:
         )
 
 
-def _number_in(path: Path) -> int | None:
+def number_in(path: Path) -> int | None:
     """Return the trial that a best.json names; None where it is damaged or missing."""
     try:
         found = json.loads(path.read_bytes())["trial"]

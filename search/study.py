@@ -14,7 +14,15 @@ import optuna
 from search.book import Book
 from search.errors import ResumeRefused, StudyFailed, StudyTaken, UsageError
 from search.experiment import Experiment
-from search.folder import STUDY_THERE, Elsewhere, StudyFolder, in_the_way, numbered
+from search.folder import (
+    BEFORE,
+    STUDY_THERE,
+    Elsewhere,
+    StudyFolder,
+    in_the_way,
+    number_in,
+    numbered,
+)
 from search.journal import mend, open_journal, own
 from search.manifest import differences, read_manifest
 from search.plain import check_plain
@@ -75,7 +83,7 @@ def _check_complete(folder: StudyFolder) -> None:
 
 
 def _keep_what_is_lost(folder: StudyFolder, study: optuna.Study) -> str | None:
-    """Put tables aside that know more than the journal; return a note if they do.
+    """Put tables and best model aside that know more than the journal; return a note if so.
 
     They are written after it, so lines are missing at its end, cut off where one line ended.
     """
@@ -84,13 +92,23 @@ def _keep_what_is_lost(folder: StudyFolder, study: optuna.Study) -> str | None:
     lost = len(_ended_in(folder.root / "trials.csv") - known)
     if not lost:
         return None
-    for name in ("trials", "curves"):
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(folder.root / f"{name}.csv", folder.root / f"{name}.before.csv")
+    _copy_aside(folder.root, "trials.csv", "curves.csv")
+    best = number_in(folder.root / "best.json")
+    model = best is not None and str(best) not in known
+    if model:
+        _copy_aside(folder.root, "best.json", "best.pt")
     return (
         f"journal.log lacks {lost} trials that trials.csv has as ended: they are trained again; "
         "what was known of them is kept in trials.before.csv and curves.before.csv"
+        + (f", the best model in {' and '.join(BEFORE)}" if model else "")
     )
+
+
+def _copy_aside(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(path, path.with_name(f"{path.stem}.before{path.suffix}"))
 
 
 def _ended_in(path: Path) -> set[str]:

@@ -418,17 +418,51 @@ def test_a_journal_cut_between_lines_is_told_of_and_the_tables_kept(
     opened = begin(plan, root)
     drive(opened.book)
     opened.close()
-    tables = {name: (root / f"{name}.csv").read_bytes() for name in ("trials", "curves")}
+    names = ("trials.csv", "curves.csv")
+    kept_of = {name: (root / name).read_bytes() for name in names}
     lines = (root / "journal.log").read_bytes().splitlines(keepends=True)
     (root / "journal.log").write_bytes(b"".join(lines[:kept]))
     lost = 8 - sum(b'"verdict"' in line for line in lines[:kept])
     again = go_on(plan, root)
     assert again.note is not None
     assert again.note.startswith(f"journal.log lacks {lost} trials that trials.csv has as ended")
-    assert {name: (root / f"{name}.before.csv").read_bytes() for name in tables} == tables
+    aside = {name: root / name.replace(".", ".before.") for name in names}
+    assert {name: path.read_bytes() for name, path in aside.items()} == kept_of
     drive(again.book)
     again.close()
-    assert (root / "curves.csv").read_bytes() == tables["curves"]  # as it was
+    assert (root / "curves.csv").read_bytes() == kept_of["curves.csv"]  # as it was
     last = go_on(plan, root)
     assert last.note is None
     last.close()
+
+
+def test_the_best_model_outlives_the_loss_of_its_trial(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "s"
+    plan = Plan(trials=8, max_epochs=8, seed=3, sampler="random")
+    opened = begin(plan, root)
+    drive(opened.book)
+    opened.close()
+    best = json.loads((root / "best.json").read_bytes())["trial"]
+    weights = (root / "best.pt").read_bytes()
+    lines = (root / "journal.log").read_bytes().splitlines(keepends=True)
+    verdicts = [number for number, line in enumerate(lines) if b'"verdict"' in line]
+    assert 0 < best < 8  # one at a time: they ended in order
+    (root / "journal.log").write_bytes(b"".join(lines[: verdicts[best - 1] + 1]))
+    capsys.readouterr()
+    again = go_on(plan, root)
+    assert again.note is not None
+    assert again.note.endswith(", the best model in best.before.json and best.before.pt")
+    assert not (root / "best.pt").exists()  # it is of no trial that the journal has
+    assert (root / "best.before.pt").read_bytes() == weights
+    assert json.loads((root / "best.before.json").read_bytes())["trial"] == best
+    now = json.loads((root / "best.json").read_bytes())["trial"]
+    assert now < best
+    assert capsys.readouterr().err == (
+        f"note: trial {now} is the best that the journal has now, and its weights were not kept: "
+        "there is no best.pt until a better trial ends\n"
+    )
+    drive(again.book)
+    again.close()
+    assert (root / "best.pt").read_bytes() == weights  # trained again
