@@ -22,6 +22,8 @@ _DIVIDERS: Mapping[str, Callable[[str], Any]] = {
     "concurrent": at_least(1),
     "memory_per_trial": memory_mb,
 }
+# What study.json's null stands for.
+_DEFAULTS = {"cpus_per_trial": 1, "gpus_per_trial": None}
 
 
 def old_manifest(arguments: argparse.Namespace) -> Mapping[str, Any] | None:
@@ -69,11 +71,14 @@ def _is_new(arguments: argparse.Namespace, resources: Mapping[str, Any], name: s
     text = getattr(arguments, name)
     if text is None:
         return False
-    kept = resources.get("memory_asked" if name == "memory_per_trial" else name)
     try:
-        return kept is None or _DIVIDERS[name](str(text)) != kept
+        given = _DIVIDERS[name](str(text))
     except ValueError:  # told with the other mistakes
         return True
+    if name == "memory_per_trial":  # auto asks to divide anew
+        return given is None or given != resources.get("memory_asked")
+    kept = resources.get(name)
+    return bool(given != (_DEFAULTS.get(name) if kept is None else kept))
 
 
 def resume_command(request: Request) -> str:

@@ -92,9 +92,13 @@ def test_what_cannot_fit_is_infeasible_before_it_starts(bench: Bench) -> None:
         ("--memory-per-trial auto", "auto"),
         ("--memory-per-trial 2G", "2G"),
         ("--concurrent 1", None),  # as many share the machine anew
-        ("--cpus-per-trial 1", None),
+        ("--cpus-per-trial 2", None),
+        ("--gpus-per-trial 0", None),
         ("--concurrent 2", "777.0"),  # as before: the first command with --resume added
-        ("--concurrent 2 --cpus-per-trial 1", None),
+        ("--cpus-per-trial 1", "777.0"),  # the default, as is auto
+        ("--gpus-per-trial auto", "777.0"),
+        ("--concurrent 2 --cpus-per-trial 1", "777.0"),
+        ("--concurrent 2 --cpus-per-trial 2", None),
     ],
 )
 def test_a_resumed_study_keeps_its_limit(words: str, memory: str | None) -> None:
