@@ -253,10 +253,21 @@ def _pairs(
 
 def address_of(manifest: Mapping[str, Any]) -> str:
     """Return the --address that a study was begun with: local, auto or HOST:PORT."""
+    return str(_begun_with(manifest, "--address", default="local"))
+
+
+def donors_of(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the words of --warm-start that a study was begun with."""
+    found = _begun_with(manifest, "--warm-start", action="extend", nargs="*", default=[])
+    return [str(word) for word in found]
+
+
+def _begun_with(manifest: Mapping[str, Any], option: str, **settings: Any) -> Any:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--address", default="local")
-    words = [str(word) for word in manifest.get("command", ())]
-    return str(parser.parse_known_args(words)[0].address)
+    parser.add_argument(option, dest="given", **settings)
+    command = manifest.get("command")
+    words = [str(word) for word in command] if isinstance(command, list) else []
+    return parser.parse_known_args(words)[0].given
 
 
 def command_line() -> list[str]:

@@ -22,10 +22,12 @@ def read_plan(
     old: Mapping[str, Any],
     experiment: Experiment | None,
     wrong: Mistakes,
+    donors: Sequence[str] = (),
 ) -> Plan | None:
     """Return the plan that the arguments make, or None with the mistakes added to `wrong`.
 
-    `old` is the budget of the study to resume, or empty: it stands in for what is not given.
+    `old` is the budget of the study to resume, or empty: it stands in for what is not given;
+    `donors` are the words of --warm-start that it was begun with.
     """
     before = len(wrong)
     compare = wrong.parse("--compare-by", arguments.compare_by, options.one_of(COMPARE_BY))
@@ -66,7 +68,7 @@ def read_plan(
     if len(wrong) > before:
         return None
     plan = _settled(experiment, given, preset, fixed, sweep, old)
-    if arguments.warm_start and not _same_donors(arguments.warm_start, old):
+    if arguments.warm_start and not _same_donors(arguments.warm_start, old, donors):
         plan = replace(plan, warm_start=_warm_start(arguments, experiment, plan, wrong))
     plan = with_trials(experiment, replace(plan, configurations=configurations))
     if not old and given["compared"] is None:
@@ -83,13 +85,15 @@ def read_plan(
     return plan
 
 
-def _same_donors(words: Sequence[str], old: Mapping[str, Any]) -> bool:
+def _same_donors(words: Sequence[str], old: Mapping[str, Any], begun: Sequence[str]) -> bool:
     """Tell whether a study took configurations over from just these: it keeps those it has.
 
-    The others may have found more since, or be gone.
+    The others may have found more since, or be gone. Of those that it was begun with, some may
+    have had no place.
     """
-    names = {word.rstrip("/").rpartition("/")[2] for word in words}
-    return bool(old) and names == {each["study"] for each in old.get("warm_start", ())}
+    names, known = ({w.rstrip("/").rpartition("/")[2] for w in each} for each in (words, begun))
+    had = {each["study"] for each in old.get("warm_start", ())}
+    return bool(had) and had <= names <= had | known
 
 
 def _warm_start(

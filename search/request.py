@@ -15,7 +15,7 @@ from search.domains import domains, one_at_a_time
 from search.errors import ResumeRefused, UsageError
 from search.experiment import Experiment
 from search.limits import read_limits
-from search.manifest import space_changes, unknown_words
+from search.manifest import donors_of, space_changes, unknown_words
 from search.options import Mistakes
 from search.places import below, check_place
 from search.plan import Plan
@@ -100,7 +100,7 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
     data = _data(arguments, {} if other_data else old.get("data", {}), experiment, wrong)
     for line in unknown_words(old) if old else ():
         wrong.append(line)
-    plan = read_plan(arguments, old.get("budget", {}), experiment, wrong)
+    plan = read_plan(arguments, old.get("budget", {}), experiment, wrong, donors_of(old))
     weights = read_weights(arguments.weights, old.get("weights"), experiment, wrong)
     place = _folder(arguments, experiment, wrong)
     if wrong or experiment is None or plan is None or data is None or place is None:

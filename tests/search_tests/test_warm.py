@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from analysis.table import render_best
 from search import warm
 from search.catalog import find
 from search.errors import ResumeRefused, StudyFailed
+from search.manifest import donors_of
 from search.options import Mistakes, build_parser
 from search.past import ranked, read_records
 from search.plan import Plan, listed, published
@@ -220,6 +222,24 @@ def test_a_study_that_goes_on_keeps_what_it_took_over(earlier: Path, tmp_path: P
         "--warm-start earlier",
         "--warm-start another",
     ]
+
+
+def test_a_donor_that_had_no_place_may_be_named_again(earlier: Path, tmp_path: Path) -> None:
+    """Two trials: one donor has the place beside the published configuration, the other none."""
+    wrong = Mistakes()
+    words = ("--trials", "2", "--warm-start", "earlier", "later")
+    shutil.copytree(earlier, earlier.with_name("later"))
+    plan = read_plan(parsed(earlier.parent, *words), {}, EXPERIMENT, wrong)
+    assert plan is not None
+    assert [each.study for each in plan.warm_start] == ["earlier"]
+    old = json.loads(json.dumps(plan.as_json()))
+    begun = donors_of({"command": ["python", "-m", "search.run", "toy", *words, "--seed", "0"]})
+    assert begun == ["earlier", "later"]
+    gone = parsed(tmp_path / "nowhere", *words)
+    assert read_plan(gone, old, EXPERIMENT, wrong, begun) == plan
+    assert wrong == []
+    read_plan(gone, old, EXPERIMENT, wrong, ["earlier"])  # the other is a new one
+    assert len(wrong) == 2
 
 
 def test_it_does_not_go_with_a_sweep(earlier: Path) -> None:
