@@ -32,6 +32,7 @@ from search.judgement import judged, unfinished
 from search.limits import read_limits
 from search.manifest import address_of, read_manifest
 from search.options import Mistakes
+from search.own_words import in_own_words
 from search.past import read_records
 from search.places import is_remote, local_path
 from search.plain import check_plain
@@ -73,10 +74,12 @@ def confirm(arguments: argparse.Namespace) -> int:
         if top is not None or seeds is not None:
             raise UsageError([f"{root.name} is a sweep over seeds: --top and --seeds go with a "
                               "search alone"])  # fmt: skip
-        return _confirm_sweep(arguments, root, manifest, experiment)
+        with in_own_words(root, root):
+            return _confirm_sweep(arguments, root, manifest, experiment)
     if arguments.partial:
         raise UsageError(["--partial goes with a sweep over seeds alone"])
-    return _confirm_search(arguments, root, manifest, experiment, top, seeds)
+    with in_own_words(root, root / FOLDER_NAME):
+        return _confirm_search(arguments, root, manifest, experiment, top, seeds)
 
 
 def _confirm_sweep(

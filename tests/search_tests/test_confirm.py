@@ -16,9 +16,11 @@ from search import catalog, confirmation, judgement, judging
 from search.book import Book
 from search.confirm import build_parser, main
 from search.contenders import Contender, best_contenders
-from search.errors import ResumeRefused
+from search.errors import ResumeRefused, UsageError
 from search.folder import KEPT_NAMES
 from search.interrupts import EndEarly
+from search.journal import own
+from search.own_words import in_own_words
 from search.past import read_records
 from search.plan import Plan
 from search.records import Record
@@ -340,6 +342,46 @@ def test_a_search_without_a_finished_trial(
         1, "search.confirm: s has no trial that finished: there is nothing to confirm",
     )  # fmt: skip
     assert drive(begin(Plan(1, 1), tmp_path / "other").book) == [0]
+
+
+def test_what_is_in_the_way_is_told_without_options_of_another_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("confirmation", "request"):
+        monkeypatch.setattr(f"search.{place}.find", lambda _: EXPERIMENT)
+    opened = begin(Plan(1, 1), tmp_path / "s")
+    drive(opened.book)
+    opened.close()
+    nested = tmp_path / "s" / "confirm"
+    nested.mkdir()
+    (nested / "notes").touch()
+    place = ("--results-dir", str(tmp_path))
+    assert wrong(capsys, "s", *place) == (2, [
+        f"search.confirm: {nested} exists and is no study, having no study.json: move it away",
+    ])  # fmt: skip
+    shutil.rmtree(nested)
+    first = begin(Plan(1, 1), nested)
+    for again in (lambda: own(nested), lambda: begin(Plan(1, 1), nested)):
+        with (
+            pytest.raises(UsageError, match=r"^study s is being confirmed by another process$"),
+            in_own_words(tmp_path / "s", nested),
+        ):
+            again()
+    first.close()
+
+
+def test_a_sweep_whose_folder_has_no_plain_name_is_to_be_renamed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("confirmation", "request"):
+        monkeypatch.setattr(f"search.{place}.find", lambda _: EXPERIMENT)
+    root = tmp_path / "s copy"
+    begin(Plan(4, 1, stopper="none", sweep=("drop=0.2",), seeds=2), root).close()
+    code, (line,) = wrong(capsys, str(root), "--partial")
+    assert code == 2
+    assert line.startswith(
+        f"search.confirm: {root}: rename it; its name must be a plain name of up to 100 letters"
+    )
 
 
 def test_the_way_on_names_another_ray_and_place() -> None:
