@@ -140,6 +140,7 @@ def printed(prog: str, work: Callable[[], int]) -> int:
     Where not all of it can be written, as on a full disk, that is told in one line, and the exit
     code is 1. A reader that has had enough (`| head`) is not told of.
     """
+    _open_closed()
     stream = sys.stdout
     # The name of a folder may be in any letters.
     if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
@@ -159,6 +160,16 @@ def printed(prog: str, work: Callable[[], int]) -> int:
     finally:
         sys.stdout = stream
     return code
+
+
+def _open_closed() -> None:
+    """Put os.devnull in the place of a stream that the caller has closed, as `>&-` does.
+
+    In this order they get their own numbers, which a file that is opened later would have.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 class _NotPrinted(OSError):

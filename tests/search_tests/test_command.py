@@ -43,6 +43,25 @@ def test_a_full_disk_under_stdout_is_one_line() -> None:
 
 
 @needs_full
+def test_streams_that_are_closed_are_no_mistake(tmp_path: Path) -> None:
+    begin(Plan(2, 1), tmp_path / "s").close()
+    studies = f"{sys.executable} -m search.studies"
+    place = f"--results-dir '{tmp_path}'"
+
+    def run(command: str) -> tuple[int, str]:
+        done = subprocess.run(
+            ["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=120, check=False
+        )
+        return done.returncode, done.stderr
+
+    assert run(f"{studies} list {place} >&-") == (0, "")
+    assert run(f"{studies} remove s {place} <&- >&-") == (
+        2, "search.studies: remove asks before it removes, and this is no terminal: give --yes\n"
+    )  # fmt: skip
+    assert run(f"{studies} remove s {place} --yes <&- >&- 2>&-") == (0, "")
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_table_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
     opened = begin(Plan(trials=2, max_epochs=PRESETS["quick"].max_epochs), tmp_path / "mine")
     drive(opened.book)
