@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from trainables import store
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# Of a Windows path the drive has one letter.
+_ONE_SLASH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 # A name and a password before the host, wherever a URI has them; abfs://container@account is none.
 _PASSWORD = re.compile(r"://[^/@]*:[^/]*@")
 # Settings after the ? that are secrets, such as those of Azure.
@@ -27,6 +29,8 @@ def check_place(text: str) -> str:
     Raises:
         ValueError: a URI that names no place, or has a password in it.
     """
+    if _ONE_SLASH.match(text):
+        raise ValueError(f"must be a URI such as {EXAMPLE}")
     if not _URI.match(text):
         return text
     parts = urlsplit(text)

@@ -185,6 +185,8 @@ def test_no_bucket_and_no_server_are_one_line(
         ("s3://", "names no bucket"),
         ("s3:///", "names no bucket"),
         ("s3://bucket/x#y", "must be a URI"),
+        ("s3:/bucket/x", r"must be a URI such as s3://bucket/folder$"),
+        ("file:/shared", "must be a URI"),
         ("s3://bucket/\x1b[2J", "must be a URI"),
         ("file://host/x", "must be file:// and an absolute path"),
         ("file:///", "must be file:// and an absolute path"),
@@ -213,6 +215,7 @@ def test_where_a_uri_has_a_password(uri: str, has: bool) -> None:
 def test_places_and_what_lies_in_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TRELLIS_CACHE", str(tmp_path))
     more = ("abfs://container@account/x", "sftp://user@host/x", "s3://b/x:y@z", "abfs://c@a:80/x")
+    more += ("c:/x",)
     for text in ("results", "/a b", "~/x", "file:///a", "s3://b/c?scheme=http", "a:b", *more):
         assert check_place(text) == text
     assert [is_remote(t) for t in ("s3://b", "file:///a", "FILE:///a", "a:b")] == [True] + [
