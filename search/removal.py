@@ -29,7 +29,14 @@ def find_removable(words: Sequence[str], results: Path) -> list[Path]:
             found.append(places[0])
     if wrong:
         raise UsageError(wrong)
-    return found
+    return _outermost(found)
+
+
+def _outermost(folders: Sequence[Path]) -> list[Path]:
+    """Leave out those that go with another, and name in full what has no name of its own (.)."""
+    named = [each if each.name not in ("", "..") else each.resolve() for each in folders]
+    whole = {each.resolve() for each in named}
+    return [each for each in named if whole.isdisjoint(each.resolve().parents)]
 
 
 def remove(folders: Sequence[Path]) -> None:

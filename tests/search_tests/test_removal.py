@@ -11,7 +11,7 @@ import pytest
 from search.errors import StudyFailed
 from search.overview import is_driven
 from search.plan import Plan
-from search.removal import remove
+from search.removal import find_removable, remove
 from tests.search_tests.toy import begin
 
 
@@ -43,6 +43,23 @@ def test_the_journal_is_closed_where_it_stands_in_the_way(
     assert not any(each.exists() for each in studies)
     # Of each its own journal alone, and only once that is needed.
     assert held == [[True, True], [False, True], [False, True], [False, False]]
+
+
+@pytest.mark.parametrize("words", [["a", "a/confirm"], ["a/confirm", "a", "./a"]])
+def test_a_study_in_another_goes_with_it(words: list[str], studies: list[Path]) -> None:
+    begin(Plan(trials=1, max_epochs=1), studies[0] / "confirm").close()
+    found = find_removable([*words, "b"], studies[0].parent)
+    assert found == studies
+    remove(found)
+    assert not any(each.exists() for each in studies)
+
+
+def test_the_study_that_one_is_in(studies: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(studies[0])
+    for results in (Path("results"), Path()):
+        assert find_removable(["."], results) == [studies[0].resolve()]
+    remove(find_removable(["."], Path("results")))
+    assert [each.exists() for each in studies] == [False, True]
 
 
 @pytest.mark.parametrize(("code", "tries"), [(errno.EACCES, 1), (errno.ENOTEMPTY, 2)])
