@@ -48,8 +48,8 @@ def study_folders(results: Path) -> list[Path]:
 
 def is_study(folder: Path) -> bool:
     """Tell whether a folder is a study, a damaged one included."""
-    # What may not be looked into is none: Path.exists would raise.
-    return folder.is_dir() and any(os.path.exists(folder / name) for name in _MARKS)
+    # What may not be looked into, or has too long a name, is none: those of Path would raise.
+    return os.path.isdir(folder) and any(os.path.exists(folder / name) for name in _MARKS)
 
 
 def overview(folder: Path) -> Overview:

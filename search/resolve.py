@@ -1,6 +1,8 @@
 """Which study is meant: its folder by name, path or URI, fetched where it is in a store."""
 
 import difflib
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +28,7 @@ def resolve_study(text: str, results_dir: Path | str, weights: bool = True) -> P
         return _fetched(place, name, weights)
     root = local_path(place)
     places = [root / text, local_path(text)] if text else []
+    places = [each for each in places if not _is_too_long(each)]
     for each in places:
         if (each / "study.json").is_file():
             return each
@@ -74,6 +77,15 @@ def _check(place: str) -> None:
         check_place(place)
     except ValueError as error:  # told without the place, which may hold a secret
         raise TrellisError(f"the place of the study {error}") from None
+
+
+def _is_too_long(path: Path) -> bool:
+    """Tell whether nothing can have such a name."""
+    try:
+        os.stat(path / "study.json")
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
 
 
 def _near(text: str, known: Sequence[str], place: object) -> str:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from search.errors import UsageError
+from search.removal import find_removable
 from search.resolve import resolve_study
 from trainables.errors import TrellisError
 
@@ -33,6 +35,15 @@ def test_an_unknown_study_lists_the_nearest(tmp_path: Path) -> None:
         resolve_study("zzz", tmp_path)
     with pytest.raises(TrellisError, match=r"^no study ''"):
         resolve_study("", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000])
+def test_a_name_that_is_too_long_is_no_study(name: str, tmp_path: Path) -> None:
+    study(tmp_path, "mine")
+    with pytest.raises(TrellisError, match=r"^no study 'x.*; nearest: mine$"):
+        resolve_study(name, tmp_path)
+    with pytest.raises(UsageError, match=r"^no study 'x.*, and no such folder$"):
+        find_removable([name], tmp_path)
 
 
 def test_a_place_with_a_key_is_told_without_it() -> None:
