@@ -4,6 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
+from search.confirmed import CSV_NAME, JSON_NAME
+from search.folder import BEFORE, CHOSEN, ERROR_NAME
 from search.lease import PREFIX
 from search.manifest import created_of
 from search.places import below, mirror_of
@@ -11,13 +13,19 @@ from search.remote import Entry, Remote
 
 _MANIFEST = "study.json"
 _WEIGHTS = ".pt"
+# What a driver or search.confirm writes and may be gone again; the rest of a copy is its reader's.
+_OF_THE_STUDY = (
+    *("journal.log", "trials.csv", "curves.csv", "best.json", "best.pt", *CHOSEN, *BEFORE),
+    *("trials.before.csv", "curves.before.csv", CSV_NAME, JSON_NAME, "test_opened.json"),
+    *("evaluation.json", "transfer.json", ERROR_NAME, "mlflow.json"),
+)
 
 
 def fetched(place: str, name: str, weights: bool = True) -> Path | None:
     """Return a folder with the study `name` of a store, None if there is none.
 
     Not in it: the folders of its trials, and, unless `weights`, its models. It is no driver's:
-    nothing that is written there goes into the store.
+    nothing that is written there, such as a report, goes into the store.
 
     Raises:
         StoreFailed: the store does not answer.
@@ -33,6 +41,10 @@ def fetched(place: str, name: str, weights: bool = True) -> Path | None:
         path = folder / file
         if wanted and not _is_here(path, entry) and remote.fetch(file, path):  # else just gone
             os.utime(path, (entry.changed or 0.0, entry.changed or 0.0))
+    nested = [f"confirm/{file}" for file in (_MANIFEST, *_OF_THE_STUDY)]
+    for file in (*_OF_THE_STUDY, *nested):
+        if file not in entries:
+            (folder / file).unlink(missing_ok=True)
     return folder
 
 

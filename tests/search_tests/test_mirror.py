@@ -628,6 +628,23 @@ def test_reading_fetches_tables_and_only_what_has_changed(
     assert (folder / "trials.csv").read_bytes() == b"new"
 
 
+def test_a_copy_loses_what_the_store_has_no_more(remote: Remote, tmp_path: Path) -> None:
+    there = ("study.json", "trials.csv", "best.pt", "confirm.json", "confirm/trials.csv")
+    for name in there:
+        remote.write(name, b"{}")
+    place = remote.uri.removesuffix("/mine")
+    folder = fetched(place, "mine")
+    assert folder is not None
+    (folder / "figures").mkdir()
+    for name in ("report.html", "figures/1.png"):  # a reader's own
+        (folder / name).touch()
+    for name in ("best.pt", "confirm.json", "confirm/trials.csv"):
+        remote.remove(name)
+    fetched(place, "mine")
+    left = ["figures/1.png", "report.html", "study.json", "trials.csv"]
+    assert sorted(content(folder)) == left
+
+
 class NoLease:
     """Nobody else wants the folder."""
 
