@@ -54,9 +54,13 @@ def build_parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parsed = build_parser().parse_args(arguments)
+    return ended("search.confirm", lambda: _confirm(parsed))
+
+
+def _confirm(parsed: argparse.Namespace) -> int:
     from search.confirmation import confirm
 
-    return ended("search.confirm", lambda: confirm(parsed))
+    return confirm(parsed)
 
 
 if __name__ == "__main__":

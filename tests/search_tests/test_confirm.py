@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,6 +54,17 @@ def test_mistakes_are_told_together(capsys: pytest.CaptureFixture[str]) -> None:
         "--time-budget soon: must b",
         "--top 0: must be a whole n",
     ]
+
+
+def test_an_interrupt_while_modules_load_is_told_in_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Loading(ModuleType):
+        def __getattr__(self, name: str) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "search.confirmation", Loading("search.confirmation"))
+    assert wrong(capsys, "s") == (130, ["", "search.confirm: interrupted"])
 
 
 def test_by_default_the_best_five_and_the_published_one_are_trained_on_five_seeds(
