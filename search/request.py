@@ -9,7 +9,7 @@ from typing import Any
 
 from search import options
 from search.beside import mistakes as beside_mistakes
-from search.catalog import find
+from search.catalog import EXPERIMENTS, find
 from search.data_option import absolute, data_spec
 from search.domains import domains, one_at_a_time
 from search.errors import ResumeRefused, UsageError
@@ -141,7 +141,9 @@ def check(arguments: argparse.Namespace, manifest: Mapping[str, Any] | None = No
 
 def _experiment(arguments: argparse.Namespace, wrong: Mistakes) -> Experiment | None:
     if arguments.experiment is None:
-        wrong.append("no experiment is given; --list shows them")
+        taken = any(word in EXPERIMENTS for word in arguments.warm_start or ())
+        first = "; --warm-start takes all words after it: put the experiment first"
+        wrong.append(f"no experiment is given; --list shows them{first if taken else ''}")
         return None
     try:
         return find(arguments.experiment)

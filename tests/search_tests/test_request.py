@@ -83,6 +83,10 @@ BAD = [
     ("lenet_beans --time-budget 3x", "--time-budget 3x: must be a time such as 90s, 30m or 1h3"),
     # and more of the kind
     ("", "no experiment is given; --list shows them"),
+    (
+        "--warm-start none lenet_beans",
+        "no experiment is given; --list shows them; --warm-start takes all words after it: put",
+    ),
     ("lenet_beans --max-epochs 0", "--max-epochs 0: must be a whole number of at least 1"),
     ("lenet_beans --seed -1", "--seed -1: must be a whole number of at least 0"),
     ("lenet_beans --preset slow", "--preset slow: must be one of quick, standard, thorough"),
