@@ -94,15 +94,31 @@ def resume_command(request: Request) -> str:
     return shlex.join(words)
 
 
+def confirm_command(request: Request) -> str:
+    """Return the command that confirms the request's study."""
+    return shlex.join(confirm_words(request.folder.name, _place(request)))
+
+
 def _run_again(request: Request) -> list[str]:
-    folder = request.folder
-    here = "results" if folder.parent == RESULTS.absolute() else str(folder.parent)
-    place = request.store or here
-    return run_again(request.experiment.name, folder.name, place, request.address)
+    place = request.store or _place(request)
+    return run_again(request.experiment.name, request.folder.name, place, request.address)
+
+
+def _place(request: Request) -> str:
+    folder = request.folder.parent
+    return "results" if folder == RESULTS.absolute() else str(folder)
 
 
 def run_again(experiment: str, study: str, place: str, address: str) -> list[str]:
     """Return the words of search.run that go on with a study of the place, on that Ray."""
-    words = ["python", "-m", "search.run", experiment, "--study", study, "--resume"]
-    words += [] if place == "results" else ["--results-dir", place]
+    words = ["python", "-m", "search.run", experiment, "--study", study, "--resume", *_in(place)]
     return words + ([] if address == "local" else ["--address", address])
+
+
+def confirm_words(study: str, place: str) -> list[str]:
+    """Return the words of search.confirm for a study of the place."""
+    return ["python", "-m", "search.confirm", study, *_in(place)]
+
+
+def _in(place: str) -> list[str]:
+    return [] if place == "results" else ["--results-dir", place]

@@ -15,7 +15,7 @@ from search.manifest import address_of
 from search.overview import EITHER, Overview, age, overview, size
 from search.places import above
 from search.progress import settings
-from search.resuming import run_again
+from search.resuming import confirm_words, run_again
 from trainables.errors import TrellisError, one_line
 
 
@@ -60,7 +60,7 @@ def show_text(folder: Path, uri: str | None = None) -> str:
     sections: list[Section] = [*lines]
     if seen.best is not None:
         sections.append("\n" + render_best(folder, 5).rstrip("\n"))
-    told = _confirmed_lines(folder, manifest.get("budget", {}))
+    told = _confirmed_lines(folder, manifest.get("budget", {}), _confirm(seen, manifest, uri))
     sections += [one_line(line) for line in told]
     if seen.state.endswith("unfinished"):
         way_on = _way_on(seen, address_of(manifest), uri)
@@ -69,9 +69,22 @@ def show_text(folder: Path, uri: str | None = None) -> str:
 
 
 def _way_on(seen: Overview, address: str, uri: str | None) -> str:
-    folder = seen.folder if seen.folder.name not in ("", "..") else seen.folder.resolve()
-    place, name = (str(folder.parent), folder.name) if uri is None else above(uri)
+    place, name = _place(seen) if uri is None else above(uri)
     return shlex.join(run_again(seen.experiment, name, place, address))
+
+
+def _confirm(seen: Overview, manifest: Mapping[str, Any], uri: str | None) -> str:
+    """Return how to confirm a study; nothing where it cannot be now, or is a confirmation."""
+    listed = manifest.get("budget", {}).get("configurations")
+    if seen.state != "finished" or seen.best is None or uri is not None or listed:
+        return ""
+    place, name = _place(seen)
+    return f"; confirm it by {shlex.join(confirm_words(name, place))}"
+
+
+def _place(seen: Overview) -> tuple[str, str]:
+    folder = seen.folder if seen.folder.name not in ("", "..") else seen.folder.resolve()
+    return str(folder.parent), folder.name
 
 
 def _facts(
@@ -81,7 +94,8 @@ def _facts(
     yield "state", f"{seen.state}: {seen.reason}" if seen.reason else seen.state
     yield "experiment", str(manifest.get("experiment"))
     yield "trials", _progress(seen)
-    yield "begun", f"{manifest.get('created')} ({age(seen.age_s)} ago)"
+    ago = "" if seen.age_s is None else f" ({age(seen.age_s)} ago)"
+    yield "begun", f"{manifest.get('created')}{ago}"
     yield "on disk", size(seen.bytes)
     data = manifest.get("data", {})
     sizes = ", ".join(f"{count} {split}" for split, count in data.get("sizes", {}).items())
@@ -104,13 +118,13 @@ def _facts(
     yield "commit", str(manifest.get("git_commit"))
 
 
-def _confirmed_lines(folder: Path, budget: Mapping[str, Any]) -> list[str]:
+def _confirmed_lines(folder: Path, budget: Mapping[str, Any], how: str) -> list[str]:
     try:
         found = read_confirmation(folder)
     except TrellisError as error:
         return [str(error)]
     if found is None:
-        return [f"not confirmed yet: {unconfirmed(budget)}"]
+        return [f"not confirmed yet: {unconfirmed(budget)}{how}"]
     lines = []
     for each in found["configurations"]:
         test = each["test_accuracy"]

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Collection, Sequence
 
 from search.book import Book
+from search.confirmed import JSON_NAME
 from search.errors import EXIT_DONE, StudyFailed
 from search.experiment import images_of
 from search.gpus import unused
@@ -23,6 +24,7 @@ from search.progress import clock, say, settings
 from search.records import Record
 from search.request import Request
 from search.resources import Resources, cut_note, describe
+from search.resuming import confirm_command
 from search.sharing import say_saved
 from trainables.data import Data
 from trainables.data.folder_scan import listed
@@ -94,11 +96,22 @@ def show_result(request: Request, book: Book, code: int, elapsed_s: float) -> No
         print(f"study: {request.shown}")
         say_times(records, book.in_one_piece, elapsed_s)
         say_saved(book, request.folder)
+        if not book.unfinished:
+            _say_how_to_confirm(request)
     elif code == EXIT_DONE and not book.unfinished:
         raise StudyFailed(
             f"none of {len(records)} trials finished; the last error: {records[-1].error} "
             f"(all of them in {request.shown}/trials.csv)"
         )
+
+
+def _say_how_to_confirm(request: Request) -> None:
+    """Tell what the best is worth so far. In a store, and on a cluster, nothing is confirmed."""
+    if request.store or request.way_on or (request.folder / JSON_NAME).exists():
+        return
+    how = "by validation alone" if request.plan.repeats else "by one seed"
+    say(f"the best was chosen {how}, and so looks better than it is; it is confirmed by")
+    say(f"  {confirm_command(request)}")
 
 
 def say_times(records: Sequence[Record], in_one_piece: Collection[int], elapsed_s: float) -> None:

@@ -153,6 +153,17 @@ def test_a_folder_that_may_not_be_looked_into_is_no_study(
     assert study_folders(results) == [results / "done", results / "left"]
 
 
+def test_a_damaged_study_is_shown_without_its_age(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    created = json.loads((results / "left" / "study.json").read_text())["created"]
+    (results / "left" / "journal.log").write_text("x\n")
+    code, out, _ = run(capsys, "show", results / "left")
+    assert code == 0
+    assert "state       damaged: " in out
+    assert f"begun       {created}\n" in out
+
+
 @pytest.mark.timeout(60)
 def test_a_pipe_is_driven_by_nobody(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "journal.log")
@@ -280,10 +291,12 @@ def test_show_tells_what_a_study_is(results: Path, capsys: pytest.CaptureFixture
     assert "6 train, 2 validation, 2 test images, not the real beans" in out
     assert "held        drop=0.2 rate=0.01" in out
     assert "rank  trial" in out
-    assert "not confirmed yet: one seed decides nothing\n" in out
+    way = f"confirm it by python -m search.confirm done --results-dir {results}\n"
+    assert f"not confirmed yet: one seed decides nothing; {way}" in out
     assert "go on with" not in out
     _, out, _ = run(capsys, "show", results / "left")
     assert "trials      1 of 3" in out
+    assert "not confirmed yet: one seed decides nothing\n" in out
     assert f"search.run toy --study left --resume --results-dir {results}\n" in out
 
 

@@ -1,15 +1,17 @@
 """What a run tells before the search: on what, when trials may be stopped, what is unused."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from search.options import build_parser
-from search.request import check
+from search.plan import Plan
+from search.request import Request, check
 from search.resources import Resources
-from search.telling import announce, say_resources, stops
-from tests.search_tests.toy import DATA
+from search.telling import announce, say_resources, show_result, stops
+from tests.search_tests.toy import DATA, begin, drive, row
 from trainables.data import DataSpec
 
 
@@ -201,3 +203,39 @@ def test_a_gpu_that_is_there_and_unused_is_told(
     say_resources(replace(request, address=address), Resources(1, 0.0, 2))
     _, *notes = capsys.readouterr().err.splitlines()
     assert notes == ([f"note: there is a GPU, and trials run on CPUs: {why}"] if told else [])
+
+
+def test_the_end_of_a_search_says_how_its_best_is_confirmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    opened = begin(Plan(3, 1, stopper="none", fixed={"rate": 0.01}), tmp_path / "results" / "s")
+    folder = opened.book.folder.root
+    words = ["lenet_beans", "--data", "embedded", "--study", "new"]
+    request = replace(check(build_parser().parse_args(words)), folder=folder)
+
+    def told(request: Request) -> str:
+        opened.book.folder.tidy(list(opened.book.records.values()))
+        show_result(request, opened.book, 0, 1.0)
+        return capsys.readouterr().err
+
+    given = opened.book.next()
+    assert given is not None
+    opened.book.report(given.number, row(1, 0.5))
+    opened.book.end(given.number, "completed")
+    assert "search.confirm" not in told(request)  # it is not over
+    drive(opened.book)
+    assert told(request).endswith(
+        "the best was chosen by one seed, and so looks better than it is; it is confirmed by\n"
+        "  python -m search.confirm s\n"
+    )
+    other = shutil.copytree(folder, tmp_path / "other" / "s")
+    way = f"  python -m search.confirm s --results-dir {tmp_path / 'other'}\n"
+    assert told(replace(request, folder=other)).endswith(way)
+    plan = replace(request.plan, sweep=("dropout",), seeds=2)
+    assert "chosen by validation alone, and" in told(replace(request, plan=plan))
+    for elsewhere in (replace(request, store="s3://b"), replace(request, way_on=("fetch",))):
+        assert "search.confirm" not in told(elsewhere)
+    (folder / "confirm.json").touch()
+    assert "search.confirm" not in told(request)
+    opened.close()
