@@ -52,7 +52,7 @@ class Importance:
         return (
             f"From {self.n} completed trials alone: stopped ones tell of fewer epochs. PED-ANOVA: "
             "what it took to be among the best tenth. fANOVA: of the variance that single "
-            "hyperparameters explain, the part of each that every trial has, with "
+            "hyperparameters explain, the part of each that every trial has, in one range, with "
             f"{_CHOICES} choices at most.{drawn}"
         )
 
@@ -119,20 +119,37 @@ def _ped_anova(study: "Study") -> "pd.Series[float]":
 
 
 def _fanova(study: "Study") -> "pd.Series[float]":
-    """Return fANOVA of what all trials have: the forest takes no missing values."""
+    """Return fANOVA of what all trials have in one range: the forest takes no missing values.
+
+    Empty where the trials differ in nothing of that: no tree has anything to divide.
+    """
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
     study = _sampled(study)
     trials = study.get_trials(deepcopy=False)
-    common = set.intersection(*(set(_few_choices(trial)) for trial in trials))
+    common = _common(trials)
     if not common or len({trial.value for trial in trials}) == 1:
         return pd.Series(dtype="float64")
     trees = _MANY_TREES if len(trials) <= _FEW_TRIALS else _TREES
     evaluator = FanovaImportanceEvaluator(n_trees=trees, seed=_SEED)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is experimental
-        found = get_param_importances(study, evaluator=evaluator, params=sorted(common))
+        try:
+            found = get_param_importances(study, evaluator=evaluator, params=common)
+        except RuntimeError:  # by what they have in common no tree tells the trials apart
+            return pd.Series(dtype="float64")
     return _shares(found)
+
+
+def _common(trials: "Sequence[FrozenTrial]") -> list[str]:
+    """Return what all trials have in one range, and of which they have two values or more."""
+    names = set.intersection(*(set(_few_choices(trial)) for trial in trials))
+    first = trials[0].distributions
+    return [
+        name
+        for name in _varying(trials)
+        if name in names and all(trial.distributions[name] == first[name] for trial in trials)
+    ]
 
 
 def _few_choices(trial: "FrozenTrial") -> list[str]:

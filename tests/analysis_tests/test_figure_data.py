@@ -229,6 +229,49 @@ def test_trials_of_a_sample_may_all_be_alike(monkeypatch: pytest.MonkeyPatch) ->
     assert found.n == 60
 
 
+def test_fanova_leaves_out_a_range_that_hangs_on_another_choice() -> None:
+    """Of 0.1 and 0.01 as its end the forest would have no one box; PED-ANOVA takes both."""
+    made = []
+    for n in range(6):
+        kind = "uv"[n % 2]
+        kinds = {
+            "b": CategoricalDistribution(["u", "v"]),
+            "rate": FloatDistribution(0.001, 0.1 if kind == "u" else 0.01, log=True),
+        }
+        values = {"b": kind, "rate": 0.001 * (n + 1)}
+        each = create_trial(params=values, distributions=kinds, value=0.0)
+        each.number = n
+        made.append(each)
+    table = importance.data(made, {n: n / 9 for n in range(6)}).rows.set_index("name")
+    assert table["fanova"]["b"] == 1.0  # it alone is left
+    assert math.isnan(table["fanova"]["rate"])
+    assert not table["ped_anova"].isna().any()
+
+
+def test_what_a_sample_has_in_common_may_be_constant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then no tree divides anything: c, which half of them have, was all that differed."""
+    monkeypatch.setattr(importance, "_TRIALS", 6)
+    chosen = random.Random(0).sample(range(60), 6)
+    other = next(n for n in range(60) if n not in chosen)
+    made = [
+        trial(n, a=0.5 if n == other else 0.1, **({"c": n / 99} if n % 2 else {}))
+        for n in range(60)
+    ]
+    found = importance.data(made, {n: n / 59 for n in range(60)})
+    assert found.rows["name"].tolist() == ["c", "a"]
+    assert found.rows["fanova"].isna().all()
+
+
+def test_a_forest_that_finds_nothing_leaves_no_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Evaluator(FanovaImportanceEvaluator):
+        def evaluate(self, *_: Any, **__: Any) -> Any:
+            raise RuntimeError("Encountered zero total variance in all trees.")
+
+    monkeypatch.setattr("optuna.importance.FanovaImportanceEvaluator", Evaluator)
+    made = [trial(n, a=n / 9) for n in range(6)]
+    assert importance.data(made, {n: n / 9 for n in range(6)}).rows["fanova"].isna().all()
+
+
 @pytest.mark.parametrize(
     ("count", "accuracy", "a", "note"),
     [
