@@ -10,6 +10,8 @@ from trainables.errors import one_line
 
 WIDTH = 110  # characters of a line where no terminal says otherwise
 _GAP = "  "
+_DIGITS = 4
+_ALL_DIGITS = 17  # that tell any two floats apart
 
 
 class Column(NamedTuple):
@@ -30,15 +32,26 @@ Block = list[Column]
 Section = str | Block
 
 
-def show(value: object) -> str:
+def show(value: object, digits: int = _DIGITS) -> str:
     """Return a value for reading: "-" for none, whole numbers whole, others to 4 digits."""
     if isinstance(value, str):
         return value
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return "-"
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.4g}"
+        whole = value.is_integer() and abs(value) < 1e15
+        return str(int(value)) if whole else f"{value:.{digits}g}"
     return str(value)
+
+
+def shows(values: Sequence[object]) -> dict[object, str]:
+    """Return `show` of each value, with as many digits as keep those that differ apart."""
+    found: dict[object, str] = {}
+    for digits in range(_DIGITS, _ALL_DIGITS + 1):
+        found = {value: show(value, digits) for value in values}
+        if len(set(found.values())) == len(found):
+            break
+    return found
 
 
 def column(name: str, values: pd.Series, form: str = "", key: bool = False) -> Column:

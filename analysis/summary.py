@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.frames import CONFIG, config_names
-from analysis.layout import show
+from analysis.layout import shows
 from search.records import FINISHED, STATUSES
 from trainables.errors import TrellisError
 
@@ -79,11 +79,12 @@ def _groups(values: pd.Series) -> tuple[pd.Series, list[str]]:
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > MOST_VALUES:
         bins = _quantiles(values)
         ranges = values.groupby(bins).agg(["min", "max"])
-        names = {i: _range(low, high) for i, low, high in ranges.itertuples()}
+        ends = shows(ranges.to_numpy().ravel().tolist())
+        names = {i: _range(ends[low], ends[high]) for i, low, high in ranges.itertuples()}
         groups, order = bins.map(names), list(names.values())
     else:
-        order = [show(value) for value in sorted(values.dropna().unique().tolist(), key=natural)]
-        groups = pd.Series([show(value) for value in values.tolist()], index=values.index)
+        named = shows(sorted(values.dropna().unique().tolist(), key=natural))
+        groups, order = values.map(named), list(named.values())
     if values.isna().any():
         order.append("-")
     return groups.where(values.notna(), "-"), list(dict.fromkeys(order))
@@ -103,8 +104,8 @@ def _quantiles(values: pd.Series) -> pd.Series:
     return bins
 
 
-def _range(low: float, high: float) -> str:
-    return show(low) if low == high else f"{show(low)} to {show(high)}"
+def _range(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
 
 
 def natural(value: Any) -> Any:

@@ -56,6 +56,14 @@ def clock(seconds: float) -> str:
 
 def settings(config: Mapping[str, Any]) -> str:
     """Return a configuration in one line of any terminal."""
-    return one_line(
-        " ".join(f"{n}={v:.3g}" if isinstance(v, float) else f"{n}={v}" for n, v in config.items())
-    )
+    return one_line(" ".join(f"{name}={_short(value)}" for name, value in config.items()))
+
+
+def _short(value: Any) -> str:
+    """Return a value as text, of floats 3 digits: but none reads as a whole number it is not."""
+    if not isinstance(value, float):
+        return str(value)
+    if value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    short = f"{value:.3g}"
+    return repr(value) if float(short).is_integer() else short

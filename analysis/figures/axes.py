@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from analysis.frames import CONFIG, config_names
-from analysis.layout import show
+from analysis.layout import shows
 from analysis.summary import natural
 
 Scale = Literal["linear", "log", "choices"]
@@ -70,7 +70,7 @@ def _axis(name: str, trials: pd.DataFrame, domain: str | None) -> ParameterAxis:
     if scale != "choices":
         rows["value"] = rows["place"] = values.astype("float64")
         return ParameterAxis(name, scale, rows.reset_index(drop=True))
-    choices = tuple(show(value) for value in sorted(values.unique().tolist(), key=natural))
-    rows["value"] = [show(value) for value in values.tolist()]
-    rows["place"] = rows["value"].map({value: float(i) for i, value in enumerate(choices)})
-    return ParameterAxis(name, scale, rows.reset_index(drop=True), choices)
+    named = shows(sorted(values.unique().tolist(), key=natural))
+    rows["value"] = values.map(named)
+    rows["place"] = values.map({value: float(i) for i, value in enumerate(named)})
+    return ParameterAxis(name, scale, rows.reset_index(drop=True), tuple(named.values()))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.figures import style
 from analysis.figures.axes import ParameterAxis, axes_of
+from analysis.layout import show
 from analysis.summary import finished
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _placed(axis: ParameterAxis) -> pd.DataFrame:
 def _trace(status: str, rows: pd.DataFrame, turned: bool) -> dict[str, Any]:
     accuracy, places = rows["val_accuracy"].tolist(), rows["drawn"].tolist()
     shown = [
-        f"trial {trial}: {style.label(_short(value))}<br>{accuracy:.2%}"
+        f"trial {trial}: {style.label(show(value))}<br>{accuracy:.2%}"
         for trial, value, accuracy in zip(
             rows["trial"], rows["value"], rows["val_accuracy"], strict=True
         )
@@ -108,10 +109,6 @@ def _trace(status: str, rows: pd.DataFrame, turned: bool) -> dict[str, Any]:
             "opacity": 0.7,
         },
     }
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def draw(axes: list[ParameterAxis]) -> "Figure":

@@ -105,6 +105,24 @@ def test_axes_know_ranges_from_choices(tmp_path: Path) -> None:
     assert (filters.scale, filters.choices) == ("choices", ("3/8", "12/32"))
 
 
+def test_choices_that_differ_late_have_a_place_each() -> None:
+    decays = [0.9999, 0.999, 0.99999, 0.99995]
+    trials = pd.DataFrame(
+        {"trial": range(4), "status": "completed", "val_accuracy": 0.5, "config.decay": decays}
+    )
+    axis = parameters.data(trials, {"decay": "0.999, 0.9999, 0.99995, 0.99999"})[0]
+    assert axis.choices == ("0.999", "0.9999", "0.99995", "0.99999")
+    assert axis.rows["place"].tolist() == [1.0, 0.0, 3.0, 2.0]
+
+
+def test_whole_numbers_hover_whole() -> None:
+    trials = pd.DataFrame(
+        {"trial": [0, 1], "status": "completed", "val_accuracy": 0.5, "config.width": [16384, 7]}
+    )
+    texts = parameters.charts(parameters.data(trials, {}))[0]["data"][0]["text"]
+    assert texts == ["trial 0: 16384<br>50.00%", "trial 1: 7<br>50.00%"]
+
+
 def test_what_does_not_vary_has_no_axis(tmp_path: Path) -> None:
     trials, _ = frames(tmp_path)
     assert [axis.name for axis in parameters.data(trials[trials["trial"] == 2], SPACE)] == []

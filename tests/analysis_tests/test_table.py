@@ -140,6 +140,35 @@ def test_a_number_that_a_quarter_of_the_trials_have_stands_by_itself(tmp_path: P
     assert frame["mean"].tolist() == [0.5, 0.5, 0.75, 0.75]
 
 
+def test_marginal_keeps_choices_apart_that_four_digits_do_not() -> None:
+    decays = [0.999, 0.9999, 0.99995, 0.99999, 0.99999]
+    trials = pd.DataFrame(
+        {"trial": range(5), "status": "completed", "val_accuracy": 0.5, "config.decay": decays}
+    )
+    frame = marginal(trials, "decay")
+    assert frame["decay"].tolist() == ["0.999", "0.9999", "0.99995", "0.99999"]
+    assert frame["n"].tolist() == [1, 1, 1, 2]
+
+
+def test_ends_of_quantiles_have_the_digits_that_they_differ_in() -> None:
+    trials = pd.DataFrame(
+        {
+            "trial": range(8),
+            "status": "completed",
+            "val_accuracy": 0.5,
+            "config.decay": [0.99991 + 0.00001 * step for step in range(8)],
+        }
+    )
+    frame = marginal(trials, "decay")
+    assert frame["decay"].tolist() == [
+        "0.99991 to 0.99992",
+        "0.99993 to 0.99994",
+        "0.99995 to 0.99996",
+        "0.99997 to 0.99998",
+    ]
+    assert frame["n"].tolist() == [2, 2, 2, 2]
+
+
 def test_marginal_of_an_unknown_name(tmp_path: Path) -> None:
     trials = read_trials(study(tmp_path))
     message = (

@@ -1,4 +1,5 @@
 import io
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +56,9 @@ def test_clock(seconds: float, text: str) -> None:
 def test_settings() -> None:
     assert settings(CONFIG) == "kind=b depth=2 rate=0.00123 drop=0.2"
     assert settings({}) == ""
+    # A whole number beside trials that lack it is a float; 0.9996 is not 1.
+    found = settings({"width": 2048.0, "momentum": 0.9996, "share": 1234.5, "most": math.inf})
+    assert found == "width=2048 momentum=0.9996 share=1234.5 most=inf"
     assert settings({"a": "x\x1b[2J\n"}) == r"a=x\x1b[2J\n"
 
 
