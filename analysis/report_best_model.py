@@ -47,6 +47,8 @@ def _overfitting(study: ReportedStudy, gallery: Gallery) -> list[Html]:
     name = f"trial {drawn.trial}"
     if study.confirmed is not None:  # which recommends another model than this one
         name += ", the best of the sweep," if study.is_sweep else " of the search"
+    elif study.seeds > 1:
+        name += ", the best single one and perhaps not of the configuration ranked first,"
     said = (
         f"At its best epoch, {drawn.best_epoch}, {name} had a training accuracy "
         f"{abs(drawn.at_best) * 100:.1f} points {'above' if drawn.at_best >= 0 else 'below'} that "

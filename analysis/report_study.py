@@ -69,6 +69,11 @@ class ReportedStudy:
         return repeats(self.budget)
 
     @property
+    def seeds(self) -> int:
+        """How many seeds every configuration was to be trained on."""
+        return int(self.budget.get("seeds") or 1)
+
+    @property
     def planned(self) -> int:
         """How many trials there are to be; 0 where the study does not say."""
         if not {"trials", "fixed", "seed"} <= set(self.budget):

@@ -11,7 +11,8 @@ import pytest
 
 from analysis.comparison import compare
 from analysis.figures import intervals
-from analysis.report_best import best_section
+from analysis.report_best import best_section, tiles
+from analysis.report_best_model import model_section
 from analysis.report_gallery import Gallery
 from analysis.report_study import read_study
 from tests.analysis_tests.studies import config, confirm, study
@@ -181,6 +182,30 @@ def test_the_report_says_what_comes_behind(
     text = said(sweep(tmp_path / "lost", 5))
     assert few not in text
     assert lost in text
+
+
+def test_the_number_of_a_sweep_is_the_mean_of_what_is_ranked_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two seeds each: 0.70 and 0.72, 0.60 and 0.80, which is the luckiest of all."""
+    without_rendering(monkeypatch)
+    kernels = (3, 3, 5, 5)
+    trials = [
+        {"trial": n, "val_accuracy": value, "config": config("lenet_beans", kernel_size=kernel)}
+        for n, (kernel, value) in enumerate(zip(kernels, (0.70, 0.72, 0.60, 0.80), strict=True))
+    ]
+    curves = [{"trial": n, "epoch": 12} for n in range(4)]
+    found = read_study(study(tmp_path / "s", trials=trials, curves=curves, seeds=2))
+    # 0.71 -+ t(0.975, 1) x 0.01: 12.706 x 0.014142 / sqrt 2 = 0.127.
+    text = str(tiles(found))
+    assert "71.00%" in text
+    assert "mean validation accuracy, ranked first" in text
+    assert "trials 0-1, 2 seeds; 58.3" in text
+    assert "80.00%" not in text
+    gallery = Gallery(tmp_path / "figures", lambda _: None)
+    text = str(model_section(found, gallery, "no data"))
+    told = "trial 3, the best single one and perhaps not of the configuration ranked first,"
+    assert told in text
 
 
 def test_a_search_loses_no_seeds(tmp_path: Path) -> None:
