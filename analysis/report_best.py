@@ -18,9 +18,11 @@ from search.experiment import luck_of
 from search.progress import clock
 
 ONE_SEED = (
-    "One seed each, and chosen by this very number: expect less on new images. The interval "
-    "(Wilson, 95 %) is only what so few validation images leave open."
+    "One seed each, and chosen by this very number: expect less on new images. "
+    "search.confirm retrains the best on fresh seeds."
 )
+WILSON = " The interval (Wilson, 95 %) is only what so few validation images leave open."
+NO_WILSON = " No interval: it is not known how many validation images there were."
 
 
 def percents(value: Any) -> str:
@@ -85,7 +87,8 @@ def _searched_tile(study: ReportedStudy) -> Html:
         found = intervals.searched(study.trials, study.validation_images, 1)
     row = found.iloc[0]
     seeds = "one seed" if row["n"] == 1 else f"{row['n']} seeds"
-    note = f"{row['label']}, {seeds}; {interval(row['low'], row['high'])}"
+    sure = interval(row["low"], row["high"])
+    note = f"{row['label']}, {seeds}; {'no interval' if sure == '-' else sure}"
     return tile(percents(row["accuracy"]), label, note)
 
 
@@ -146,11 +149,12 @@ def _searched(study: ReportedStudy, gallery: Gallery, top: int) -> list[Html]:
         "parameters",
         "time",
     ]
+    known = bool(rows["low"].notna().any())
+    caption = "Validation accuracy of the best trials" + ", with Wilson's 95 % interval" * known
     return [
-        notice(ONE_SEED + " search.confirm retrains the best on fresh seeds.", kind="warn"),
+        notice(ONE_SEED + (WILSON if known else NO_WILSON), kind="warn"),
         gallery.add(
-            "best_configurations", lambda: intervals.draw(rows),
-            "Validation accuracy of the best trials, with Wilson's 95 % interval.",
+            "best_configurations", lambda: intervals.draw(rows), f"{caption}.",
             intervals.charts(rows),
         ),
         table([*heads, *names], cells, range(1, 7), first=True),

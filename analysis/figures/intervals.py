@@ -157,8 +157,8 @@ def charts(rows: pd.DataFrame) -> list[style.Chart]:
     from_middle = {
         "type": "data",
         "symmetric": False,
-        "array": (rows["high"] - rows["accuracy"]).fillna(0).tolist(),
-        "arrayminus": (rows["accuracy"] - rows["low"]).fillna(0).tolist(),
+        "array": _whiskers(rows["high"] - rows["accuracy"]),
+        "arrayminus": _whiskers(rows["accuracy"] - rows["low"]),
         "thickness": 2,
         "width": 6,
         "color": style.BLUE,
@@ -184,6 +184,11 @@ def charts(rows: pd.DataFrame) -> list[style.Chart]:
     ]
 
 
+def _whiskers(lengths: "pd.Series[float]") -> list[object]:
+    """Return lengths for plotly.js: of a text it draws nothing, of null a whisker of length 0."""
+    return ["none" if math.isnan(length) else length for length in lengths.tolist()]
+
+
 def _range(low: float, high: float) -> str:
     return "no interval" if math.isnan(low) else f"{low:.2%} to {high:.2%}"
 
@@ -199,8 +204,8 @@ def draw(rows: pd.DataFrame) -> "Figure":
     axes = figure.subplots()
     places = list(range(len(rows)))
     spread = [
-        (rows["accuracy"] - rows["low"]).fillna(0).to_numpy(),
-        (rows["high"] - rows["accuracy"]).fillna(0).to_numpy(),
+        (rows["accuracy"] - rows["low"]).to_numpy(),  # of NaN no whisker is drawn
+        (rows["high"] - rows["accuracy"]).to_numpy(),
     ]
     axes.errorbar(
         rows["accuracy"], places, xerr=spread, fmt="o", color=style.BLUE, capsize=3, markersize=6

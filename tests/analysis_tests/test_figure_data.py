@@ -427,6 +427,19 @@ def test_no_interval_passes_what_an_accuracy_can_be() -> None:
         assert segment[:, 0].tolist() == [0.0, 1.0]
     (trace,) = intervals.charts(intervals.seeded(trials, 2))[0]["data"]
     assert trace["text"] == ["0.00% to 100.00%", "no interval"]  # of the one seed of a = 2
+    assert trace["error_x"]["array"] == [0.25, "none"]
+
+
+def test_what_has_no_interval_has_no_whisker(tmp_path: Path) -> None:
+    rows = intervals.searched(frames(tmp_path)[0], None, 2)
+    (trace,) = intervals.charts(rows)[0]["data"]
+    assert trace["error_x"]["arrayminus"] == ["none", "none"]
+    (axes,) = intervals.draw(rows).axes
+    assert not any(part.size for part in axes.collections[0].get_segments())
+    ends = [line.get_xdata().tolist() for line in axes.lines if line.get_marker() == "|"]
+    assert np.isnan(ends).all()
+    low, high = axes.get_xlim()  # of the points alone: 0.7 and 0.8
+    assert 0.69 < low < 0.7 < 0.8 < high < 0.81
 
 
 def test_the_gap_at_the_best_epoch(tmp_path: Path) -> None:

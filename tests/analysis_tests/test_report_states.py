@@ -129,7 +129,10 @@ def test_a_transfer_has_an_unknown_number_of_images(tmp_path: Path) -> None:
     ]
     root = folder(tmp_path, trials_text(rows, names), FOUR_CURVES, experiment="cifar10_transfer")
     assert read_study(root).validation_images is None
-    assert "trial 0, one seed; -" in made(root)
+    text = made(root)
+    assert "trial 0, one seed; no interval" in text
+    assert "No interval: it is not known how many validation images there were." in text
+    assert "Wilson" not in text
 
 
 def test_a_confirmed_study(tmp_path: Path) -> None:
