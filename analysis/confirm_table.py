@@ -65,7 +65,7 @@ def _range(summary: Mapping[str, Any]) -> str:
     if summary["low"] is None:
         return "-"
     low, high = possible(summary["low"], summary["high"])
-    return f"{low:.3f} to {high:.3f}"
+    return f"{_share(low)} to {_share(high)}"  # as many digits as the mean, which lies between
 
 
 def of_groups(content: Mapping[str, Any]) -> str:

@@ -31,11 +31,11 @@ def percents(value: Any) -> str:
 
 
 def interval(low: Any, high: Any) -> str:
-    """Return the ends of an interval of accuracies; "-" where there is none."""
+    """Return the ends of an interval, with the digits of `percents`; "-" where there is none."""
     if low is None or high is None or pd.isna(low) or pd.isna(high):
         return "-"
     low, high = possible(float(low), float(high))
-    return f"{low:.1%} to {high:.1%}"
+    return f"{percents(low)} to {percents(high)}"
 
 
 def tiles(study: ReportedStudy) -> Html:

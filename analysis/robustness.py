@@ -61,7 +61,7 @@ def sections(table: pd.DataFrame, heading: str) -> list[Section]:
     ]
     n = int(table["images"].iloc[0])
     row = table.iloc[0]
-    sure = f"95 % interval for {n} images: {row['low']:.3f} to {row['high']:.3f} undisturbed"
+    sure = f"95 % interval for {n} images: {row['low']:.4f} to {row['high']:.4f} undisturbed"
     return [heading, [*names, *strengths], *units, sure]
 
 

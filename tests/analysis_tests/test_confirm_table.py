@@ -152,8 +152,8 @@ def test_each_number_stands_once() -> None:
         )
     )
     text = "\n".join(found)
-    for cell in ("0.8123", "0.792 to 0.832", "0.411 to 0.955", "0.7456", "0.7999", "0.0543"):
+    for cell in ("0.8123", "0.7923 to 0.8323", "0.4110 to 0.9550", "0.7456", "0.7999", "0.0543"):
         assert text.count(cell) == 1, cell
     row = next(line for line in found if line.startswith("1 "))
-    order = ["0.8123", "0.792 to 0.832", "0.411 to 0.955"]
+    order = ["0.8123", "0.7923 to 0.8323", "0.4110 to 0.9550"]
     assert [row.index(cell) for cell in order] == sorted(row.index(cell) for cell in order)

@@ -196,11 +196,11 @@ def test_the_number_of_a_sweep_is_the_mean_of_what_is_ranked_first(
     ]
     curves = [{"trial": n, "epoch": 12} for n in range(4)]
     found = read_study(study(tmp_path / "s", trials=trials, curves=curves, seeds=2))
-    # 0.71 -+ t(0.975, 1) x 0.01: 12.706 x 0.014142 / sqrt 2 = 0.127.
+    # 0.71 -+ t(0.975, 1) x 0.01: 12.7062 x 0.014142 / sqrt 2 = 0.12706.
     text = str(tiles(found))
     assert "71.00%" in text
     assert "mean validation accuracy, ranked first" in text
-    assert "trials 0-1, 2 seeds; 58.3" in text
+    assert "trials 0-1, 2 seeds; 58.29% to 83.71%" in text
     assert "80.00%" not in text
     gallery = Gallery(tmp_path / "figures", lambda _: None)
     text = str(model_section(found, gallery, "no data"))

@@ -155,7 +155,7 @@ def test_a_confirmed_study(tmp_path: Path) -> None:
     (root / "confirm.json").write_text(json.dumps(told))
     text = made(root)
     assert "80.00%" in text
-    assert "77.5% to 82.5%, 3 seeds" in text
+    assert "77.50% to 82.50%, 3 seeds" in text
     assert "+2.00%" in text
     assert "The test split was opened 2 times: 2026-01-01, 2026-01-02." in text
     assert text.index("recommended</span>") < text.index("published</span>")
@@ -186,8 +186,9 @@ def test_of_confirmed_ones_those_that_lost_a_seed_come_last(tmp_path: Path) -> N
 
 def test_an_interval_ends_where_accuracies_do() -> None:
     """Of two seeds that differ, Student's t passes what an accuracy can be."""
-    assert interval(-0.1995, 1.2829) == "0.0% to 100.0%"
-    assert interval(0.775, 0.825) == "77.5% to 82.5%"
+    assert interval(-0.1995, 1.2829) == "0.00% to 100.00%"
+    assert interval(0.775, 0.825) == "77.50% to 82.50%"
+    assert interval(0.82344, 0.82344) == "82.34% to 82.34%"  # the mean of seeds that agree
 
 
 def test_a_damaged_confirmation_is_told(tmp_path: Path) -> None:

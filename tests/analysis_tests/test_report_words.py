@@ -117,7 +117,7 @@ def test_a_confirmed_row_has_each_number_in_its_column() -> None:
         "parameters": 1234,
         "epoch_s": 2.5,
     }
-    numbers = ["81.00%", "71.0% to 91.0%", 3, "61.0% to 96.0%", "83.00%", "+5.00%", "ab"]
+    numbers = ["81.00%", "71.00% to 91.00%", 3, "61.00% to 96.00%", "83.00%", "+5.00%", "ab"]
     found = report_best._confirmed_row(each, 2, ["drop"])
     assert found == [Cell(2, "recommended, published"), *numbers, "1,234", "2.5", "0.3"]
     assert report_best._confirmed_row(each, 1, [])[0] == Cell(2, "published")

@@ -91,7 +91,7 @@ def test_the_printed_table_by_hand() -> None:
     )
     assert "darkening, stops less light: 1, 2, 3, 4, 5\n" in text
     # Wilson for 4 of 4: 0.5101 to 1.
-    assert text.endswith("95 % interval for 4 images: 0.510 to 1.000 undisturbed\n")
+    assert text.endswith("95 % interval for 4 images: 0.5101 to 1.0000 undisturbed\n")
 
 
 def test_progress_reaches_the_end() -> None:
