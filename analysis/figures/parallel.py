@@ -1,6 +1,6 @@
 """Parallel coordinates: a line per finished trial through all that varies, to its accuracy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ _TICKS = 5
 _FEW = 8  # whole numbers that all get a tick
 _MOST_NAMED = 8  # choices that are named in the drawing; all are in the chart
 _MISSING = "none"
+_LONGEST = 16  # characters of a choice's name
+_ALL_DIGITS = 17  # that tell any two floats apart
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ def data(trials: pd.DataFrame, space: Mapping[str, str]) -> Parallel:
     found = [_coordinate(axis, numbers) for axis in axes_of(rows, space)]
     accuracy = rows["val_accuracy"].to_numpy(dtype=np.float64)
     if len(accuracy):
-        ends = np.linspace(accuracy.min(), accuracy.max(), _TICKS).tolist()
-        ticks = tuple((place, f"{place:.1%}") for place in dict.fromkeys(ends))
+        ends = np.unique(np.linspace(accuracy.min(), accuracy.max(), _TICKS)).tolist()
+        ticks = tuple(zip(ends, _apart(ends, 1, "%"), strict=True))
         found.append(Coordinate("accuracy", accuracy, ticks))
     return Parallel(tuple(numbers), tuple(found), accuracy)
 
@@ -66,6 +68,9 @@ def _coordinate(axis: ParameterAxis, numbers: list[int]) -> Coordinate:
         below = float(low - 0.15 * (high - low or 1.0))
         places = np.where(missing, below, places)
         ticks = ((below, _MISSING), *ticks)
+    if axis.scale == "choices":
+        names = style.distinct([name for _, name in ticks], _LONGEST)
+        ticks = tuple((place, name) for (place, _), name in zip(ticks, names, strict=True))
     return Coordinate(axis.name, places, ticks)
 
 
@@ -73,13 +78,25 @@ def _ticks(axis: ParameterAxis, places: NDArray[np.float64]) -> tuple[tuple[floa
     if axis.scale == "choices":
         return tuple((float(i), choice) for i, choice in enumerate(axis.choices))
     known = np.unique(places[~np.isnan(places)])
-    if axis.scale != "log" and len(known) <= _FEW and (known == known.round()).all():
-        return tuple((float(place), f"{place:.0f}") for place in known)
-    ends = np.linspace(np.nanmin(places), np.nanmax(places), _TICKS).tolist()
-    return tuple(
-        (place, f"{10**place if axis.scale == 'log' else place:.2g}")
-        for place in dict.fromkeys(ends)
-    )
+    few, ends = len(known) <= _FEW, np.unique(np.linspace(known[0], known[-1], _TICKS))
+    if (axis.rows["place"] % 1 == 0).all():
+        if axis.scale == "log":
+            ends = np.log10(np.unique((10**ends).round()))  # a tick lies where its number does
+            return tuple((place, f"{10**place:.0f}") for place in ends.tolist())
+        values = known if few else np.unique(ends.round())
+        return tuple((place, f"{place:.0f}") for place in values.tolist())
+    real = 10**ends if axis.scale == "log" else ends
+    return tuple(zip(ends.tolist(), _apart(real.tolist(), 2, "g"), strict=True))
+
+
+def _apart(values: Sequence[float], digits: int, kind: str) -> list[str]:
+    """Return values that differ as texts that do: with so many digits, or more."""
+    names: list[str] = []
+    for more in range(digits, _ALL_DIGITS + 1):
+        names = [f"{value:.{more}{kind}}" for value in values]
+        if len(set(names)) == len(names):
+            break
+    return names
 
 
 def charts(parallel: Parallel) -> list[style.Chart]:
@@ -89,7 +106,7 @@ def charts(parallel: Parallel) -> list[style.Chart]:
             "label": style.label(style.shorten(each.name, 18)),
             "values": each.places.tolist(),
             "tickvals": [place for place, _ in each.ticks],
-            "ticktext": style.labels(style.distinct([name for _, name in each.ticks], 16)),
+            "ticktext": style.labels([name for _, name in each.ticks]),
         }
         for each in parallel.coordinates
     ]

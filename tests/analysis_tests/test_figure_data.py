@@ -337,6 +337,42 @@ def test_whole_numbers_have_their_own_ticks() -> None:
     assert found.ticks == ((5.0, "5"), (10.0, "10"), (20.0, "20"))
 
 
+@pytest.mark.parametrize(
+    ("scale", "values", "names"),
+    [
+        # From 1000 to 1400 by hundreds: with two digits twice 1.2e+03, and 1.4e+03.
+        ("linear", range(1000, 1401, 25), ["1000", "1100", "1200", "1300", "1400"]),
+        # 1, 5.66 (6), 32, 181.02 (181), 1024: ticks lie at the whole numbers.
+        ("log", [1, 2, 4, 8, 16, 64, 256, 512, 1024], ["1", "6", "32", "181", "1024"]),
+        ("linear", [0.99901, 0.99905], ["0.99901", "0.99902", "0.99903", "0.99904", "0.99905"]),
+        ("linear", [0.0, 0.5], ["0", "0.12", "0.25", "0.38", "0.5"]),
+    ],
+)
+def test_ticks_read_as_the_numbers_that_they_are(
+    scale: str, values: list[float], names: list[str]
+) -> None:
+    rows = pd.DataFrame({"trial": range(len(values)), "place": [float(v) for v in values]})
+    ticks = parallel._coordinate(axes.ParameterAxis("width", scale, rows), list(rows.trial)).ticks
+    assert [name for _, name in ticks] == names
+    if names[1] == "6":
+        assert ticks[1][0] == pytest.approx(math.log10(6))
+
+
+def test_ticks_of_accuracies_that_differ_late_are_told_apart() -> None:
+    trials = pd.DataFrame(
+        {"trial": [0, 1], "status": "completed", "val_accuracy": [0.989, 0.9894], "config.a": 1}
+    )
+    ticks = parallel.data(trials, {}).coordinates[-1].ticks
+    assert [name for _, name in ticks] == ["98.90%", "98.91%", "98.92%", "98.93%", "98.94%"]
+
+
+def test_a_choice_named_none_is_not_that_of_trials_without_one() -> None:
+    rows = pd.DataFrame({"trial": [0, 1], "place": [0.0, 1.0]})
+    axis = axes.ParameterAxis("kind", "choices", rows, ("none", "l1"))
+    ticks = parallel._coordinate(axis, [0, 1, 2]).ticks
+    assert [name for _, name in ticks] == ["none", "none\u20262", "l1"]
+
+
 def test_long_names_stay_different() -> None:
     names = ["flip+transpose+rotation", "flip+transpose+zoom", "crop"]
     assert style.distinct(names, 12) == ["flip+transp\u2026", "flip+trans\u20262", "crop"]
