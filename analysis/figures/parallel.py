@@ -106,7 +106,7 @@ def charts(parallel: Parallel) -> list[style.Chart]:
             "label": style.label(style.shorten(each.name, 18)),
             "values": each.places.tolist(),
             "tickvals": [place for place, _ in each.ticks],
-            "ticktext": style.labels([name for _, name in each.ticks]),
+            "ticktext": [name for _, name in each.ticks],  # plain text, which the label is not
         }
         for each in parallel.coordinates
     ]

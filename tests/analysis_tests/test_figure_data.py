@@ -373,6 +373,15 @@ def test_a_choice_named_none_is_not_that_of_trials_without_one() -> None:
     assert [name for _, name in ticks] == ["none", "none\u20262", "l1"]
 
 
+def test_names_of_ticks_are_plain_text() -> None:
+    """Plotly reads HTML in an axis's label, and none in its ticks."""
+    trials = pd.DataFrame({"trial": [0, 1], "status": "completed", "val_accuracy": [0.5, 0.6]})
+    trials["config.a&b"] = ["c&d", "e<f"]
+    (chart,) = parallel.charts(parallel.data(trials, {}))
+    first = chart["data"][0]["dimensions"][0]
+    assert (first["label"], first["ticktext"]) == ("a&amp;b", ["c&d", "e<f"])
+
+
 def test_long_names_stay_different() -> None:
     names = ["flip+transpose+rotation", "flip+transpose+zoom", "crop"]
     assert style.distinct(names, 12) == ["flip+transp\u2026", "flip+trans\u20262", "crop"]
