@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_LINES = (
+    ("train_accuracy", style.ORANGE, "training"),
+    ("val_accuracy", style.BLUE, "validation"),
+)
+
+
 @dataclass(frozen=True)
 class Gap:
     """`rows`: epoch, stage, train_accuracy, val_accuracy, gap (train minus validation).
@@ -93,8 +99,11 @@ def draw(gap: Gap) -> "Figure":
         rows["epoch"], rows["train_accuracy"], rows["val_accuracy"], color=style.ORANGE,
         alpha=0.13, linewidth=0,
     )  # fmt: skip
-    axes.plot(rows["epoch"], rows["train_accuracy"], color=style.ORANGE, label="training")
-    axes.plot(rows["epoch"], rows["val_accuracy"], color=style.BLUE, label="validation")
+    marker = "o" if len(rows) == 1 else ""  # one epoch is no line
+    for column, colour, label in _LINES:
+        axes.plot(
+            rows["epoch"], rows[column], color=colour, label=label, marker=marker, markersize=5
+        )
     axes.axvline(gap.best_epoch, color=style.MUTED, linestyle=":", linewidth=1)
     axes.set_xlabel("epoch (dotted: the best one)")
     axes.set_ylabel("accuracy")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TOP = 3  # trials that are drawn on their own
 _WEIGHT = {1: 2.6, 2: 1.9, 3: 1.5}  # of their lines, by rank
+_POINT = 5  # the size of a trial of one epoch
 _MANY = 4000  # points beyond which an SVG holds the crowd as a picture
 
 
@@ -84,6 +85,9 @@ def charts(curves: Curves) -> list[style.Chart]:
         _crowd(str(status), group)
         for status, group in rows[rows["rank"] == 0].groupby("status", sort=False)
     ]
+    traces += [
+        _points(str(status), group) for status, group in _alone(rows).groupby("status", sort=False)
+    ]
     ends = rows[rows["last"] & (rows["status"] == "stopped")]
     if not ends.empty:
         traces.append(_ends(ends))
@@ -111,6 +115,15 @@ def charts(curves: Curves) -> list[style.Chart]:
     ]
 
 
+def _alone(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of trials of one epoch: a line through one point cannot be seen.
+
+    But for the best trials, and stopped ones, whose ends are marked anyway.
+    """
+    counts = rows.groupby("trial")["trial"].transform("size")
+    return rows[(counts == 1) & (rows["rank"] == 0) & (rows["status"] != "stopped")]
+
+
 def _title(curves: Curves) -> str:
     return "epoch of the last stage (up to 0: stages before it)" if curves.staged else "epoch"
 
@@ -128,6 +141,7 @@ def _crowd(status: str, rows: pd.DataFrame) -> dict[str, Any]:
         "type": "scatter",
         "mode": "lines",
         "name": status,
+        "legendgroup": status,
         "x": x,
         "y": y,
         "text": text,
@@ -135,6 +149,23 @@ def _crowd(status: str, rows: pd.DataFrame) -> dict[str, Any]:
         "line": {"color": style.colour(status), "width": 1.2},
         "opacity": 0.7,
         "connectgaps": False,
+    }
+
+
+def _points(status: str, rows: pd.DataFrame) -> dict[str, Any]:
+    """Return trials of one epoch each, in the legend with the lines of their status."""
+    named = zip(rows["trial"], rows["epoch"], strict=True)
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": status,
+        "legendgroup": status,
+        "showlegend": False,
+        "x": rows["x"].tolist(),
+        "y": rows["val_accuracy"].tolist(),
+        "text": [f"trial {number}, epoch {epoch}" for number, epoch in named],
+        "hovertemplate": "%{text}<br>%{y:.2%}<extra>" + status + "</extra>",
+        "marker": {"color": style.colour(status), "size": _POINT},
     }
 
 
@@ -155,13 +186,14 @@ def _leader(number: int, rows: pd.DataFrame) -> dict[str, Any]:
     rank = int(rows["rank"].iloc[0])
     return {
         "type": "scatter",
-        "mode": "lines",
+        "mode": "lines" if len(rows) > 1 else "markers",
         "name": f"#{rank}: trial {number}",
         "x": rows["x"].tolist(),
         "y": rows["val_accuracy"].tolist(),
         "text": [f"trial {number}, epoch {epoch}" for epoch in rows["epoch"]],
         "hovertemplate": "%{text}<br>%{y:.2%}<extra></extra>",
         "line": {"color": style.GREEN, "width": _WEIGHT[rank], "dash": _dash(rank)[0]},
+        "marker": {"color": style.GREEN, "size": _POINT},
     }
 
 
@@ -194,12 +226,18 @@ def draw(curves: Curves) -> "Figure":
         ends["x"], ends["val_accuracy"], s=20, color=style.ORANGE, marker="v", zorder=3,
         rasterized=len(ends) > style.MANY,
     )  # fmt: skip
+    for status, group in _alone(rows).groupby("status", sort=False):
+        axes.scatter(
+            group["x"], group["val_accuracy"], s=_POINT**2, color=style.colour(str(status)),
+            linewidths=0, zorder=3, rasterized=len(group) > style.MANY,
+        )  # fmt: skip
     for rank in sorted(set(rows["rank"].tolist()) - {0}):
         group = rows[rows["rank"] == rank]
         number = group["trial"].iloc[0]
         axes.plot(
             group["x"], group["val_accuracy"], color=style.GREEN, linewidth=_WEIGHT[rank],
             linestyle=_dash(rank)[1], label=f"#{rank}: trial {number}", zorder=4,
+            marker="o" if len(group) == 1 else "", markersize=_POINT,
         )  # fmt: skip
     place = blended_transform_factory(axes.transData, axes.transAxes)
     for rung in curves.rungs:

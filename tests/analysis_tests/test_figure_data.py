@@ -93,6 +93,29 @@ def test_a_trial_that_did_not_come_to_the_last_stage_stands_in_its_first(tmp_pat
     assert found.rows["x"].tolist() == [-1, 0, 1, -4]
 
 
+def test_trials_of_one_epoch_are_points(tmp_path: Path) -> None:
+    """Trials 0, 2 and 3 are the best; 1 and 6 stay: 1 was stopped, which has its own mark."""
+    told = [(n, 1, "train", 0.5, 0.5 + n / 100, 1.0) for n in (0, 1, 2, 3, 6)]
+    told += [(n, 2, "train", 0.5, 0.6, 1.0) for n in (0, 3)]
+    curves = learning_curves.data(*frames(tmp_path, told), rungs=[], last_stage=None)
+    traces = {each["name"]: each for each in learning_curves.charts(curves)[0]["data"]}
+    modes = {name: each["mode"] for name, each in traces.items()}
+    assert modes == {
+        "stopped": "lines",
+        "running": "markers",
+        "stopped here": "markers",
+        "#1: trial 2": "markers",
+        "#2: trial 0": "lines",
+        "#3: trial 3": "lines",
+    }
+    assert (traces["running"]["x"], traces["running"]["y"]) == ([1], [0.56])
+    (drawn,) = learning_curves.draw(curves).axes
+    points = [each.get_offsets().tolist() for each in drawn.collections]
+    assert [[1.0, 0.56]] in points
+    markers = {line.get_label(): line.get_marker() for line in drawn.lines}
+    assert [markers[f"#{n}: trial {t}"] for n, t in ((1, 2), (2, 0))] == ["o", ""]
+
+
 def test_axes_know_ranges_from_choices(tmp_path: Path) -> None:
     trials, _ = frames(tmp_path)
     kernel, rate, filters = parameters.data(trials, SPACE)
@@ -500,6 +523,14 @@ def test_the_gap_at_the_best_epoch(tmp_path: Path) -> None:
     assert found.best_epoch == 2  # the earliest of equals
     assert found.at_best == pytest.approx(0.1)
     assert gap.data(found.rows.assign(trial=2), 7) is None
+
+
+def test_one_epoch_of_the_gap_is_two_points(tmp_path: Path) -> None:
+    given = [(2, 1, "train", 0.60, 0.55, 1.0)]
+    found = gap.data(frames(tmp_path, given)[1], 2)
+    assert found is not None
+    (drawn,) = gap.draw(found).axes
+    assert [line.get_marker() for line in drawn.lines[:2]] == ["o", "o"]
 
 
 def test_confusion_leaves_out_classes_that_are_not_there() -> None:
