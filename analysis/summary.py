@@ -112,7 +112,7 @@ def natural(value: Any) -> Any:
     """Sort key: numbers in a text count by their value, so 3/8/60 stands before 12/32/240."""
     if not isinstance(value, str):
         return value
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", value)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", value)]
 
 
 def warm_started(trials: pd.DataFrame, budget: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from analysis.frames import read_trials
 from analysis.layout import Column, blocks, plain, show, show_on_terminal
+from analysis.summary import natural
 from analysis.table import best, main, marginal, render_best
 from search.catalog import find
 from search.errors import StudyFailed
@@ -138,6 +139,10 @@ def test_a_number_that_a_quarter_of_the_trials_have_stands_by_itself(tmp_path: P
     ]
     assert frame["n"].tolist() == [2, 12, 5, 5]
     assert frame["mean"].tolist() == [0.5, 0.5, 0.75, 0.75]
+
+
+def test_superscript_digits_are_no_numbers() -> None:
+    assert sorted(["10²", "9²", "10"], key=natural) == ["9²", "10", "10²"]
 
 
 def test_marginal_keeps_choices_apart_that_four_digits_do_not() -> None:
