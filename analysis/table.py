@@ -82,9 +82,13 @@ def _best_sections(trials: pd.DataFrame, top: int, width: int) -> list[Section]:
 def _marginal_sections(trials: pd.DataFrame, name: str, width: int) -> list[Section]:
     frame = marginal(trials, name)
     label, *numbers = frame.columns
-    columns = [column(each, frame[each], FORMATS.get(each, "")) for each in numbers]
+    # By position: a hyperparameter may be called n, or best.
+    columns = [
+        column(each, frame.iloc[:, place], FORMATS.get(each, ""))
+        for place, each in enumerate(numbers, 1)
+    ]
     return [
-        *blocks([[column(label, frame[label], key=True), *columns]], width),
+        *blocks([[column(label, frame.iloc[:, 0], key=True), *columns]], width),
         "val_accuracy of n completed and stopped trials; left_out: infeasible, failed, running",
         counts(trials),
     ]

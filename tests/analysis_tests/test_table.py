@@ -287,6 +287,17 @@ def test_by_prints_the_marginal_table(tmp_path: Path, capsys: pytest.CaptureFixt
     )
 
 
+@pytest.mark.parametrize("name", ["n", "best"])
+def test_a_hyperparameter_may_be_called_as_a_column(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study(tmp_path, header=HEADER.replace("config.kernel_size", f"config.{name}"))
+    assert command(tmp_path, "s1", "--by", name) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [name, "n", "left_out", "mean", "std", "best"] in lines
+    assert ["3", "2", "1", "0.6500", "0.2121", "0.8000"] in lines
+
+
 def test_csv_is_whole_and_names_the_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
