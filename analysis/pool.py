@@ -260,8 +260,14 @@ def rows_of(frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], dict[str, Any
 
 
 def _equal(one: Any, other: Any) -> bool:
-    numbers = isinstance(one, int | float) and isinstance(other, int | float)
-    return math.isclose(one, other, rel_tol=1e-9) if numbers else str(one) == str(other)
+    if not (isinstance(one, int | float) and isinstance(other, int | float)):
+        return str(one) == str(other)
+    return one == other if _whole(one) and _whole(other) else math.isclose(one, other)
+
+
+def _whole(value: float) -> bool:
+    """Tell whether a number is whole, and as it was written: a float keeps 15 digits of one."""
+    return isinstance(value, int) or (value.is_integer() and abs(value) < 1e15)
 
 
 def _alike(one: Run | Tested, other: Run | Tested) -> bool:

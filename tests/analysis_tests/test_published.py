@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from analysis import pool as pooled
 from analysis.facts import layer_table, worked_convolution
-from analysis.pool import pool
+from analysis.pool import pool, same
 from analysis.published import main, sections
 from analysis.published_rows import Line, _of_test, lines
 from analysis.reference import PATH, arm_config, arms, published_epochs, read_reference
@@ -74,6 +75,23 @@ def test_published_configurations_are_worked_out_once_a_study(
 def in_the_file() -> list[tuple[str, str, str]]:
     with PATH.open(encoding="utf-8") as file:
         return [(row["experiment"], row["arm"], row["metric"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        (1000000007, 1000000008, False),
+        (1000000007.0, 1000000008, False),  # a column in which some trials have none
+        (1000000007.0, 1000000007, True),
+        (9007199254740993, 9007199254740992, False),
+        (0.1, 0.10000000000000002, True),  # as far as a CSV file keeps it
+        (0.1, 0.1001, False),
+        ("08", "8", False),
+        (math.inf, math.inf, True),
+    ],
+)
+def test_whole_numbers_are_compared_exactly(one: object, other: object, alike: bool) -> None:
+    assert same({"seed": one}, {"seed": other}) is alike
 
 
 def test_every_row_of_the_file_is_there_once_in_order() -> None:
