@@ -2,7 +2,7 @@
 
 import html
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analysis.compare_text import SECONDS, all_told, cell, measures
 from analysis.comparison import Comparison
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Of Okabe and Ito: told apart by all eyes, on white and on black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("-", "--", ":", "-.")  # of the first six studies, of the next six, and so on
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
@@ -83,12 +84,12 @@ def draw_accuracy(found: Comparison) -> "Figure":
     figure = Figure(figsize=(7, 1 + 0.5 * len(found.sides)), layout="constrained")
     axes = figure.subplots()
     for row, side in enumerate(found.sides):
-        values, colour = list(side.accuracy.values()), COLOURS[row % len(COLOURS)]
+        values, colour = list(side.accuracy.values()), _look(row)["color"]
         axes.plot(values, [row] * len(values), "o", color=colour, alpha=0.4)
         summary = student_interval(values)
         axes.plot([summary.mean], [row], "D", color=colour)
         if summary.low is not None and summary.high is not None:
-            axes.plot(possible(summary.low, summary.high), [row, row], "-", color=colour)
+            axes.plot(possible(summary.low, summary.high), [row, row], **_look(row))
     names = _names(found)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -107,13 +108,18 @@ def draw_curves(found: Comparison) -> "Figure":
         for row, side in enumerate(found.sides):
             for number, (_, own) in enumerate(side.curves.groupby("trial")):
                 label = None if number else names[row]
-                colour = COLOURS[row % len(COLOURS)]
-                panel.plot(own[by], own["val_accuracy"], color=colour, label=label, alpha=0.8)
+                panel.plot(own[by], own["val_accuracy"], label=label, alpha=0.8, **_look(row))
         panel.set_xlabel(by)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("validation accuracy")
     panels[0].legend(fontsize=8)
     return figure
+
+
+def _look(row: int) -> dict[str, Any]:
+    """Return the colour of a study, and its line, which is another where colours come again."""
+    turn, number = divmod(row, len(COLOURS))
+    return {"color": COLOURS[number], "linestyle": DASHES[turn % len(DASHES)]}
 
 
 def _names(found: Comparison) -> list[str]:

@@ -432,6 +432,17 @@ def test_what_the_figures_show(tmp_path: Path) -> None:
     assert list(by_second.lines[0].get_ydata()) == [0.5, 0.75, 0.85, 0.8]
 
 
+def test_where_colours_come_again_lines_are_dashed(tmp_path: Path) -> None:
+    found = compare([lenet(tmp_path, f"s{n}") for n in range(8)])
+    for panel in draw_curves(found).axes:
+        looks = [(line.get_color(), line.get_linestyle()) for line in panel.lines]
+        assert len(set(looks)) == 8
+        assert [looks[6], looks[7]] == [(looks[0][0], "--"), (looks[1][0], "--")]
+    named = draw_curves(found).axes[0].get_legend()
+    assert named.get_lines()[6].is_dashed()
+    assert not named.get_lines()[0].is_dashed()
+
+
 # --- the command
 
 
