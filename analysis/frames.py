@@ -3,8 +3,10 @@
 A row counts once its line is whole: what a kill or a running write left of the last is ignored.
 """
 
+import contextlib
 import io
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,9 @@ CURVE_TYPES = {
     "epoch_s": "float64",
 }
 CONFIG = "config."
+_NUMBER = r"-?\d+(\.\d+)?(e[+-]?\d+)?"
+# What study.json says of a range: "whole numbers 5 to 20 in steps of 5", "1e-05 to 0.1 (log ...".
+RANGE = re.compile(rf"(whole numbers )?{_NUMBER} to {_NUMBER}( |$)")
 
 
 def read_trials(folder: Path) -> pd.DataFrame:
@@ -110,6 +115,8 @@ def config_names(trials: pd.DataFrame) -> list[str]:
 def read_table(path: Path, types: dict[str, str]) -> pd.DataFrame:
     """Return the whole lines of a CSV file; only an empty field and "nan" are missing values.
 
+    Hyperparameters whose choices are words are text, by the study.json beside it.
+
     Raises:
         StudyFailed: the file is missing.
         TrellisError: it is damaged, or lacks a column of `types`.
@@ -124,11 +131,42 @@ def read_table(path: Path, types: dict[str, str]) -> pd.DataFrame:
         raise TrellisError(f"{path} lacks the column(s) {', '.join(lacking)}")
     try:
         return pd.read_csv(
-            io.StringIO(text), dtype=types, keep_default_na=False, na_values=["", "nan"]
+            io.StringIO(text),
+            dtype=types | _words(path.parent),
+            keep_default_na=False,
+            na_values=["", "nan"],
         )
     except ValueError as error:  # a wrong number of fields, or text where a number belongs
         what = str(error).strip().removeprefix("Error tokenizing data. C error: ")
         raise TrellisError(f"{path} is damaged: {what}") from None
+
+
+def _words(folder: Path) -> dict[str, str]:
+    """Return the columns that are text, though each field may read as a number: "08" is not 8."""
+    try:
+        space = read_manifest(folder).get("space")
+    except TrellisError:  # a table can be read without it
+        return {}
+    if not isinstance(space, dict):
+        return {}
+    return {CONFIG + name: "str" for name, domain in space.items() if _is_of_words(str(domain))}
+
+
+def _is_of_words(domain: str) -> bool:
+    """Tell whether some of the choices that study.json has is a word, and no other value."""
+    if RANGE.match(domain):
+        return False
+    return not all(_is_value(choice) for choice in domain.split(", "))
+
+
+def _is_value(text: str) -> bool:
+    """Tell whether Python writes a number, True, False or None so: 8 and 0.1, not 08."""
+    if text in ("True", "False", "None"):
+        return True
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return str(kind(text)) == text
+    return False
 
 
 def _whole_lines(text: str) -> str:

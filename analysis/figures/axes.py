@@ -3,21 +3,17 @@
 What `parameters` and `parallel` share.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
-from analysis.frames import CONFIG, config_names
+from analysis.frames import CONFIG, RANGE, config_names
 from analysis.layout import shows
 from analysis.summary import natural
 
 Scale = Literal["linear", "log", "choices"]
-# What study.json says of a range: "whole numbers 5 to 20 in steps of 5", "1e-05 to 0.1 (log ...".
-_NUMBER = r"-?\d+(\.\d+)?(e[+-]?\d+)?"
-_RANGE = re.compile(rf"(whole numbers )?{_NUMBER} to {_NUMBER}( |$)")
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ def scale_of(values: "pd.Series[Any]", domain: str | None) -> Scale:
     """Return how a hyperparameter is drawn, by its domain in words and its values."""
     if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
         return "choices"
-    if domain is not None and not _RANGE.match(domain):
+    if domain is not None and not RANGE.match(domain):
         return "choices"
     if domain is not None and "log scale" in domain and (values > 0).all():
         return "log"

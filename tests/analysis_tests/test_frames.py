@@ -32,6 +32,9 @@ trial,epoch,stage,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,
 """
 
 
+CHOSEN = ("08,8,1e-05,True,,08", "8,16,0.1,False,0.001,9")
+
+
 def folder(tmp_path: Path, trials: str = TRIALS, curves: str = CURVES) -> Path:
     (tmp_path / "trials.csv").write_bytes(trials.encode())
     (tmp_path / "curves.csv").write_bytes(curves.encode())
@@ -56,6 +59,26 @@ def test_config_columns_keep_words_that_look_like_nothing(tmp_path: Path) -> Non
     assert frame["config.filters"].tolist() == ["6/16/120", "3/8/60", "12/32/240"]
     assert frame["config.regularizer"].tolist() == ["l1", "none", "None"]
     assert frame["config.strength"].isna().tolist() == [False, True, False]
+
+
+def test_choices_that_are_words_stay_what_they_are(tmp_path: Path) -> None:
+    """08 and 8 are two words; what study.json does not have is read as before."""
+    names = ("code", "size", "rate", "flag", "maybe", "new")
+    space = {"code": "08, 8", "size": "8, 16", "rate": "1e-05 to 0.1 (log scale)",
+             "flag": "True, False", "maybe": "None, 0.001"}  # fmt: skip
+    head = TRIALS.splitlines()[0].split("config.")[0] + ",".join(f"config.{n}" for n in names)
+    rows = [f"{n},running,0,,,,,,,,,7,,{given}" for n, given in enumerate(CHOSEN)]
+    root = folder(tmp_path, "\n".join([head, *rows]) + "\n")
+    (root / "study.json").write_text(json.dumps({"space": space}))
+    frame = read_trials(root)
+    assert frame["config.code"].tolist() == ["08", "8"]
+    assert frame["config.size"].tolist() == [8, 16]
+    assert frame["config.rate"].tolist() == [1e-05, 0.1]
+    assert frame["config.flag"].tolist() == [True, False]
+    assert frame["config.maybe"].tolist()[1] == 0.001
+    assert frame["config.new"].tolist() == [8, 9]
+    (root / "study.json").write_text("{")  # the table can be read without it
+    assert read_trials(root)["config.code"].tolist() == [8, 8]
 
 
 def test_curves_by_trial_and_epoch(tmp_path: Path) -> None:
