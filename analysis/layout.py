@@ -11,7 +11,7 @@ from trainables.errors import one_line
 WIDTH = 110  # characters of a line where no terminal says otherwise
 _GAP = "  "
 _DIGITS = 4
-_ALL_DIGITS = 17  # that tell any two floats apart
+_ALL_DIGITS = 15  # of which none is of rounding
 
 
 class Column(NamedTuple):
@@ -46,12 +46,11 @@ def show(value: object, digits: int = _DIGITS) -> str:
 
 def shows(values: Sequence[object]) -> dict[object, str]:
     """Return `show` of each value, with as many digits as keep those that differ apart."""
-    found: dict[object, str] = {}
     for digits in range(_DIGITS, _ALL_DIGITS + 1):
         found = {value: show(value, digits) for value in values}
         if len(set(found.values())) == len(found):
-            break
-    return found
+            return found
+    return {value: repr(value) if isinstance(value, float) else show(value) for value in values}
 
 
 def column(name: str, values: pd.Series, form: str = "", key: bool = False) -> Column:

@@ -1,10 +1,8 @@
 """Which GPUs this machine has for trials, found without starting anything."""
 
-import os
-from itertools import takewhile
 from pathlib import Path
 
-from search.nvidia_smi import held_mb, refuses_to_share
+from search.nvidia_smi import held_mb, refuses_to_share, visible_devices
 from trainables.errors import one_line
 
 _MIB = 2**20
@@ -15,7 +13,7 @@ def usable_gpus() -> int:
     """Count GPUs by their device files, as far as CUDA_VISIBLE_DEVICES and torch see them.
 
     0 where torch cannot compute on one of them: a trial is not told which one it will get. So it
-    is where each takes one program alone: the driver, computing there, would shut out its trials.
+    is where one takes one program alone: the driver, computing there, would shut out its trials.
     """
     devices = _visible()
     if not devices or refuses_to_share():
@@ -72,12 +70,8 @@ def _visible() -> int:
     devices = _files()
     if not devices and (Path("/dev") / "dxg").exists():  # Windows' own, whatever their number
         devices = _MANY
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return devices
-    # As CUDA reads it: what follows the first name that is none counts no more.
-    names = takewhile(lambda name: name and name != "-1", map(str.strip, visible.split(",")))
-    return min(devices, len(list(names)))
+    names = visible_devices()
+    return devices if names is None else min(devices, len(names))
 
 
 def _files() -> int:

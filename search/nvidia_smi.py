@@ -8,6 +8,7 @@ import functools
 import os
 import subprocess
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 _PATIENCE_S = 20
@@ -44,15 +45,25 @@ def _seen(rows: Sequence[tuple[str, str]]) -> list[str]:
     By a beginning of the UUID, or by the number that the driver has for it: CUDA's own may be
     another where kinds differ and CUDA_DEVICE_ORDER is not PCI_BUS_ID.
     """
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
+    names = visible_devices()
+    if names is None:
         return [mode for _, mode in rows]
-    names = [name.strip() for name in visible.split(",")]
     return [
         mode
         for number, (uuid, mode) in enumerate(rows)
-        if any(name == str(number) or (name and uuid.startswith(name)) for name in names)
+        if any(name == str(number) or uuid.startswith(name) for name in names)
     ]
+
+
+def visible_devices() -> list[str] | None:
+    """Return what CUDA_VISIBLE_DEVICES names, as CUDA reads it; None where it is not set.
+
+    What follows the first name that is none counts no more.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return None
+    return list(takewhile(lambda name: name and name != "-1", map(str.strip, visible.split(","))))
 
 
 def _told(*what: str) -> list[list[str]]:

@@ -27,7 +27,7 @@ def prepared(path):
         image = Image.fromarray((values >> 8).astype("uint8"))
     if image.mode == "F":
         raise ValueError("floating-point pixels, whose range is not known")
-    if image.mode in ("RGBA", "LA", "PA") or image.has_transparency_data:
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
     image = image.convert("RGB"){gray}.resize(({width}, {height}), Image.Resampling.BICUBIC)

@@ -27,7 +27,7 @@ _UNLIMITED = 10_000
 class Machine:
     """CPUs this process may use, and GPUs it may see; `gpu_mb` is what the fullest has free.
 
-    None stands for what is not known.
+    `gpu_whole_mb` is what the smallest has, whoever holds it. None stands for what is not known.
     """
 
     cpus: int
@@ -36,6 +36,7 @@ class Machine:
     memory: Memory | None = None
     gpu_mb: float | None = None
     unused_gpus: str | None = None  # why some are there and none is counted
+    gpu_whole_mb: float | None = None
 
 
 class Asked(NamedTuple):
@@ -82,6 +83,7 @@ def this_machine() -> Machine:
         memory=memory(),
         gpu_mb=smallest_gpu_mb(gpus),
         unused_gpus=None if gpus else unused(),
+        gpu_whole_mb=smallest_gpu_mb(gpus, less_held=False),
     )
 
 
@@ -206,8 +208,9 @@ def allot(
         return replace(found, gpus=machine.gpus)
     if memory_per_trial is None:
         return replace(found, memory_mb=_memory_mb(machine, found))
-    if gpus and machine.gpu_mb is not None:  # a share of another GPU may have had more
-        room = gpu_room_mb(machine.gpu_mb, gpus)
+    whole_mb = machine.gpu_whole_mb or machine.gpu_mb
+    if gpus and whole_mb is not None:  # a share of another GPU may have had more
+        room = gpu_room_mb(whole_mb, gpus)
         return replace(found, memory_mb=min(memory_per_trial, float(int(room))))
     return found
 
@@ -273,7 +276,7 @@ def describe(resources: Resources) -> str:
     """Return the resources in words."""
     if resources.gpu_mb is not None:
         gpus = " and the share of a GPU that its predicted memory needs, of "
-        gpus += f"{resources.gpu_mb:,.0f} MiB" + " (the fullest GPU)" * (resources.gpus > 1)
+        gpus += f"{resources.gpu_mb:,.0f} MiB" + " (the one with least)" * (resources.gpus > 1)
     else:
         gpus = f" and {resources.gpus_per_trial:g} GPU" if resources.gpus_per_trial else ""
     memory = f", at most {resources.memory_mb:,.0f} MiB" if resources.memory_mb else ""

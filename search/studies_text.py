@@ -14,6 +14,7 @@ from search.confirmed import read_confirmation
 from search.manifest import address_of
 from search.overview import EITHER, Overview, age, overview, size
 from search.places import above
+from search.plan import repeats
 from search.progress import settings
 from search.resuming import confirm_words, run_again
 from trainables.errors import TrellisError, one_line
@@ -75,8 +76,12 @@ def _way_on(seen: Overview, address: str, uri: str | None) -> str:
 
 def _confirm(seen: Overview, manifest: Mapping[str, Any], uri: str | None) -> str:
     """Return how to confirm a study; nothing where it cannot be now, or is a confirmation."""
-    listed = manifest.get("budget", {}).get("configurations")
-    if seen.state != "finished" or seen.best is None or uri is not None or listed:
+    budget = manifest.get("budget", {})
+    if seen.state != "finished" or seen.best is None or uri is not None:
+        return ""
+    # A sweep is judged by the weights of its trials, which no copy of a job's study has.
+    unjudged = repeats(budget) and not any(seen.folder.glob("trials/*/best.pt"))
+    if budget.get("configurations") or unjudged:
         return ""
     place, name = _place(seen)
     return f"; confirm it by {shlex.join(confirm_words(name, place))}"

@@ -94,7 +94,7 @@ def _keep_what_is_lost(folder: StudyFolder, study: optuna.Study) -> str | None:
         return None
     _copy_aside(folder.root, "trials.csv", "curves.csv")
     best = number_in(folder.root / "best.json")
-    model = best is not None and str(best) not in known
+    model = best is not None and str(best) not in known and (folder.root / "best.pt").exists()
     if model:
         _copy_aside(folder.root, "best.json", "best.pt")
     return (

@@ -106,8 +106,10 @@ def show_result(request: Request, book: Book, code: int, elapsed_s: float) -> No
 
 
 def _say_how_to_confirm(request: Request) -> None:
-    """Tell what the best is worth so far. In a store, and on a cluster, nothing is confirmed."""
-    if request.store or request.way_on or (request.folder / JSON_NAME).exists():
+    """Tell what the best is worth so far. In a store, and in a job, nothing is confirmed."""
+    is_confirmation = bool(request.plan.configurations)
+    done = (request.folder / JSON_NAME).exists()
+    if request.store or request.way_on or is_confirmation or done:
         return
     how = "by validation alone" if request.plan.repeats else "by one seed"
     say(f"the best was chosen {how}, and so looks better than it is; it is confirmed by")

@@ -19,7 +19,7 @@ _TICKS = 5
 _FEW = 8  # whole numbers that all get a tick
 _MOST_NAMED = 8  # choices that are named in the drawing; all are in the chart
 _MISSING = "none"
-_LONGEST = 16  # characters of a choice's name
+_LONGEST, _SHOWN = 16, 9  # characters of a choice's name in the chart, and in the drawing
 _ALL_DIGITS = 17  # that tell any two floats apart
 
 
@@ -30,6 +30,7 @@ class Coordinate:
     name: str
     places: NDArray[np.float64]  # [n_trials]
     ticks: tuple[tuple[float, str], ...]
+    shown: int | None = None  # characters of a tick in the drawing; None: all, as of numbers
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _coordinate(axis: ParameterAxis, numbers: list[int]) -> Coordinate:
     if axis.scale == "choices":
         names = style.distinct([name for _, name in ticks], _LONGEST)
         ticks = tuple((place, name) for (place, _), name in zip(ticks, names, strict=True))
-    return Coordinate(axis.name, places, ticks)
+    return Coordinate(axis.name, places, ticks, _SHOWN if axis.scale == "choices" else None)
 
 
 def _ticks(axis: ParameterAxis, places: NDArray[np.float64]) -> tuple[tuple[float, str], ...]:
@@ -170,7 +171,7 @@ def _draw_axis(axes: Any, x: int, each: Coordinate, unit: Any) -> None:
     every = -(-len(each.ticks) // _MOST_NAMED)
     for place, name in each.ticks[::every]:
         axes.text(
-            x - 0.03, unit(place), style.shorten(name, 9), fontsize=7, color=style.MUTED,
-            ha="right", va="center", bbox={"facecolor": style.PAPER, "linewidth": 0, "pad": 0.4,
-            "alpha": 0.75},
+            x - 0.03, unit(place), style.shorten(name, each.shown or len(name)), fontsize=7,
+            color=style.MUTED, ha="right", va="center",
+            bbox={"facecolor": style.PAPER, "linewidth": 0, "pad": 0.4, "alpha": 0.75},
         )  # fmt: skip

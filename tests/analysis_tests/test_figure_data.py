@@ -637,3 +637,12 @@ def test_stored_activations_save_passes() -> None:
     assert found.saved_epochs == 8.0
     assert found.saved_s == 80.0  # 0.1 s an image, 800 images
     assert savings.Activations(0, 10, 100, None).saved_s is None
+
+
+def test_the_drawing_shortens_names_of_choices_and_no_numbers() -> None:
+    trials = pd.DataFrame({"trial": [0, 1], "status": "completed", "val_accuracy": [0.5, 0.6]})
+    trials["config.units"] = [1_000_000_001, 1_000_000_009]
+    trials["config.kind"] = ["flip+transpose", "crop"]
+    drawn = parallel.draw(parallel.data(trials, {}))
+    texts = {text.get_text() for text in drawn.axes[0].texts}
+    assert {"1000000001", "1000000009", "flip+tra\u2026", "crop"} <= texts

@@ -155,6 +155,14 @@ def test_marginal_keeps_choices_apart_that_four_digits_do_not() -> None:
     assert frame["n"].tolist() == [1, 1, 1, 2]
 
 
+def test_what_no_15_digits_keep_apart_is_named_as_python_writes_it() -> None:
+    decays = [0.1, 0.3, 0.30000000000000004]
+    trials = pd.DataFrame(
+        {"trial": range(3), "status": "completed", "val_accuracy": 0.5, "config.decay": decays}
+    )
+    assert marginal(trials, "decay")["decay"].tolist() == ["0.1", "0.3", "0.30000000000000004"]
+
+
 def test_ends_of_quantiles_have_the_digits_that_they_differ_in() -> None:
     trials = pd.DataFrame(
         {

@@ -42,7 +42,6 @@ def test_a_full_disk_under_stdout_is_one_line() -> None:
     assert done.stderr == "search.run: cannot write to stdout: No space left on device\n"
 
 
-@needs_full
 def test_streams_that_are_closed_are_no_mistake(tmp_path: Path) -> None:
     begin(Plan(2, 1), tmp_path / "s").close()
     studies = f"{sys.executable} -m search.studies"
@@ -62,6 +61,7 @@ def test_streams_that_are_closed_are_no_mistake(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
+@needs_full
 def test_a_table_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
     opened = begin(Plan(trials=2, max_epochs=PRESETS["quick"].max_epochs), tmp_path / "mine")
     drive(opened.book)

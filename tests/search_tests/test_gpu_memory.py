@@ -69,6 +69,7 @@ _ONE, _OTHER = "echo GPU-8a1b, ", "; echo GPU-77aa, "
         (f"{_ONE}Default{_OTHER}Exclusive_Process", None, True),  # a trial may get either
         (f"{_ONE}Default{_OTHER}Exclusive_Process", "0", False),
         (f"{_ONE}Default{_OTHER}Exclusive_Process", "0, 1", True),
+        (f"{_ONE}Default{_OTHER}Exclusive_Process", "0,-1,1", False),
         (f"{_ONE}Default{_OTHER}Exclusive_Process", "1", True),
         (f"{_ONE}Default{_OTHER}Exclusive_Process", "GPU-8", False),
         (f"{_ONE}Default{_OTHER}Exclusive_Process", "GPU-77aa", True),

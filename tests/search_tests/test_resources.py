@@ -141,7 +141,7 @@ def test_this_machine_has_the_memory_of_its_smallest_gpu(monkeypatch: pytest.Mon
 
 def test_this_machine_knows_why_its_gpus_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "unused", lambda: "it is old")
-    monkeypatch.setattr(resources, "smallest_gpu_mb", lambda _: None)
+    monkeypatch.setattr(resources, "smallest_gpu_mb", lambda *_, **__: None)
     for count, why in ((0, "it is old"), (1, None)):
         monkeypatch.setattr(resources, "usable_gpus", lambda count=count: count)
         assert this_machine().unused_gpus == why
@@ -226,7 +226,7 @@ def test_resources_in_words() -> None:
     )
     one = Resources(1, 1.0, 8, gpu_mb=24_576.0, gpus=1)
     assert describe(one) == f"{told}, of 24,576 MiB"
-    assert describe(replace(one, gpus=2)) == f"{told}, of 24,576 MiB (the fullest GPU)"
+    assert describe(replace(one, gpus=2)) == f"{told}, of 24,576 MiB (the one with least)"
 
 
 def test_a_share_of_a_smaller_gpu_has_no_more_memory_than_there_is() -> None:
@@ -234,6 +234,8 @@ def test_a_share_of_a_smaller_gpu_has_no_more_memory_than_there_is() -> None:
     assert allot(LARGE, None, 0.25, None, 27_915.0).memory_mb == 4_230.0
     assert allot(LARGE, None, 0.25, None, 4_000.0).memory_mb == 4_000.0
     assert allot(EIGHT, None, 0.25, None, 27_915.0).memory_mb == 27_915.0  # it does not tell
+    busy = replace(LARGE, gpu_mb=2_000.0, gpu_whole_mb=24_576.0)  # which may be over soon
+    assert allot(busy, None, 0.25, None, 4_000.0).memory_mb == 4_000.0
 
 
 @pytest.mark.parametrize(

@@ -300,6 +300,23 @@ def test_show_tells_what_a_study_is(results: Path, capsys: pytest.CaptureFixture
     assert f"search.run toy --study left --resume --results-dir {results}\n" in out
 
 
+@pytest.mark.parametrize("weights", [True, False])
+def test_a_sweep_without_its_weights_cannot_be_confirmed(
+    weights: bool, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As one that was fetched from a cluster."""
+    path = results / "done" / "study.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "budget": {**content["budget"], "seeds": 2}}))
+    if weights:
+        kept = results / "done" / "trials" / "0" / "best.pt"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.touch()
+    _, out, _ = run(capsys, "show", "done", "--results-dir", results)
+    assert "not confirmed yet" in out
+    assert ("confirm it by" in out) == weights
+
+
 @pytest.mark.parametrize("given", [["--address", "auto"], ["--address=auto"]])
 def test_a_study_on_another_ray_may_be_run_elsewhere_and_goes_on_there(
     given: list[str], results: Path, capsys: pytest.CaptureFixture[str]

@@ -234,7 +234,12 @@ def test_the_end_of_a_search_says_how_its_best_is_confirmed(
     assert told(replace(request, folder=other)).endswith(way)
     plan = replace(request.plan, sweep=("dropout",), seeds=2)
     assert "chosen by validation alone, and" in told(replace(request, plan=plan))
-    for elsewhere in (replace(request, store="s3://b"), replace(request, way_on=("fetch",))):
+    listed = replace(request.plan, configurations=({"drop": 0.2},))  # a confirmation of its own
+    for elsewhere in (
+        replace(request, store="s3://b"),
+        replace(request, way_on=("fetch",)),
+        replace(request, plan=listed),
+    ):
         assert "search.confirm" not in told(elsewhere)
     (folder / "confirm.json").touch()
     assert "search.confirm" not in told(request)

@@ -333,15 +333,6 @@ def test_a_disk_that_fails_leaves_no_image_out(tmp_path, monkeypatch, code):
         opened(root)
 
 
-def test_a_palette_with_alpha_of_its_own_shows_white(tmp_path):
-    """TGA, 2x2 pixels of 8 bits: colour 0 is transparent, 1 is not; the map is BGRA."""
-    header = struct.pack("<BBBHHBHHHHBB", 0, 1, 1, 0, 2, 32, 0, 0, 2, 2, 8, 8)
-    path = tmp_path / "x.tga"
-    path.write_bytes(header + bytes([10, 20, 30, 0, 7, 8, 9, 255]) + bytes([0, 1, 0, 1]))
-    pixels = folder_images.decode(path.read_bytes())
-    assert pixels[0].tolist() == [[255, 255, 255], [9, 8, 7]]
-
-
 def test_a_file_that_would_run_another_program_is_not_opened(tmp_path):
     root = fill(tmp_path, a=3, b=3)
     (root / "a" / "x.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")

@@ -58,7 +58,7 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     """Decode an image file to RGB, turned as its EXIF orientation says.
 
     16-bit gray keeps its high byte; what is transparent shows white, but for the one colour that
-    a 16-bit PNG may name so; of several frames the first counts.
+    a 16-bit PNG may name so, and palettes with alpha (TGA); of several frames the first counts.
 
     Returns:
         Array [height, width, 3] uint8.
@@ -122,7 +122,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         raise ValueError("floating-point pixels, whose range is not known")
-    if image.mode in _ALPHA or image.has_transparency_data:
+    if image.mode in _ALPHA or "transparency" in image.info:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
