@@ -1,7 +1,7 @@
 """Tables as text: aligned columns that go on below where the line is full, plain or with rich."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -46,11 +46,17 @@ def show(value: object, digits: int = _DIGITS) -> str:
 
 def shows(values: Sequence[object]) -> dict[object, str]:
     """Return `show` of each value, with as many digits as keep those that differ apart."""
-    for digits in range(_DIGITS, _ALL_DIGITS + 1):
-        found = {value: show(value, digits) for value in values}
-        if len(set(found.values())) == len(found):
-            return found
-    return {value: repr(value) if isinstance(value, float) else show(value) for value in values}
+    each = list(dict.fromkeys(values))
+    texts = apart(
+        lambda digits: [show(value, digits) for value in each], range(_DIGITS, _ALL_DIGITS + 1)
+    ) or [repr(value) if isinstance(value, float) else show(value) for value in each]
+    return dict(zip(each, texts, strict=True))
+
+
+def apart(texts: Callable[[int], list[str]], digits: Iterable[int]) -> list[str] | None:
+    """Return the first `texts`, of so many digits, that all differ; None where none do."""
+    every = map(texts, digits)
+    return next((found for found in every if len(set(found)) == len(found)), None)
 
 
 def column(name: str, values: pd.Series, form: str = "", key: bool = False) -> Column:

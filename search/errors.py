@@ -25,6 +25,11 @@ class StudyTaken(UsageError):
     """A study of that name exists already, or is being run. Another name may be free."""
 
 
+def being_run(name: str) -> str:
+    """Say that a study is taken by another process."""
+    return f"study {name} is being run by another process"
+
+
 class ResumeRefused(TrellisError):
     """The study on disk was made by another space, data or budget. Exit code 3."""
 

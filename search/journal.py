@@ -17,7 +17,7 @@ from optuna.samplers import RandomSampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from search.errors import StudyFailed, StudyTaken, UsageError
+from search.errors import StudyFailed, StudyTaken, UsageError, being_run
 
 STUDY_NAME = "trellis"
 # Who looks whether a study runs holds its lock for an instant, too.
@@ -130,7 +130,7 @@ def own(folder: Path) -> int:
         _lock(descriptor)
     except BlockingIOError:
         os.close(descriptor)
-        raise StudyTaken([f"study {folder.name} is being run by another process"]) from None
+        raise StudyTaken([being_run(folder.name)]) from None
     except OSError as error:
         os.close(descriptor)
         raise UsageError(

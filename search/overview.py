@@ -52,6 +52,11 @@ def is_study(folder: Path) -> bool:
     return os.path.isdir(folder) and any(os.path.exists(folder / name) for name in _MARKS)
 
 
+def by_name(folder: Path) -> Path:
+    """Return a folder by a path that ends with its name, which . and .. have not."""
+    return folder if folder.name not in ("", "..") else folder.resolve()
+
+
 def overview(folder: Path) -> Overview:
     """Look at a study; one that is damaged is told, not raised."""
     size = bytes_of(folder)

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from search.errors import UsageError
+from search.errors import UsageError, being_run
 from search.folder import OTHER_THERE, STUDY_THERE
 from trainables.errors import one_line
 
@@ -29,7 +29,7 @@ def _reworded(line: str, root: Path, folder: Path) -> str:
     in_the_way = f"{folder} exists and is no study, having no study.json: move it away"
     known = {
         f"--study {name}: {STUDY_THERE}": busy,
-        f"study {name} is being run by another process": busy,
+        being_run(name): busy,
         f"--study {name}: {OTHER_THERE}": in_the_way,
     }
     if folder != root and line in known:

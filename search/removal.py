@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from search.errors import StudyFailed, StudyTaken, UsageError
-from search.overview import is_study
+from search.errors import StudyFailed, StudyTaken, UsageError, being_run
+from search.overview import by_name, is_study
 
 
 def find_removable(words: Sequence[str], results: Path) -> list[Path]:
@@ -34,7 +34,7 @@ def find_removable(words: Sequence[str], results: Path) -> list[Path]:
 
 def _outermost(folders: Sequence[Path]) -> list[Path]:
     """Leave out those that go with another, and name in full what has no name of its own (.)."""
-    named = [each if each.name not in ("", "..") else each.resolve() for each in folders]
+    named = [by_name(each) for each in folders]
     whole = {each.resolve() for each in named}
     return [each for each in named if whole.isdisjoint(each.resolve().parents)]
 
@@ -83,5 +83,5 @@ def _own(journal_of: Path, study: Path) -> int:
     try:
         return own(journal_of)
     except StudyTaken:
-        what = f"study {study.name} is being run by another process: end it first"
+        what = f"{being_run(study.name)}: end it first"
         raise StudyTaken([f"{what}; nothing was removed"]) from None

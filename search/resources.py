@@ -208,11 +208,9 @@ def allot(
         return replace(found, gpus=machine.gpus)
     if memory_per_trial is None:
         return replace(found, memory_mb=_memory_mb(machine, found))
-    whole_mb = machine.gpu_whole_mb or machine.gpu_mb
-    if gpus and whole_mb is not None:  # a share of another GPU may have had more
-        room = gpu_room_mb(whole_mb, gpus)
-        return replace(found, memory_mb=min(memory_per_trial, float(int(room))))
-    return found
+    whole = replace(machine, gpu_mb=machine.gpu_whole_mb or machine.gpu_mb)
+    most = _memory_mb(whole, found) if gpus else None  # a share of another GPU may have had more
+    return found if most is None else replace(found, memory_mb=min(memory_per_trial, most))
 
 
 def for_this_device(asked: Asked, machine: Machine, kept: Mapping[str, Any]) -> Asked:

@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.layout import WIDTH, Section, blocks, column, plain
 from search.confirmed import read_confirmation
 from search.manifest import address_of
-from search.overview import EITHER, Overview, age, overview, size
+from search.overview import EITHER, Overview, age, by_name, overview, size
 from search.places import above
 from search.plan import repeats
 from search.progress import settings
@@ -88,7 +88,7 @@ def _confirm(seen: Overview, manifest: Mapping[str, Any], uri: str | None) -> st
 
 
 def _place(seen: Overview) -> tuple[str, str]:
-    folder = seen.folder if seen.folder.name not in ("", "..") else seen.folder.resolve()
+    folder = by_name(seen.folder)
     return str(folder.parent), folder.name
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.figures import style
 from analysis.figures.axes import ParameterAxis, axes_of
+from analysis.layout import apart
 from analysis.summary import finished
 
 if TYPE_CHECKING:
@@ -92,12 +93,11 @@ def _ticks(axis: ParameterAxis, places: NDArray[np.float64]) -> tuple[tuple[floa
 
 def _apart(values: Sequence[float], digits: int, kind: str) -> list[str]:
     """Return values that differ as texts that do: with so many digits, or more."""
-    names: list[str] = []
-    for more in range(digits, _ALL_DIGITS + 1):
-        names = [f"{value:.{more}{kind}}" for value in values]
-        if len(set(names)) == len(names):
-            break
-    return names
+
+    def texts(more: int) -> list[str]:
+        return [f"{value:.{more}{kind}}" for value in values]
+
+    return apart(texts, range(digits, _ALL_DIGITS)) or texts(_ALL_DIGITS)
 
 
 def charts(parallel: Parallel) -> list[style.Chart]:

@@ -409,15 +409,21 @@ def test_command_line_is_what_a_user_would_write(monkeypatch: pytest.MonkeyPatch
     assert manifests.command_line() == ["python", "-m", "search.run", "toy", "--trials", "3"]
 
 
+def searched(root: Path) -> Plan:
+    """Search to the end, one trial at a time; return the plan."""
+    plan = Plan(trials=8, max_epochs=8, seed=3, sampler="random")
+    opened = begin(plan, root)
+    drive(opened.book)
+    opened.close()
+    return plan
+
+
 @pytest.mark.parametrize("kept", [2, 30, 60])
 def test_a_journal_cut_between_lines_is_told_of_and_the_tables_kept(
     tmp_path: Path, kept: int
 ) -> None:
     root = tmp_path / "s"
-    plan = Plan(trials=8, max_epochs=8, seed=3, sampler="random")
-    opened = begin(plan, root)
-    drive(opened.book)
-    opened.close()
+    plan = searched(root)
     names = ("trials.csv", "curves.csv")
     kept_of = {name: (root / name).read_bytes() for name in names}
     lines = (root / "journal.log").read_bytes().splitlines(keepends=True)
@@ -440,10 +446,7 @@ def test_the_best_model_outlives_the_loss_of_its_trial(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "s"
-    plan = Plan(trials=8, max_epochs=8, seed=3, sampler="random")
-    opened = begin(plan, root)
-    drive(opened.book)
-    opened.close()
+    plan = searched(root)
     best = json.loads((root / "best.json").read_bytes())["trial"]
     weights = (root / "best.pt").read_bytes()
     lines = (root / "journal.log").read_bytes().splitlines(keepends=True)
